@@ -1,0 +1,25 @@
+# Two commands matter: `make run` shows the thing at work, `make test` says whether it works.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench build
+
+help: ## Show this page
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Run it all here, on embedded parts and a simulated Salesforce (ARGS="…" are passed on)
+	@scripts/requirements.sh build
+	cargo run -p dev -- $(ARGS)
+
+test: ## Install what is missing on Debian, then check and test everything, with real Kafka and PostgreSQL
+	@scripts/test.sh
+
+lint: ## Check formatting, clippy, shell scripts, and licences and sources of dependencies
+	@scripts/lint.sh
+
+bench: ## Measure
+	@scripts/requirements.sh build
+	cargo bench --workspace
+
+build: ## Build the release binary, target/release/vcc-link
+	@scripts/requirements.sh build
+	cargo build --release --bin vcc-link

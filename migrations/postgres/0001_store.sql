@@ -1,0 +1,264 @@
+-- The store: accounts and their links, calls, attempts, leases, and events to publish.
+--
+-- Identities are compared bytewise (collate "C"): the order of the domain's values, the order in
+-- which rows are locked, and half the price of a comparison by locale.
+-- Bodies, tokens and events are sealed before they come here: nothing below holds a person's data.
+-- Migrations only add, so that the release before this one keeps working during an update.
+
+create table accounts (
+    account text collate "C" primary key,
+    -- Where the account's work lies: by its org once linked, by its id before.
+    shard smallint not null,
+    status text not null default 'unlinked',
+    health text not null default 'healthy',
+    reason text,
+    since timestamptz not null default now(),
+    generation bigint not null default 0,
+    sequence bigint not null default 0,
+    -- The domain's LinkedOrg, as JSON: read whole, and only the two ids below are ever searched.
+    linked_org jsonb,
+    org text collate "C" generated always as (linked_org ->> 'org') stored,
+    api_user text collate "C" generated always as (linked_org ->> 'user') stored,
+    check (shard between 0 and 255),
+    check ((status = 'unlinked') = (linked_org is null))
+);
+
+-- How many accounts an API user serves is counted at each Link: Salesforce keeps five approvals.
+create index accounts_by_api_user on accounts (org, api_user) where org is not null;
+create index accounts_by_shard on accounts (shard);
+
+-- The tokens of one generation of a link, and the journal of their refresh.
+create table grants (
+    account text collate "C" not null,
+    generation bigint not null,
+    org text collate "C" not null,
+    api_user text collate "C" not null,
+    instance_url text not null,
+    login_url text not null,
+    token_sequence bigint not null,
+    tokens bytea not null,
+    issued_at timestamptz not null,
+    -- A later generation took over; kept until its attempts are closed and its token is revoked.
+    retired_at timestamptz,
+    -- The open claim to refresh: no byte is written after send_by, no answer comes after until.
+    claim_send_by timestamptz,
+    claim_until timestamptz,
+    -- A claim expired without a result: the refresh token may be used up.
+    in_doubt boolean not null default false,
+    -- The one further try with a token in doubt has been claimed.
+    last_step boolean not null default false,
+    primary key (account, generation)
+);
+
+create index grants_by_age on grants (issued_at) where retired_at is null;
+create index grants_retired on grants (retired_at) where retired_at is not null;
+
+-- Every call within the dedupe horizon: narrow and unpartitioned, because one key must be unique
+-- over all days. A call costs one insert and three or four updates here, so pages keep room for
+-- the next version of a row (fillfactor): an update that changes no indexed column stays on its
+-- page and touches no index. No index mentions state, attempt, outcome or terminal_at for this
+-- reason; every index below is either over columns that never change or over a narrow predicate.
+create table calls (
+    account text collate "C" not null,
+    interaction text collate "C" not null,
+    shard smallint not null,
+    state text not null,
+    received_at timestamptz not null,
+    -- Which partition of call_bodies holds its bodies: by the first event that came, for ever.
+    call_day date not null,
+    -- Events received, duplicates among them.
+    events integer not null,
+
+    -- The begin that stands.
+    started_event text collate "C",
+    started_time timestamptz,
+    started_received_at timestamptz,
+    lookup_deadline timestamptz,
+    -- When the lookup lane is due; null when it is not.
+    lookup_due_at timestamptz,
+    looked_up boolean not null default false,
+    lookup_generation bigint,
+
+    -- The end that stands.
+    ended_event text collate "C",
+    ended_time timestamptz,
+    ended_received_at timestamptz,
+    ended_at timestamptz,
+    revision integer not null default 0,
+    skip text,
+
+    -- When the task lane is due; null while an attempt is open, and when nothing is to be done.
+    task_due_at timestamptz,
+    -- The open attempt.
+    attempt bigint,
+    attempts integer not null default 0,
+    deferrals integer not null default 0,
+    -- Task fields that earlier attempts taught to leave out, as a JSON list; null for none.
+    degraded jsonb,
+    outcome jsonb,
+    parked_reason text,
+    dead_reason text,
+    task text,
+    terminal_at timestamptz,
+
+    primary key (account, interaction),
+    -- What a state means, held by the database: a wrong write fails instead of losing a call.
+    check (state in ('ringing', 'ready', 'sending', 'in_doubt', 'retry_at', 'parked', 'logged',
+                     'skipped', 'dead')),
+    check ((state = 'ringing') = (ended_event is null)),
+    check ((state in ('ready', 'retry_at')) = (task_due_at is not null)),
+    check ((state in ('sending', 'in_doubt')) = (attempt is not null)),
+    check ((state = 'parked') = (parked_reason is not null)),
+    check ((state = 'dead') = (dead_reason is not null)),
+    check ((state in ('logged', 'skipped', 'dead')) = (terminal_at is not null))
+) with (
+    fillfactor = 70,
+    -- By share of the table a fortnight of calls would gather millions of dead rows first.
+    autovacuum_vacuum_scale_factor = 0.01,
+    autovacuum_vacuum_threshold = 5000,
+    autovacuum_analyze_scale_factor = 0.02,
+    -- Insert-only stretches also want their visibility map.
+    autovacuum_vacuum_insert_scale_factor = 0.05
+);
+
+-- What is due, in the order in which it is read.
+create index calls_task_due on calls (shard, task_due_at, account, interaction)
+    where task_due_at is not null;
+create index calls_lookup_due on calls (shard, lookup_due_at, account, interaction)
+    where lookup_due_at is not null;
+-- Parked calls of an account, oldest first.
+create index calls_parked on calls (account, received_at, interaction)
+    where parked_reason is not null;
+create index calls_ringing on calls (account, received_at) where ended_event is null;
+-- What operators list: the latest, an account's latest, the dead letters. Also the order of forget.
+create index calls_by_time on calls (received_at);
+create index calls_by_account on calls (account, received_at);
+create index calls_dead on calls (received_at) where dead_reason is not null;
+
+-- The sealed bodies of a call. Partitioned by day and dropped by partition: deleting them row by
+-- row would write as much again as storing them.
+create table call_bodies (
+    call_day date not null,
+    account text collate "C" not null,
+    interaction text collate "C" not null,
+    -- started, ended or lookup
+    kind text not null,
+    body bytea not null,
+    primary key (call_day, account, interaction, kind)
+) partition by range (call_day);
+
+-- Makes the partition of a day, if it is missing. The table is made apart and then attached,
+-- because `create table … partition of` would lock out every reader of the parent, and attaching
+-- does not.
+create function ensure_body_partition(day date) returns void language plpgsql as $$
+declare
+    partition text := 'call_bodies_' || to_char(day, 'YYYYMMDD');
+begin
+    if to_regclass(partition) is not null then
+        return;
+    end if;
+    -- One maker at a time, in every process.
+    perform pg_advisory_xact_lock(hashtextextended('call_bodies', 0));
+    begin
+        execute format('create table %I (like call_bodies including all)', partition);
+        execute format('alter table call_bodies attach partition %I for values from (%L) to (%L)',
+                       partition, day, day + 1);
+    exception
+        -- Somebody else made it while this one waited for the lock.
+        when duplicate_table or unique_violation then
+            null;
+    end;
+end;
+$$;
+
+-- One note per request part that writes at Salesforce, committed before the request.
+create table attempts (
+    attempt bigint generated always as identity primary key,
+    account text collate "C" not null,
+    interaction text collate "C" not null,
+    shard smallint not null,
+    org text collate "C" not null,
+    generation bigint not null,
+    mode jsonb not null,
+    kind text not null,
+    -- The Task that an update changes.
+    task text,
+    revision integer not null,
+    degraded jsonb,
+    begun_at timestamptz not null,
+    send_by timestamptz not null,
+    look_at timestamptz not null,
+    closed_at timestamptz,
+    outcome jsonb,
+    check ((kind = 'update') = (task is not null))
+) with (
+    fillfactor = 80,
+    autovacuum_vacuum_scale_factor = 0.01,
+    autovacuum_vacuum_threshold = 5000
+);
+
+-- At most one open attempt per call (the shard is the call's), and a new owner's first question.
+create unique index attempts_open on attempts (shard, account, interaction)
+    where closed_at is null;
+create index attempts_by_call on attempts (account, interaction);
+
+-- Who owns which shard. Heartbeats update these rows without end, so they are packed loosely and
+-- vacuumed early: with a pinned horizon even 256 rows become thousands of dead versions.
+create table leases (
+    shard smallint primary key,
+    epoch bigint not null default 0,
+    owner text,
+    expires_at timestamptz not null default now(),
+    check (shard between 0 and 255)
+) with (fillfactor = 25, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+
+insert into leases (shard) select generate_series(0, 255);
+
+create table replicas (
+    replica text collate "C" primary key,
+    expires_at timestamptz not null
+) with (fillfactor = 50);
+
+-- The next offset of each partition: everything below it is stored.
+create table offsets (
+    topic text collate "C" not null,
+    partition integer not null,
+    next_offset bigint not null,
+    primary key (topic, partition)
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+
+-- Bytes that are no valid event, sealed, kept with the reason.
+create table quarantine (
+    topic text collate "C" not null,
+    partition integer not null,
+    kafka_offset bigint not null,
+    received_at timestamptz not null,
+    reason text not null,
+    body bytea not null,
+    primary key (topic, partition, kafka_offset)
+);
+
+create index quarantine_by_time on quarantine (received_at);
+
+-- Events to publish, written with what they tell of. A published row keeps its id for a while, so
+-- that the same fact is not published twice, and loses its body.
+create table outbox (
+    position bigint generated always as identity primary key,
+    id text collate "C" not null unique,
+    shard smallint not null,
+    topic text not null,
+    -- Whose event it is, so that it moves with its account; null for calls that are not stored.
+    account text collate "C",
+    interaction text collate "C",
+    body bytea,
+    published_at timestamptz,
+    check ((body is null) = (published_at is not null))
+) with (
+    fillfactor = 90,
+    autovacuum_vacuum_scale_factor = 0.01,
+    autovacuum_vacuum_threshold = 5000
+);
+
+create index outbox_unpublished on outbox (shard, position) where published_at is null;
+create index outbox_unpublished_by_account on outbox (account) where published_at is null;
+create index outbox_by_call on outbox (account, interaction) where interaction is not null;

@@ -1,0 +1,195 @@
+//! Which resource a path names.
+
+use http::Method;
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
+
+use crate::world::id::Id;
+
+/// The sort of a request, as faults and the request log name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Kind {
+    /// `POST /services/oauth2/token`
+    Token,
+    /// `POST /services/oauth2/revoke`
+    Revoke,
+    /// `GET /services/oauth2/userinfo`
+    Userinfo,
+    /// `GET /id/<org>/<user>`
+    Identity,
+    /// `GET /services/data/`
+    Versions,
+    /// `GET /services/data/vXX.0/`
+    Resources,
+    /// `GET /limits`
+    Limits,
+    /// `GET /query`
+    Query,
+    /// `GET /queryAll`
+    QueryAll,
+    /// A following page of either.
+    QueryMore,
+    /// `GET /search`
+    Search,
+    /// `POST` or `GET /parameterizedSearch`
+    ParameterizedSearch,
+    /// `GET /sobjects`
+    GlobalDescribe,
+    /// `GET /sobjects/<object>/describe`
+    Describe,
+    /// `GET /sobjects/<object>`
+    ObjectInfo,
+    /// `POST /sobjects/<object>`
+    Create,
+    /// `GET /sobjects/<object>/<id>`
+    Retrieve,
+    /// `PATCH /sobjects/<object>/<id>`
+    Update,
+    /// `DELETE /sobjects/<object>/<id>`
+    Delete,
+    /// `POST /composite/sobjects`
+    Collections,
+    /// `PATCH /composite/sobjects`
+    CollectionsUpdate,
+    /// `GET` or `POST /composite/sobjects/<object>`
+    CollectionsRetrieve,
+    /// `POST /composite`
+    Composite,
+    /// `POST /composite/batch`
+    Batch,
+    /// Anything else.
+    Other,
+}
+
+/// A resource, with what its path says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Resource {
+    Token,
+    Revoke,
+    Userinfo,
+    Identity { org: Id, user: Id },
+    Versions,
+    Data { version: String, target: Target },
+    Unknown,
+}
+
+/// A resource of the data API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    Resources,
+    Limits,
+    Query { all: bool },
+    QueryMore { locator: String },
+    Search,
+    ParameterizedSearch,
+    Objects,
+    Object { object: String },
+    Describe { object: String },
+    Row { object: String, id: String },
+    Collections,
+    CollectionsOf { object: String },
+    Composite,
+    Batch,
+    Unknown,
+}
+
+impl Resource {
+    /// Reads a path. A trailing slash makes no difference.
+    pub(crate) fn of(path: &str) -> Self {
+        let decoded: Vec<String> = path
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned())
+            .collect();
+        let parts: Vec<&str> = decoded.iter().map(String::as_str).collect();
+        match parts.as_slice() {
+            ["services", "oauth2", "token"] => Self::Token,
+            ["services", "oauth2", "revoke"] => Self::Revoke,
+            ["services", "oauth2", "userinfo"] => Self::Userinfo,
+            ["id", org, user] => match (Id::parse(org), Id::parse(user)) {
+                (Some(org), Some(user)) => Self::Identity { org, user },
+                _ => Self::Unknown,
+            },
+            ["services", "data"] => Self::Versions,
+            ["services", "data", version, rest @ ..] => Self::Data {
+                version: (*version).to_owned(),
+                target: Target::of(rest),
+            },
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The sort of a request to this resource.
+    pub(crate) fn kind(&self, method: &Method) -> Kind {
+        match self {
+            Self::Token => Kind::Token,
+            Self::Revoke => Kind::Revoke,
+            Self::Userinfo => Kind::Userinfo,
+            Self::Identity { .. } => Kind::Identity,
+            Self::Versions => Kind::Versions,
+            Self::Data { target, .. } => target.kind(method),
+            Self::Unknown => Kind::Other,
+        }
+    }
+}
+
+impl Target {
+    fn of(parts: &[&str]) -> Self {
+        let owned = |text: &&str| (*text).to_owned();
+        match parts {
+            [] => Self::Resources,
+            ["limits"] => Self::Limits,
+            ["query"] => Self::Query { all: false },
+            ["queryAll"] => Self::Query { all: true },
+            ["query" | "queryAll", locator] => Self::QueryMore {
+                locator: owned(locator),
+            },
+            ["search"] => Self::Search,
+            ["parameterizedSearch"] => Self::ParameterizedSearch,
+            ["sobjects"] => Self::Objects,
+            ["sobjects", object] => Self::Object {
+                object: owned(object),
+            },
+            ["sobjects", object, "describe"] => Self::Describe {
+                object: owned(object),
+            },
+            ["sobjects", object, id] => Self::Row {
+                object: owned(object),
+                id: owned(id),
+            },
+            ["composite"] => Self::Composite,
+            ["composite", "batch"] => Self::Batch,
+            ["composite", "sobjects"] => Self::Collections,
+            ["composite", "sobjects", object] => Self::CollectionsOf {
+                object: owned(object),
+            },
+            _ => Self::Unknown,
+        }
+    }
+
+    pub(crate) fn kind(&self, method: &Method) -> Kind {
+        match self {
+            Self::Resources => Kind::Resources,
+            Self::Limits => Kind::Limits,
+            Self::Query { all: false } => Kind::Query,
+            Self::Query { all: true } => Kind::QueryAll,
+            Self::QueryMore { .. } => Kind::QueryMore,
+            Self::Search => Kind::Search,
+            Self::ParameterizedSearch => Kind::ParameterizedSearch,
+            Self::Objects => Kind::GlobalDescribe,
+            Self::Object { .. } if method == Method::POST => Kind::Create,
+            Self::Object { .. } => Kind::ObjectInfo,
+            Self::Describe { .. } => Kind::Describe,
+            Self::Row { .. } if method == Method::PATCH => Kind::Update,
+            Self::Row { .. } if method == Method::DELETE => Kind::Delete,
+            Self::Row { .. } => Kind::Retrieve,
+            Self::Collections if method == Method::PATCH => Kind::CollectionsUpdate,
+            Self::Collections => Kind::Collections,
+            Self::CollectionsOf { .. } => Kind::CollectionsRetrieve,
+            Self::Composite => Kind::Composite,
+            Self::Batch => Kind::Batch,
+            Self::Unknown => Kind::Other,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The simulator as a program.
+
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Parser;
+use salesforce_simulator::seed::Seed;
+use salesforce_simulator::{Config, InstanceUrlStyle, Simulator};
+use tracing_subscriber::EnvFilter;
+
+/// A Salesforce that behaves, for tests on one machine.
+///
+/// One address plays the login host and every org: point your client's login URL at it. The access
+/// token decides which org a data call reaches. It prints its addresses, one to a line
+/// (`http=…`, `https=…`), and runs until it is interrupted.
+#[derive(Debug, Parser)]
+#[command(version, after_long_help = EXAMPLES)]
+struct Arguments {
+    /// Address to listen on
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    host: IpAddr,
+
+    /// Port for HTTP; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    http_port: u16,
+
+    /// Port for HTTPS; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    https_port: u16,
+
+    /// Serve HTTP only
+    #[arg(long, conflicts_with = "https_port")]
+    no_https: bool,
+
+    /// Write the certificate that HTTPS clients must trust to this file
+    #[arg(long, value_name = "FILE")]
+    ca_out: Option<PathBuf>,
+
+    /// JSON file with the orgs to play; without it one org "Acme" with a small phone book
+    #[arg(long, value_name = "FILE")]
+    seed_file: Option<PathBuf>,
+
+    /// Seed of chance: tokens, and faults with a probability
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+
+    /// How many times as fast as the wall clock time runs
+    #[arg(long, default_value_t = 1.0)]
+    time_scale: f64,
+
+    /// What `instance_url` in token answers looks like
+    #[arg(long, value_enum, default_value_t)]
+    instance_urls: InstanceUrlStyle,
+}
+
+const EXAMPLES: &str = "\
+Try it (with the built-in seed):
+  salesforce-simulator --http-port 8080 &
+  curl -s localhost:8080/services/oauth2/token -d grant_type=refresh_token \\
+       -d client_id=sim-client-id -d client_secret=sim-client-secret \\
+       -d refresh_token=demo-refresh-token
+  curl -s -H \"Authorization: Bearer $ACCESS_TOKEN\" \\
+       'localhost:8080/services/data/v66.0/query?q=SELECT+Id,Name,Phone+FROM+Contact+LIMIT+3'
+
+Make something go wrong, and look at what really happened:
+  curl -s localhost:8080/__sim/faults --json '{\"kind\": \"collections\", \"times\": 1,
+       \"action\": {\"type\": \"commit_then_drop\"}}'
+  curl -s localhost:8080/__sim/tasks
+  curl -s localhost:8080/__sim/requests
+
+The README has the seed's format, all faults and the whole control API.";
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    let arguments = Arguments::parse();
+    let seed = match &arguments.seed_file {
+        Some(path) => read_seed(path)?,
+        None => Seed::demo(),
+    };
+    let running = Simulator::start(Config {
+        http: SocketAddr::new(arguments.host, arguments.http_port),
+        https: (!arguments.no_https)
+            .then_some(SocketAddr::new(arguments.host, arguments.https_port)),
+        seed,
+        random_seed: arguments.seed,
+        time_scale: arguments.time_scale,
+        instance_url_style: arguments.instance_urls,
+    })
+    .await?;
+    if let Some(path) = &arguments.ca_out {
+        std::fs::write(path, running.ca_pem())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    print_addresses(&running.base_url(), running.https_url().as_deref())?;
+    tokio::signal::ctrl_c().await?;
+    running.stop().await;
+    Ok(())
+}
+
+fn read_seed(path: &std::path::Path) -> anyhow::Result<Seed> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is no seed", path.display()))
+}
+
+/// Whoever starts the program reads these lines, so they must not wait in a buffer.
+fn print_addresses(http: &str, https: Option<&str>) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "http={http}")?;
+    if let Some(https) = https {
+        writeln!(out, "https={https}")?;
+    }
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_fit_together() {
+        super::Arguments::command().debug_assert();
+    }
+}

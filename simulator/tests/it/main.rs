@@ -1,0 +1,14 @@
+//! The simulator from outside: over real connections, as a client and as a test's oracle see it.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on stops where it is"
+)]
+
+mod faults;
+mod harness;
+mod limits;
+mod oauth;
+mod queries;
+mod searches;
+mod tasks;

@@ -1,0 +1,100 @@
+//! Builds the adapters from the settings, runs the stages, and drains them in order.
+//!
+//! The order of a drain is the order of the flow: nothing new is read, what is in flight comes to
+//! its end, what came of it is published, and only then the shards are given up. What does not
+//! end within the grace time is left to the next owner, who finds it in the journal.
+
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use self::worker::Worker;
+use crate::config::Config;
+use crate::http;
+use crate::readiness::Readiness;
+use crate::store::Reports as _;
+use crate::store::postgres::Postgres;
+use crate::telemetry::Telemetry;
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Calls become Tasks.
+    Worker,
+    /// The admin's page.
+    Sidecar,
+    /// Both.
+    Both,
+}
+
+impl Role {
+    /// The subcommand.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Sidecar => "sidecar",
+            Self::Both => "run",
+        }
+    }
+
+    const fn works(self) -> bool {
+        matches!(self, Self::Worker | Self::Both)
+    }
+}
+
+/// How long a drain may take before the process ends all the same. Kubernetes kills after 30 s.
+const GRACE: Duration = Duration::from_secs(25);
+
+/// Runs a role until `stop` resolves, then drains.
+pub async fn run(config: Config, role: Role, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let telemetry = Telemetry::new(&config.telemetry)?;
+    telemetry.install()?;
+    let metrics = telemetry.metrics(role.as_str());
+    let readiness = Readiness::default();
+    let database = readiness.component("database");
+    let listener = TcpListener::bind(config.http.listen)
+        .await
+        .with_context(|| {
+            format!(
+                "http.listen: {} cannot be used; is another process on it?",
+                config.http.listen
+            )
+        })?;
+    tracing::info!(role = role.as_str(), address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "starting");
+    let store = Postgres::connect(&config.store)
+        .await
+        .context("store.url: the database cannot be reached")?;
+    store.check().await.context("the database cannot be used")?;
+    database.ready();
+    let worker = if role.works() {
+        let worker = Worker::start(&config, Arc::new(store), &metrics, &readiness)?;
+        Some(worker)
+    } else {
+        None
+    };
+    let pages = http::operations::router(readiness, telemetry.registry());
+    let pages = http::with_limits(pages, &config.http, metrics);
+    let closing = CancellationToken::new();
+    let served = tokio::task::spawn_blocking({
+        let closing = closing.clone();
+        let handle = tokio::runtime::Handle::current();
+        move || handle.block_on(http::serve(listener, pages, closing.cancelled_owned()))
+    });
+    stop.await;
+    tracing::info!("draining");
+    if let Some(worker) = worker
+        && tokio::time::timeout(GRACE, worker.drain()).await.is_err()
+    {
+        tracing::warn!("the drain did not end in time; the next owner takes over what is left");
+    }
+    closing.cancel();
+    let _ = tokio::time::timeout(Duration::from_secs(2), served).await;
+    tracing::info!("stopped");
+    telemetry.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,319 @@
+//! The worker: its stages, how they are wired together, and the order in which they end.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::domain::ids::ReplicaId;
+use crate::engine::{Engine, Gauges};
+use crate::kafka::consumer::{self, Consumer};
+use crate::kafka::producer::Producer;
+use crate::kafka::wire::encode::Encoder;
+use crate::linking::Linking;
+use crate::pipeline::dispatch::Dispatcher;
+use crate::pipeline::driver::{Driver, INPUTS, Shells};
+use crate::pipeline::fold::Folder;
+use crate::pipeline::housekeep::Housekeeper;
+use crate::pipeline::ingest::Ingest;
+use crate::pipeline::leases::Keeper;
+use crate::pipeline::load::Loader;
+use crate::pipeline::lookup::{Lookups, Memory};
+use crate::pipeline::owners::Owners;
+use crate::pipeline::reconcile::Reconciler;
+use crate::pipeline::record::Recorder;
+use crate::pipeline::relay::Relay;
+use crate::pipeline::wakes::Wakes;
+use crate::pipeline::watch::Watcher;
+use crate::readiness::Readiness;
+use crate::salesforce::Client;
+use crate::sealing::Sealer;
+use crate::store::{Fence, Store};
+use crate::telemetry::Metrics;
+
+/// The stages of a worker.
+pub(super) struct Worker {
+    /// Every stage but ingest runs on it.
+    stages: TaskTracker,
+    /// Ingest runs on it: leaving its group may take longer than the shards should wait.
+    reading: TaskTracker,
+    /// Every command of the engine runs on it.
+    commands: TaskTracker,
+    /// Reading of new events.
+    ingest: CancellationToken,
+    /// Planning of new work.
+    driver: CancellationToken,
+    /// Heartbeats, refreshes, wakes, gauges.
+    background: CancellationToken,
+    /// Publishing.
+    relay: CancellationToken,
+    /// For leaving at last.
+    store: Arc<dyn Store>,
+    /// Who we are.
+    replica: ReplicaId,
+    /// Ends each of the first two when done.
+    driven: watch::Receiver<bool>,
+}
+
+/// What the stages share.
+struct Shared {
+    store: Arc<dyn Store>,
+    sealer: Sealer,
+    salesforce: Client,
+    linking: Arc<Linking>,
+    published: Arc<Notify>,
+    beat_now: Arc<Notify>,
+    inputs: mpsc::Sender<crate::engine::Input>,
+    owned: watch::Receiver<Vec<Fence>>,
+    metrics: Metrics,
+}
+
+impl Worker {
+    /// Builds all stages and starts them.
+    pub(super) fn start(
+        config: &Config,
+        store: Arc<dyn Store>,
+        metrics: &Metrics,
+        readiness: &Readiness,
+    ) -> anyhow::Result<Self> {
+        let sealer = Sealer::of(&config.crypto)?;
+        let salesforce =
+            Client::new(config.salesforce.clone()).context("salesforce cannot be used")?;
+        let salesforce = salesforce.with_metrics(metrics.clone());
+        let producer = Producer::new(&config.kafka)?;
+        let consumer = Consumer::start(&config.kafka)?;
+        let replica = replica_id()?;
+        let (owned_sender, owned) = watch::channel(Vec::new());
+        let (inputs, inputs_receiver) = mpsc::channel(INPUTS);
+        let linking = Linking::new(
+            Arc::clone(&store),
+            sealer.clone(),
+            salesforce.clone(),
+            config.linking.clone(),
+            owned.clone(),
+        );
+        let shared = Shared {
+            store: Arc::clone(&store),
+            sealer,
+            salesforce,
+            linking: Arc::new(linking.with_metrics(metrics.clone())),
+            published: Arc::default(),
+            beat_now: Arc::default(),
+            inputs,
+            owned,
+            metrics: metrics.clone(),
+        };
+        let (driven_sender, driven) = watch::channel(false);
+        let worker = Self {
+            stages: TaskTracker::new(),
+            reading: TaskTracker::new(),
+            commands: TaskTracker::new(),
+            ingest: CancellationToken::new(),
+            driver: CancellationToken::new(),
+            background: CancellationToken::new(),
+            relay: CancellationToken::new(),
+            store,
+            replica,
+            driven,
+        };
+        let status = consumer.status();
+        worker.spawn_ingest(config, &shared, consumer, producer.clone(), readiness);
+        let gauges = worker.spawn_driver(config, &shared, inputs_receiver, driven_sender);
+        worker.spawn_background(config, &shared, owned_sender, (gauges, status), readiness);
+        worker.spawn_relay(config, shared, producer);
+        worker.stages.close();
+        worker.reading.close();
+        Ok(worker)
+    }
+
+    /// Kafka → inbox.
+    fn spawn_ingest(
+        &self,
+        config: &Config,
+        shared: &Shared,
+        consumer: Consumer,
+        producer: Producer,
+        readiness: &Readiness,
+    ) {
+        let folder = Folder::new(
+            config.ingest.clone(),
+            config.policy.clone(),
+            shared.sealer.clone(),
+        );
+        let ingest = Ingest {
+            consumer,
+            folder,
+            store: Arc::clone(&shared.store),
+            sealer: shared.sealer.clone(),
+            producer,
+            quarantine_topic: config.kafka.topics.quarantine.clone(),
+            max_event_bytes: config.kafka.max_event_bytes,
+            inputs: shared.inputs.clone(),
+            metrics: shared.metrics.clone(),
+            assigned: readiness.component("kafka"),
+        };
+        self.reading.spawn(ingest.run(self.ingest.clone()));
+    }
+
+    /// The engine and its shells.
+    fn spawn_driver(
+        &self,
+        config: &Config,
+        shared: &Shared,
+        inputs: mpsc::Receiver<crate::engine::Input>,
+        driven: watch::Sender<bool>,
+    ) -> watch::Receiver<Gauges> {
+        let sent = Arc::default();
+        let shells = Shells {
+            loader: Loader {
+                store: Arc::clone(&shared.store),
+                replica: self.replica.clone(),
+                cancel: self.background.clone(),
+            },
+            lookups: Lookups {
+                store: Arc::clone(&shared.store),
+                sealer: shared.sealer.clone(),
+                linking: Arc::clone(&shared.linking),
+                salesforce: shared.salesforce.clone(),
+                published: Arc::clone(&shared.published),
+                metrics: shared.metrics.clone(),
+                memory: Memory::new(&config.lookup),
+            },
+            dispatcher: Dispatcher {
+                store: Arc::clone(&shared.store),
+                sealer: shared.sealer.clone(),
+                linking: Arc::clone(&shared.linking),
+                salesforce: shared.salesforce.clone(),
+                owners: Owners::new(shared.salesforce.clone()),
+                sent: Arc::clone(&sent),
+                send_within: config.dispatch.send_within,
+                tasks: config.tasks.clone(),
+                metrics: shared.metrics.clone(),
+            },
+            reconciler: Reconciler {
+                linking: Arc::clone(&shared.linking),
+                salesforce: shared.salesforce.clone(),
+            },
+            recorder: Recorder {
+                store: Arc::clone(&shared.store),
+                sealer: shared.sealer.clone(),
+                sent,
+                published: Arc::clone(&shared.published),
+                cancel: self.background.clone(),
+                metrics: shared.metrics.clone(),
+            },
+            linking: Arc::clone(&shared.linking),
+        };
+        let (gauges_sender, gauges) = watch::channel(Gauges::default());
+        let stage = Driver::new(
+            Engine::new(config.engine.clone()),
+            Arc::new(shells),
+            self.commands.clone(),
+            (shared.inputs.clone(), inputs),
+            gauges_sender,
+        );
+        let drain = self.driver.clone();
+        self.stages.spawn(async move {
+            stage.run(drain).await;
+            driven.send_replace(true);
+        });
+        gauges
+    }
+
+    /// Heartbeats, refreshes, wakes and gauges.
+    fn spawn_background(
+        &self,
+        config: &Config,
+        shared: &Shared,
+        owned: watch::Sender<Vec<Fence>>,
+        seen: (watch::Receiver<Gauges>, watch::Receiver<consumer::Status>),
+        readiness: &Readiness,
+    ) {
+        let keeper = Keeper::new(
+            Arc::clone(&shared.store),
+            self.replica.clone(),
+            (config.leases.clone(), config.engine.leases.clone()),
+            (shared.inputs.clone(), owned),
+            Arc::clone(&shared.beat_now),
+        );
+        let leases = readiness.component("leases");
+        self.stages
+            .spawn(keeper.run(self.background.clone(), leases));
+        let linking = Arc::clone(&shared.linking);
+        let cancel = self.background.clone();
+        self.stages
+            .spawn(async move { linking.keep_fresh(cancel).await });
+        let wakes = Wakes {
+            store: Arc::clone(&shared.store),
+            inputs: shared.inputs.clone(),
+            beat_now: Arc::clone(&shared.beat_now),
+            published: Arc::clone(&shared.published),
+        };
+        self.stages.spawn(wakes.run(self.background.clone()));
+        let watcher = Watcher {
+            store: Arc::clone(&shared.store),
+            metrics: shared.metrics.clone(),
+            gauges: seen.0,
+            consumer: seen.1,
+            owned: shared.owned.clone(),
+        };
+        self.stages.spawn(watcher.run(self.background.clone()));
+        let housekeeper = Housekeeper {
+            store: Arc::clone(&shared.store),
+            linking: Arc::clone(&shared.linking),
+            owned: shared.owned.clone(),
+            forget_after: config.ingest.dedupe_horizon + config.ingest.future_tolerance * 2,
+        };
+        self.stages.spawn(housekeeper.run(self.background.clone()));
+    }
+
+    /// Outbox → Kafka.
+    fn spawn_relay(&self, config: &Config, shared: Shared, producer: Producer) {
+        let relay = Relay {
+            store: shared.store,
+            sealer: shared.sealer,
+            encoder: Encoder::new(config.kafka.encoding),
+            producer,
+            owned: shared.owned,
+            published: shared.published,
+            metrics: shared.metrics,
+        };
+        self.stages.spawn(relay.run(self.relay.clone()));
+    }
+
+    /// Stops reading, lets what is in flight end, publishes what came of it, gives all shards up.
+    pub(super) async fn drain(mut self) {
+        self.ingest.cancel();
+        self.driver.cancel();
+        let _ = self.driven.wait_for(|done| *done).await;
+        self.commands.close();
+        self.relay.cancel();
+        self.background.cancel();
+        self.commands.wait().await;
+        self.stages.wait().await;
+        if let Err(error) = self.store.leave(&self.replica).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(
+                error,
+                "the shards were not given up; they are free when their leases end"
+            );
+        }
+        tracing::info!("the shards are given up");
+        self.reading.wait().await;
+    }
+}
+
+/// A name that no other process has: the host's, with something random behind it, so that a
+/// restarted worker is not taken for the one before it.
+fn replica_id() -> anyhow::Result<ReplicaId> {
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "worker".into());
+    let host: String = host
+        .chars()
+        .filter(char::is_ascii_graphic)
+        .take(60)
+        .collect();
+    Ok(format!("{host}-{}", uuid::Uuid::new_v4().simple()).parse()?)
+}

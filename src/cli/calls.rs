@@ -1,0 +1,196 @@
+//! `vcc-link calls`: where calls stand, and why.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::Subcommand;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use serde_json::{Value, json};
+
+use super::story::{self, Told};
+use super::{Global, open_store, print};
+use crate::clock;
+use crate::domain::ids::{AccountId, CallId, InteractionId};
+use crate::sealing::Sealer;
+use crate::store::Store;
+use crate::store::reports::{CallFilter, CallLine, CallState};
+
+/// Show where calls stand, and why.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  vcc-link calls list --state dead
+  vcc-link calls why acme 016f1c6b-9766-4a5c-9f6e-3c1d5a8b2e47")]
+pub struct Args {
+    /// What to show.
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+/// What can be shown of calls.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// List calls, the latest first.
+    #[command(after_help = "\
+Examples:
+  vcc-link calls list --account acme --since 1h
+  vcc-link calls list --state parked --state dead --json")]
+    List {
+        /// Only of this account.
+        #[arg(long)]
+        account: Option<AccountId>,
+        /// Only in this state; may be given more than once.
+        #[arg(long, value_parser = state_parser())]
+        state: Vec<CallState>,
+        /// Only calls first heard of within this time: "30m", "1day".
+        #[arg(long, value_parser = humantime_serde::re::humantime::parse_duration)]
+        since: Option<Duration>,
+        /// At most so many.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
+    /// Tell one call's story: its events, its lookup, every attempt, and what happens next.
+    #[command(after_help = "\
+Example:
+  vcc-link calls why acme 016f1c6b-9766-4a5c-9f6e-3c1d5a8b2e47")]
+    Why {
+        /// The account.
+        account: AccountId,
+        /// The interaction id.
+        interaction: InteractionId,
+    },
+}
+
+/// Takes a state by its word, and lists the words where another is given.
+fn state_parser() -> impl TypedValueParser<Value = CallState> {
+    let named = |word: String| {
+        let state = CallState::ALL
+            .into_iter()
+            .find(|state| state.as_str() == word);
+        state.expect("the parser lets only the states' words pass")
+    };
+    PossibleValuesParser::new(CallState::ALL.map(CallState::as_str)).map(named)
+}
+
+/// Runs it. A call that was never heard of is a failure.
+pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
+    let settings = global.sections(&["store", "crypto"])?;
+    let store = open_store(&settings.config).await?;
+    match args.action {
+        Action::List {
+            account,
+            state,
+            since,
+            limit,
+        } => {
+            let since = since.map(|age| clock::now() - age);
+            let filter = CallFilter {
+                account,
+                states: state,
+                since,
+                limit,
+            };
+            list(&filter, &store, global.json).await
+        }
+        Action::Why {
+            account,
+            interaction,
+        } => {
+            let sealer = Sealer::of(&settings.config.crypto)?;
+            why(
+                CallId {
+                    account,
+                    interaction,
+                },
+                &store,
+                &sealer,
+                global.json,
+            )
+            .await
+        }
+    }
+}
+
+/// Lists calls.
+async fn list(filter: &CallFilter, store: &dyn Store, json: bool) -> anyhow::Result<()> {
+    let lines = store
+        .list_calls(filter)
+        .await
+        .context("the calls could not be read")?;
+    if json {
+        let lines: Vec<Value> = lines.iter().map(line_json).collect();
+        return print(&(serde_json::to_string_pretty(&lines)? + "\n"));
+    }
+    if lines.is_empty() {
+        return print("No such call. Leave a filter out, or ask for a longer time with --since.\n");
+    }
+    let mut text = String::new();
+    for line in &lines {
+        let outcome = line
+            .outcome
+            .as_ref()
+            .map(story::in_words)
+            .unwrap_or_default();
+        let result = line
+            .task
+            .as_ref()
+            .map_or(outcome, |task| format!("Task {task}"));
+        let (state, received) = (line.state.as_str(), time(line.received_at));
+        writeln!(
+            text,
+            "{state:<9} {received}  {}  attempts {}  {result}",
+            line.id, line.attempts
+        )?;
+    }
+    print(&text)
+}
+
+/// Tells the story of one call.
+async fn why(id: CallId, store: &dyn Store, sealer: &Sealer, json: bool) -> anyhow::Result<()> {
+    let found = store
+        .story(&id)
+        .await
+        .context("the call could not be read")?;
+    let Some(found) = found else {
+        let account = &id.account;
+        anyhow::bail!(
+            "no event of call {id} was ever received, or its key is beyond the dedupe horizon; check both ids, and see `vcc-link calls list --account {account}`"
+        );
+    };
+    let links = store.links(std::slice::from_ref(&id.account)).await;
+    let links = links.context("the account's link could not be read")?;
+    let call = sealer.open_call(&found.call);
+    let told = Told {
+        story: &found,
+        call: call.as_ref(),
+        link: links.first(),
+    };
+    if json {
+        print(&(serde_json::to_string_pretty(&told.json())? + "\n"))
+    } else {
+        print(&told.text())
+    }
+}
+
+/// One call as JSON.
+fn line_json(line: &CallLine) -> Value {
+    json!({
+        "account": line.id.account,
+        "call": line.id.interaction,
+        "state": line.state.as_str(),
+        "receivedAt": time(line.received_at),
+        "endedAt": line.ended_at.map(time),
+        "dueAt": line.due_at.map(time),
+        "outcome": line.outcome,
+        "attempts": line.attempts,
+        "task": line.task,
+    })
+}
+
+/// A time as people and scripts read it: RFC 3339 in UTC, to the millisecond.
+pub(super) fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}

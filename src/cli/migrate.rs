@@ -1,0 +1,32 @@
+//! `vcc-link migrate`: brings the database's schema up to this version.
+
+use anyhow::Context as _;
+
+use super::{Global, print};
+use crate::store::postgres::Postgres;
+
+/// Bring the database's schema up to this version.
+///
+/// May be run again, and beside running processes of the version before: they keep working on the
+/// new schema. Processes do not migrate by themselves.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  vcc-link migrate --config /etc/vcc-link.toml && systemctl restart vcc-link")]
+pub struct Args {}
+
+/// Runs it.
+pub async fn run(global: &Global) -> anyhow::Result<()> {
+    let store = Postgres::connect(&global.sections(&["store"])?.config.store).await;
+    let store = store.context("store.url: the database cannot be reached")?;
+    store
+        .migrate()
+        .await
+        .context("the schema was not changed")?;
+    store.close().await;
+    print(if global.json {
+        "{\"migrated\":true}\n"
+    } else {
+        "The database's schema is up to date.\n"
+    })
+}

@@ -1,0 +1,184 @@
+//! The command line: one file for each family of subcommands.
+//!
+//! Here arguments become calls, and results become text and exit codes. Nothing is decided.
+
+pub mod calls;
+pub mod check;
+pub mod links;
+pub mod migrate;
+pub mod publish;
+mod story;
+pub mod topics;
+pub mod worker;
+
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+use crate::app::Role;
+use crate::config::{self, Config, Faults, Settings};
+use crate::store::Reports as _;
+use crate::store::postgres::Postgres;
+
+/// Something went wrong on the way; standard error says what.
+pub const FAILED: u8 = 1;
+/// The settings are wrong (`EX_CONFIG` of `sysexits.h`). A supervisor need not try again.
+pub const WRONG_SETTINGS: u8 = 78;
+
+/// What stands below `vcc-link --help`.
+const AFTER_HELP: &str = "\
+Examples:
+  vcc-link check --settings     which settings are in effect, and where were they set?
+  vcc-link migrate              bring the database up to this version
+  vcc-link topics apply         create the topics that are missing
+  vcc-link check --production   is everything as it must be?
+  vcc-link worker               consume calls, log them as Tasks
+
+Settings come from the file, and from environment variables over it:
+  VCC_LINK_CONFIG=/etc/vcc-link.toml VCC_LINK_HTTP__LISTEN=0.0.0.0:9464 vcc-link check
+
+Exit codes:
+  0   done
+  1   failed; standard error says what and, where known, what to do
+  2   the command line is wrong
+  78  the settings are wrong; every fault is listed";
+
+/// Logs contact-centre calls as Salesforce Tasks: exactly one per call, from Kafka.
+#[derive(Debug, Parser)]
+#[command(name = "vcc-link", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every subcommand takes.
+#[derive(Debug, clap::Args)]
+pub struct Global {
+    /// Settings file; without one, defaults and the environment alone.
+    #[arg(long, global = true, env = "VCC_LINK_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Write results as JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+impl Global {
+    /// Reads and validates the settings.
+    pub fn settings(&self) -> Result<Settings, Faults> {
+        self.sections(&[])
+    }
+
+    /// Reads the settings and validates the sections that a command needs; none: all.
+    pub fn sections(&self, sections: &[&str]) -> Result<Settings, Faults> {
+        // A variable that is not text is no setting of ours: each of their names is ASCII, and a
+        // value that is not UTF-8 would be refused by its setting as if it were not there.
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        let variables = std::env::vars_os().filter_map(text);
+        config::load_sections(self.config.as_deref(), variables, sections)
+    }
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Worker(worker::Args),
+    Sidecar(worker::SidecarArgs),
+    Run(worker::RunArgs),
+    Migrate(migrate::Args),
+    Check(check::Args),
+    Topics(topics::Args),
+    Links(links::Args),
+    Calls(calls::Args),
+    Publish(publish::Args),
+}
+
+/// Runs a command and returns its exit code.
+pub async fn run(cli: Cli) -> ExitCode {
+    let result = match cli.command {
+        Command::Worker(_) => worker::run(&cli.global, Role::Worker).await,
+        Command::Sidecar(_) => worker::run(&cli.global, Role::Sidecar).await,
+        Command::Run(_) => worker::run(&cli.global, Role::Both).await,
+        Command::Migrate(migrate::Args {}) => migrate::run(&cli.global).await,
+        Command::Check(args) => check::run(&args, &cli.global).await,
+        Command::Links(args) => links::run(args, &cli.global).await,
+        Command::Calls(args) => calls::run(args, &cli.global).await,
+        Command::Publish(args) => {
+            kafka(&cli.global, async |config, json| {
+                publish::run(args, config, json).await
+            })
+            .await
+        }
+        Command::Topics(args) => {
+            kafka(&cli.global, async |config, json| {
+                topics::run(args, config, json).await
+            })
+            .await
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<Faults>() {
+                WRONG_SETTINGS
+            } else {
+                FAILED
+            })
+        }
+    }
+}
+
+/// Runs what needs no more of the settings than Kafka's.
+async fn kafka(
+    global: &Global,
+    run: impl AsyncFnOnce(&crate::kafka::Config, bool) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let settings = global.sections(&["kafka"])?;
+    run(&settings.config.kafka, global.json).await
+}
+
+/// Connects to the database of the settings, and makes sure that its schema is this binary's.
+async fn open_store(config: &Config) -> anyhow::Result<Postgres> {
+    let store = Postgres::connect(&config.store).await;
+    let store = store.context("store.url: the database cannot be reached")?;
+    store.check().await.context("the database cannot be used")?;
+    Ok(store)
+}
+
+/// Writes a result to standard output. A reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn verify_cli() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_subcommand_shows_an_example() {
+        let shows = |text: Option<&clap::builder::StyledStr>| {
+            text.is_some_and(|text| text.to_string().contains("vcc-link "))
+        };
+        for command in Cli::command().get_subcommands() {
+            assert!(shows(command.get_after_help()), "{}", command.get_name());
+        }
+    }
+}

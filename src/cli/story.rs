@@ -1,0 +1,390 @@
+//! The story of one call, in words and as JSON: what was received, what the lookup found, what
+//! was sent, what Salesforce said, and what happens next. Numbers, names and notes are left out.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::calls::time;
+use crate::domain::call::Call;
+use crate::domain::link::{Health, LinkState, LinkStatus};
+use crate::domain::matching::LookupAnswer;
+use crate::domain::outcome::{DeadReason, Failure, LoggedAs, Outcome, ParkReason, SkipReason};
+use crate::domain::work::AttemptKind;
+use crate::sealing;
+use crate::store::reports::{AttemptLine, CallState, Story};
+
+/// All that is told of one call.
+pub(super) struct Told<'a> {
+    /// What the store knows.
+    pub story: &'a Story,
+    /// The opened bodies, or why they cannot be opened.
+    pub call: Result<&'a Call, &'a sealing::Error>,
+    /// The account's link now.
+    pub link: Option<&'a LinkState>,
+}
+
+impl Told<'_> {
+    /// The story in words.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        self.write(&mut text).expect("a string takes any text");
+        text
+    }
+
+    /// Writes the story, chapter by chapter.
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        let line = &self.story.line;
+        writeln!(out, "Call {} is {}.", line.id, line.state.as_str())?;
+        writeln!(
+            out,
+            "\nEvents ({} received, duplicates included)",
+            self.story.events_received
+        )?;
+        for event in &self.story.events {
+            let what = event.revision.map_or_else(
+                || "call.started.v1".to_owned(),
+                |r| format!("call.ended.v1 revision {r}"),
+            );
+            let (at, stored) = (time(event.time), time(event.received_at));
+            writeln!(out, "  {at}  {what}  id {}  stored {stored}", event.event)?;
+        }
+        self.call_text(out)?;
+        self.link_text(out)?;
+        self.lookup_text(out)?;
+        writeln!(out, "\nAttempts ({})", line.attempts)?;
+        for attempt in &self.story.attempts {
+            writeln!(out, "  {}", attempt_in_words(attempt))?;
+        }
+        writeln!(
+            out,
+            "\nPublished {} events, {} waiting.",
+            self.story.published, self.story.unpublished
+        )?;
+        writeln!(out, "\nNext: {}", self.next())
+    }
+
+    /// What the events say of the call, without numbers or notes.
+    fn call_text(&self, out: &mut String) -> std::fmt::Result {
+        match self.call {
+            Err(error) => writeln!(out, "\nThe bodies cannot be read: {error}"),
+            Ok(call) => {
+                let Some(facts) = call.facts() else {
+                    return Ok(());
+                };
+                write!(
+                    out,
+                    "\nCall: {:?}, began {}",
+                    facts.direction,
+                    time(facts.started_at)
+                )?;
+                match call.ended.as_deref() {
+                    None => writeln!(out, ", not ended."),
+                    Some(ended) => writeln!(
+                        out,
+                        ", ended {} after {} s, {:?}.",
+                        time(ended.ended_at),
+                        ended.durations.total.as_secs(),
+                        ended.outcome
+                    ),
+                }
+            }
+        }
+    }
+
+    /// The account's link.
+    fn link_text(&self, out: &mut String) -> std::fmt::Result {
+        let Some(link) = self.link else { return Ok(()) };
+        write!(
+            out,
+            "Link: {}, {}",
+            status(link.status),
+            health(link.health)
+        )?;
+        if let Some(reason) = link.reason {
+            write!(out, " ({})", code(&reason))?;
+        }
+        write!(out, ", generation {}", link.generation)?;
+        match &link.org {
+            Some(org) => writeln!(
+                out,
+                ", org {} as {}, since {}.",
+                org.org,
+                org.username_masked,
+                time(link.since)
+            ),
+            None => writeln!(out, "."),
+        }
+    }
+
+    /// What the lookup came to.
+    fn lookup_text(&self, out: &mut String) -> std::fmt::Result {
+        let answer = self.call.ok().and_then(|call| call.lookup.as_deref());
+        let Some(answer) = answer else {
+            let state = if self.story.looked_up {
+                "answered"
+            } else {
+                "not answered yet"
+            };
+            return writeln!(out, "Lookup: {state}.");
+        };
+        write!(out, "Lookup: {}", code(&answer.result))?;
+        if let Some(record) = &answer.record {
+            write!(out, ", {:?} {}", record.record_type, record.id)?;
+        }
+        if let Some(rule) = answer.rule {
+            write!(
+                out,
+                ", rule {} among {} candidates",
+                code(&rule),
+                answer.candidates
+            )?;
+        }
+        if let Some(via) = answer.via {
+            write!(out, ", via {}", code(&via))?;
+        }
+        if let Some(generation) = self.story.lookup_generation {
+            write!(out, ", link generation {generation}")?;
+        }
+        writeln!(out, ", at {}.", time(answer.answered_at))
+    }
+
+    /// What happens next, and what a person can do.
+    fn next(&self) -> String {
+        let line = &self.story.line;
+        let due = line.due_at.map(time).unwrap_or_default();
+        match (line.state, &line.outcome) {
+            (CallState::Ringing, _) => "the call goes on; its Task is made when it ends.".into(),
+            (CallState::Ready, _) => format!("it is sent at {due}, as soon as its account's turn comes."),
+            (CallState::Sending, _) => "a request is on its way; if its answer is lost, Salesforce is asked what became of it.".into(),
+            (CallState::InDoubt, _) => format!("the answer was lost; Salesforce is asked at {due}. Nothing is sent again before that is known."),
+            (CallState::RetryAt, Some(Outcome::RetryAt { failure, .. })) => {
+                format!("it is sent again at {due}, because of {}", failure_in_words(failure))
+            }
+            (_, Some(outcome)) => in_words(outcome),
+            (state, None) => format!("nothing is known beyond its state, {}.", state.as_str()),
+        }
+    }
+
+    /// The story as JSON.
+    pub(super) fn json(&self) -> Value {
+        let line = &self.story.line;
+        let answer = self.call.ok().and_then(|call| call.lookup.as_deref());
+        json!({
+            "account": line.id.account,
+            "call": line.id.interaction,
+            "known": true,
+            "state": line.state.as_str(),
+            "shard": self.story.shard,
+            "eventsReceived": self.story.events_received,
+            "events": self.story.events.iter().map(|e| json!({
+                "id": e.event,
+                "type": if e.revision.is_some() { "call.ended.v1" } else { "call.started.v1" },
+                "revision": e.revision,
+                "time": time(e.time),
+                "receivedAt": time(e.received_at),
+            })).collect::<Vec<_>>(),
+            "link": self.link.map(link_json),
+            "lookup": answer.map(lookup_json),
+            "lookupGeneration": self.story.lookup_generation,
+            "attempts": self.story.attempts.iter().map(attempt_json).collect::<Vec<_>>(),
+            "outcome": line.outcome,
+            "task": line.task,
+            "dueAt": line.due_at.map(time),
+            "published": self.story.published,
+            "unpublished": self.story.unpublished,
+            "next": self.next(),
+        })
+    }
+}
+
+/// The link as JSON.
+fn link_json(link: &LinkState) -> Value {
+    json!({
+        "status": link.status,
+        "health": link.health,
+        "reason": link.reason,
+        "generation": link.generation,
+        "org": link.org.as_ref().map(|o| &o.org),
+    })
+}
+
+/// The lookup as JSON: the record's id, never its name.
+fn lookup_json(answer: &LookupAnswer) -> Value {
+    json!({
+        "result": answer.result,
+        "record": answer.record.as_ref().map(|r| &r.id),
+        "rule": answer.rule,
+        "candidates": answer.candidates,
+        "via": answer.via,
+        "answeredAt": time(answer.answered_at),
+    })
+}
+
+/// An attempt as JSON.
+fn attempt_json(attempt: &AttemptLine) -> Value {
+    json!({
+        "attempt": attempt.attempt,
+        "generation": attempt.generation,
+        "org": attempt.org,
+        "updates": match &attempt.kind {
+            AttemptKind::Create => None,
+            AttemptKind::Update { task } => Some(task),
+        },
+        "revision": attempt.revision,
+        "begunAt": time(attempt.begun_at),
+        "closedAt": attempt.closed_at.map(time),
+        "outcome": attempt.outcome,
+    })
+}
+
+/// An attempt in one line.
+fn attempt_in_words(attempt: &AttemptLine) -> String {
+    let kind = match &attempt.kind {
+        AttemptKind::Create => "create".to_owned(),
+        AttemptKind::Update { task } => format!("update {task}"),
+    };
+    let outcome = attempt
+        .outcome
+        .as_ref()
+        .map_or_else(|| "on its way".to_owned(), in_words);
+    let begun = time(attempt.begun_at);
+    format!(
+        "{begun}  {kind}, revision {}, link generation {}: {outcome}",
+        attempt.revision, attempt.generation
+    )
+}
+
+/// An outcome in words, with what a person can do.
+pub(super) fn in_words(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Logged { how, task } => {
+            let how = match how {
+                LoggedAs::Created => "created",
+                LoggedAs::Updated => "updated",
+                LoggedAs::Adopted => "found, made by an attempt whose answer was lost",
+            };
+            format!("done: Task {task} was {how}.")
+        }
+        Outcome::Skipped { reason } => skip_in_words(*reason).to_owned(),
+        Outcome::Dead { reason, failure } => {
+            let why = dead_in_words(*reason);
+            failure.as_ref().map_or_else(
+                || why.to_owned(),
+                |f| format!("{why} {}", failure_in_words(f)),
+            )
+        }
+        Outcome::RetryAt { at, failure, .. } => format!(
+            "to be sent again at {}, {}",
+            time(*at),
+            failure_in_words(failure)
+        ),
+        Outcome::InDoubt { look_at, failure } => format!(
+            "in doubt, to be looked for at {}, {}",
+            time(*look_at),
+            failure_in_words(failure)
+        ),
+        Outcome::Parked { reason, failure } => {
+            let why = park_in_words(*reason);
+            failure.as_ref().map_or_else(
+                || why.to_owned(),
+                |f| format!("{why} {}", failure_in_words(f)),
+            )
+        }
+        Outcome::NotSent { at } => format!("nothing was sent; ready again at {}.", time(*at)),
+    }
+}
+
+/// A failure in words.
+fn failure_in_words(failure: &Failure) -> String {
+    let status = failure
+        .http_status
+        .map(|s| format!(", HTTP {s}"))
+        .unwrap_or_default();
+    let fields: Vec<&str> = failure.fields.iter().map(|f| f.as_str()).collect();
+    let fields = if fields.is_empty() {
+        String::new()
+    } else {
+        format!(", fields {}", fields.join(", "))
+    };
+    format!(
+        "{} ({}{status}{fields}). {}",
+        failure.code,
+        failure.class.as_str(),
+        failure.hint
+    )
+    .trim_end()
+    .to_owned()
+}
+
+/// Why a call earns no Task.
+const fn skip_in_words(reason: SkipReason) -> &'static str {
+    match reason {
+        SkipReason::Unlinked => {
+            "no Task: the account is not linked. Link it, and later calls are logged."
+        }
+        SkipReason::Policy => {
+            "no Task: by the table of outcomes and directions, this call earns none."
+        }
+        SkipReason::Internal => "no Task: it was between agents.",
+        SkipReason::TooOld => {
+            "no Task: it is beyond the dedupe horizon, so it may have been logged before."
+        }
+        SkipReason::Expired => "no Task: it was parked longer than the maximum age.",
+    }
+}
+
+/// Why a call waits.
+const fn park_in_words(reason: ParkReason) -> &'static str {
+    match reason {
+        ParkReason::LinkBroken => {
+            "parked: the link is broken. Relink the account, and it goes out by itself."
+        }
+        ParkReason::OrgRefuses => "parked: the org refuses it until a setting is changed there.",
+        ParkReason::Quota => {
+            "parked: the org's daily API limit is used up; it goes out when that recovers."
+        }
+        ParkReason::Paused => "parked: an operator paused the account.",
+    }
+}
+
+/// Why a call was given up.
+const fn dead_in_words(reason: DeadReason) -> &'static str {
+    match reason {
+        DeadReason::Refused => "given up: Salesforce refuses it, and nothing is left to leave out.",
+        DeadReason::RetriesExhausted => "given up: the retries are used up.",
+        DeadReason::Unknown => {
+            "given up: it was sent, never answered, and the org hides whether the Task exists. Look for it by its key, then replay it if it is missing."
+        }
+        DeadReason::UnresolvedInPreviousOrg => {
+            "given up: it was still open in the previous org when that link was given up."
+        }
+        DeadReason::Bug => "given up: a fault of ours. Please report it with this story.",
+    }
+}
+
+/// The status in words.
+const fn status(status: LinkStatus) -> &'static str {
+    match status {
+        LinkStatus::Unlinked => "Unlinked",
+        LinkStatus::Linked => "Linked",
+        LinkStatus::Legacy => "Legacy",
+    }
+}
+
+/// The health in words.
+const fn health(health: Health) -> &'static str {
+    match health {
+        Health::Healthy => "healthy",
+        Health::AtRisk => "at risk",
+        Health::Broken => "broken",
+    }
+}
+
+/// A value's published name.
+fn code<T: serde::Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(name)) => name,
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,373 @@
+//! Seals and opens tokens, bodies and events; the only file that sees key bytes.
+//!
+//! A sealed value is `version ‖ length of the key's id ‖ the key's id ‖ nonce ‖ ciphertext`, by
+//! AES-256-GCM-SIV, which stays safe if a nonce should ever repeat. The associated data is what
+//! the value is and where it belongs ([`Context`]), so a sealed value that is copied to another
+//! row does not open there. The key's id stands in the value: keys can be added and the primary
+//! changed while old values stay readable.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::fault::Fault;
+use crate::domain::ids::{AccountId, CallId, EventId, Generation, TokenSequence};
+use crate::domain::private::masked;
+
+/// The form of a sealed value. Another form gets another number.
+const VERSION: u8 = 1;
+
+/// One key of the ring.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// Names the key in every value that it seals: 1 to 32 of `A-Z a-z 0-9 - _ .`
+    pub id: String,
+    /// 32 random bytes in base64: `openssl rand -base64 32`.
+    #[serde(serialize_with = "masked")]
+    pub key: SecretString,
+}
+
+/// Settings of the key ring.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The id of the key that seals; the others only open.
+    pub primary: String,
+    /// Every key that may be needed to open a value.
+    pub keys: Vec<Key>,
+}
+
+impl Config {
+    /// Collects what is wrong with these settings.
+    pub fn validate(&self, faults: &mut Vec<Fault>) {
+        if self.keys.is_empty() {
+            let advice = "write at least one key: { id = \"2026-11\", key = \"…\" }, the key made by `openssl rand -base64 32`";
+            faults.push(Fault::new("crypto.keys", advice));
+            return;
+        }
+        for (n, key) in self.keys.iter().enumerate() {
+            if !is_key_id(&key.id) {
+                let advice = "write 1 to 32 letters, digits, '-', '_' or '.'";
+                faults.push(Fault::new(format!("crypto.keys[{n}].id"), advice));
+            }
+            if self.keys[..n].iter().any(|other| other.id == key.id) {
+                let advice = "give each key its own id; never use an id again for other bytes";
+                faults.push(Fault::new(format!("crypto.keys[{n}].id"), advice));
+            }
+            if key_bytes(key).is_none() {
+                let advice = "write 32 bytes in base64, made by `openssl rand -base64 32`";
+                faults.push(Fault::new(format!("crypto.keys[{n}].key"), advice));
+            }
+        }
+        if !self.keys.iter().any(|key| key.id == self.primary) {
+            let advice = "write the id of the key in crypto.keys that shall seal";
+            faults.push(Fault::new("crypto.primary", advice));
+        }
+    }
+}
+
+/// Whether a text may name a key.
+fn is_key_id(id: &str) -> bool {
+    (1..=32).contains(&id.len())
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
+
+/// The bytes of a key, if there are 32.
+fn key_bytes(key: &Key) -> Option<[u8; 32]> {
+    STANDARD
+        .decode(key.key.expose_secret().trim())
+        .ok()?
+        .try_into()
+        .ok()
+}
+
+/// Why a value cannot be opened, or a ring not built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The key that sealed it is not in the ring.
+    #[error(
+        "the key `{id}` is not in crypto.keys: put it back, values sealed by it cannot be read without it"
+    )]
+    UnknownKey {
+        /// The key's id, as the value says.
+        id: String,
+    },
+    /// It was changed, cut, copied from another place, or sealed by other bytes of that id.
+    #[error("a sealed value does not open: it was changed, or it belongs to another row")]
+    Tampered,
+    /// The settings hold no usable primary key.
+    #[error("crypto.primary names no usable key of crypto.keys")]
+    NoPrimary,
+}
+
+/// What a sealed value is, and where it belongs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Context {
+    /// A link's tokens, at one place of their sequence.
+    Tokens {
+        /// The account.
+        account: AccountId,
+        /// The link's generation.
+        generation: Generation,
+        /// Which tokens of that generation.
+        token_sequence: TokenSequence,
+    },
+    /// A body of a call.
+    Body {
+        /// The call.
+        call: CallId,
+        /// Which of its bodies.
+        kind: &'static str,
+    },
+    /// An event to publish.
+    Event {
+        /// The event's id.
+        id: EventId,
+    },
+    /// Bytes that are no valid event.
+    Quarantine {
+        /// The topic that they stood in.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset.
+        offset: i64,
+    },
+}
+
+impl Context {
+    /// The associated data. Each part's length is written before it, so that no two contexts give
+    /// the same bytes.
+    fn associated_data(&self) -> Vec<u8> {
+        let mut data = Vec::with_capacity(128);
+        let mut part = |bytes: &[u8]| {
+            data.extend((bytes.len() as u64).to_be_bytes());
+            data.extend(bytes);
+        };
+        match self {
+            Self::Tokens {
+                account,
+                generation,
+                token_sequence,
+            } => {
+                part(b"tokens");
+                part(account.as_str().as_bytes());
+                part(&generation.0.to_be_bytes());
+                part(&token_sequence.0.to_be_bytes());
+            }
+            Self::Body { call, kind } => {
+                part(b"body");
+                part(call.account.as_str().as_bytes());
+                part(call.interaction.as_str().as_bytes());
+                part(kind.as_bytes());
+            }
+            Self::Event { id } => {
+                part(b"event");
+                part(id.as_str().as_bytes());
+            }
+            Self::Quarantine {
+                topic,
+                partition,
+                offset,
+            } => {
+                part(b"quarantine");
+                part(topic.as_bytes());
+                part(&partition.to_be_bytes());
+                part(&offset.to_be_bytes());
+            }
+        }
+        data
+    }
+}
+
+/// The keys, ready for use. One seals; all open.
+pub struct KeyRing {
+    /// The id of the key that seals.
+    primary: String,
+    /// Every key by its id.
+    keys: HashMap<String, LessSafeKey>,
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "KeyRing({} keys, primary {})",
+            self.keys.len(),
+            self.primary
+        )
+    }
+}
+
+impl KeyRing {
+    /// The ring of validated settings.
+    pub fn new(config: &Config) -> Result<Self, Error> {
+        let keys: HashMap<String, LessSafeKey> = config
+            .keys
+            .iter()
+            .filter_map(|key| {
+                let unbound = UnboundKey::new(&AES_256_GCM_SIV, &key_bytes(key)?).ok()?;
+                Some((key.id.clone(), LessSafeKey::new(unbound)))
+            })
+            .collect();
+        if !keys.contains_key(&config.primary) {
+            return Err(Error::NoPrimary);
+        }
+        Ok(Self {
+            primary: config.primary.clone(),
+            keys,
+        })
+    }
+
+    /// Seals a value in its place, by the primary key.
+    pub fn seal(&self, context: &Context, plain: &[u8]) -> Vec<u8> {
+        let mut nonce = [0; NONCE_LEN];
+        aws_lc_rs::rand::fill(&mut nonce).expect("the operating system gives random bytes");
+        let id = self.primary.as_bytes();
+        let mut sealed = Vec::with_capacity(2 + id.len() + NONCE_LEN + plain.len() + 16);
+        sealed.extend([
+            VERSION,
+            u8::try_from(id.len()).expect("key ids have at most 32 bytes"),
+        ]);
+        sealed.extend(id);
+        sealed.extend(nonce);
+        let mut body = plain.to_vec();
+        self.keys[&self.primary]
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(context.associated_data()),
+                &mut body,
+            )
+            .expect("a body is far below the cipher's limit of 64 GiB");
+        sealed.extend(body);
+        sealed
+    }
+
+    /// Opens a value in its place.
+    pub fn open(&self, context: &Context, sealed: &[u8]) -> Result<Vec<u8>, Error> {
+        let (id, nonce, body) = split(sealed).ok_or(Error::Tampered)?;
+        let key = self
+            .keys
+            .get(id)
+            .ok_or_else(|| Error::UnknownKey { id: id.to_owned() })?;
+        let mut body = body.to_vec();
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let plain = key
+            .open_in_place(nonce, Aad::from(context.associated_data()), &mut body)
+            .map_err(|_| Error::Tampered)?
+            .len();
+        body.truncate(plain);
+        Ok(body)
+    }
+}
+
+/// Takes a sealed value apart.
+fn split(sealed: &[u8]) -> Option<(&str, [u8; NONCE_LEN], &[u8])> {
+    let (&[version, length], rest) = sealed.split_first_chunk::<2>()?;
+    if version != VERSION {
+        return None;
+    }
+    let (id, rest) = rest.split_at_checked(usize::from(length))?;
+    let id = std::str::from_utf8(id).ok().filter(|id| is_key_id(id))?;
+    let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>()?;
+    Some((id, *nonce, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn config(ids: &[&str], primary: &str) -> Config {
+        let keys = ids.iter().enumerate().map(|(n, id)| Key {
+            id: (*id).to_owned(),
+            key: STANDARD
+                .encode([u8::try_from(n).expect("few keys"); 32])
+                .into(),
+        });
+        Config {
+            primary: primary.to_owned(),
+            keys: keys.collect(),
+        }
+    }
+
+    fn ring(ids: &[&str], primary: &str) -> KeyRing {
+        KeyRing::new(&config(ids, primary)).expect("a primary key")
+    }
+
+    fn tokens(account: &str, generation: i64, sequence: i64) -> Context {
+        Context::Tokens {
+            account: account.parse().expect("an account"),
+            generation: Generation(generation),
+            token_sequence: TokenSequence(sequence),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_sealed_opens_in_its_place_only(plain: Vec<u8>) {
+            let ring = ring(&["a"], "a");
+            let sealed = ring.seal(&tokens("acme", 1, 1), &plain);
+            prop_assert_eq!(ring.open(&tokens("acme", 1, 1), &sealed), Ok(plain));
+            for elsewhere in [tokens("acm", 1, 1), tokens("acme", 2, 1), tokens("acme", 1, 2)] {
+                prop_assert_eq!(ring.open(&elsewhere, &sealed), Err(Error::Tampered));
+            }
+        }
+
+        #[test]
+        fn a_changed_bit_is_seen(plain: Vec<u8>, place: prop::sample::Index, bit in 0..8_u8) {
+            let ring = ring(&["a"], "a");
+            let mut sealed = ring.seal(&tokens("acme", 1, 1), &plain);
+            let place = place.index(sealed.len());
+            sealed[place] ^= 1 << bit;
+            prop_assert!(ring.open(&tokens("acme", 1, 1), &sealed).is_err());
+        }
+
+        #[test]
+        fn any_bytes_are_refused_without_a_panic(bytes: Vec<u8>) {
+            prop_assert!(ring(&["a"], "a").open(&tokens("acme", 1, 1), &bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn an_old_key_still_opens_and_a_missing_one_is_named() {
+        let context = tokens("acme", 1, 1);
+        let sealed = ring(&["old"], "old").seal(&context, b"secret");
+        let both = KeyRing::new(&config(&["old", "new"], "new")).expect("a primary key");
+        assert_eq!(both.open(&context, &sealed), Ok(b"secret".to_vec()));
+        let missing = ring(&["new"], "new").open(&context, &sealed);
+        assert_eq!(missing, Err(Error::UnknownKey { id: "old".into() }));
+    }
+
+    #[test]
+    fn every_fault_of_the_ring_is_told() {
+        let mut faults = Vec::new();
+        let mut wrong = config(&["a", "a", "b c"], "z");
+        wrong.keys[0].key = "short".to_owned().into();
+        wrong.validate(&mut faults);
+        let settings: Vec<&str> = faults.iter().map(|f| f.setting.as_str()).collect();
+        let expected = [
+            "crypto.keys[0].key",
+            "crypto.keys[1].id",
+            "crypto.keys[2].id",
+            "crypto.primary",
+        ];
+        assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn debug_shows_no_key() {
+        let config = config(&["a"], "a");
+        let encoded = config.keys[0].key.expose_secret().to_owned();
+        assert!(!format!("{config:?}").contains(&encoded));
+    }
+}

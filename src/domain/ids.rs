@@ -1,0 +1,427 @@
+//! Identities: accounts, calls, Salesforce records, shards, and the numbers that fence and order.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a text is not an identity. The text itself is not repeated: it may be anything.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidId {
+    /// Empty, or longer than the identity may be.
+    #[error("{what} must have 1 to {max} characters, this one has {got}")]
+    Length {
+        /// Which identity was parsed.
+        what: &'static str,
+        /// The longest that is accepted, in bytes.
+        max: usize,
+        /// What was given, in bytes.
+        got: usize,
+    },
+    /// A character outside the allowed set.
+    #[error("{what} may hold only {allowed}")]
+    Character {
+        /// Which identity was parsed.
+        what: &'static str,
+        /// The allowed characters, in words.
+        allowed: &'static str,
+    },
+    /// Not a Salesforce id of 15 or 18 characters, or its checksum is wrong.
+    #[error("{what} must be a Salesforce id of 15 or 18 characters with a valid checksum{prefix}")]
+    Salesforce {
+        /// Which identity was parsed.
+        what: &'static str,
+        /// The key prefix it must have, in words; empty where any is fine.
+        prefix: &'static str,
+    },
+}
+
+/// Declares a text identity: parsed once, then only compared, hashed and printed.
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal, $ok:expr, $allowed:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                if text.is_empty() || text.len() > $max {
+                    return Err(InvalidId::Length { what: $what, max: $max, got: text.len() });
+                }
+                if !text.chars().all($ok) {
+                    return Err(InvalidId::Character { what: $what, allowed: $allowed });
+                }
+                Ok(Self(text.to_owned()))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// A VCC customer account.
+    AccountId, "an account id", 64,
+    |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'),
+    "ASCII letters, digits, '-', '_' and '.'"
+);
+text_id!(
+    /// One VCC interaction; usually a GUID. Unique within its account only.
+    InteractionId, "an interaction id", 128,
+    |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '~' | '@'),
+    "ASCII letters, digits, '-', '_', '.', ':', '~' and '@'"
+);
+text_id!(
+    /// The `id` of a CloudEvent: with its source, what makes a delivery unique.
+    EventId, "an event id", 200,
+    |c: char| c.is_ascii_graphic(),
+    "printable ASCII without spaces"
+);
+text_id!(
+    /// Names one running worker among its fellows.
+    ReplicaId, "a replica id", 100,
+    |c: char| c.is_ascii_graphic(),
+    "printable ASCII without spaces"
+);
+
+/// A call, everywhere: the account and the interaction within it.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CallId {
+    /// Whose call it is.
+    pub account: AccountId,
+    /// Which of the account's interactions.
+    pub interaction: InteractionId,
+}
+
+impl CallId {
+    /// The key that the Task carries at Salesforce, in `CallObject` and in the unique field.
+    ///
+    /// At most 197 characters; `CallObject` holds 255 (Salesforce Object Reference, Task).
+    pub fn task_key(&self) -> String {
+        format!("vcc:{}:{}", self.account, self.interaction)
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.account, self.interaction)
+    }
+}
+
+impl fmt::Debug for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A Salesforce record id, always held in its 18-character form.
+///
+/// The last three characters are a checksum over the case of the first fifteen, so that ids
+/// survive systems that fold case; 15-character input is completed.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RecordId(String);
+
+impl RecordId {
+    /// The 18 characters.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The three characters that tell the object: `003` Contact, `00Q` Lead, `001` Account.
+    pub fn key_prefix(&self) -> &str {
+        &self.0[..3]
+    }
+}
+
+/// Salesforce's checksum: one character for each five, a bit for each upper-case letter.
+fn checksum(first15: &[u8]) -> [u8; 3] {
+    const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ012345";
+    let mut suffix = [0; 3];
+    for (chunk, out) in first15.chunks(5).zip(&mut suffix) {
+        let bits = chunk
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| c.is_ascii_uppercase())
+            .fold(0, |bits, (i, _)| bits | 1 << i);
+        *out = ALPHABET[bits];
+    }
+    suffix
+}
+
+impl FromStr for RecordId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let wrong = InvalidId::Salesforce {
+            what: "a record id",
+            prefix: "",
+        };
+        let bytes = text.as_bytes();
+        if !matches!(bytes.len(), 15 | 18) || !bytes.iter().all(u8::is_ascii_alphanumeric) {
+            return Err(wrong);
+        }
+        let suffix = checksum(&bytes[..15]);
+        if bytes.len() == 18 && !bytes[15..].eq_ignore_ascii_case(&suffix) {
+            return Err(wrong);
+        }
+        let mut id = text[..15].to_owned();
+        id.extend(suffix.map(char::from));
+        Ok(Self(id))
+    }
+}
+
+impl TryFrom<String> for RecordId {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        text.parse()
+    }
+}
+
+impl From<RecordId> for String {
+    fn from(id: RecordId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Declares a Salesforce id that must have one key prefix.
+macro_rules! prefixed_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $prefix:literal, $words:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(RecordId);
+
+        impl $name {
+            /// The 18 characters.
+            pub fn as_str(&self) -> &str {
+                self.0.as_str()
+            }
+
+            /// The same id as a record's.
+            pub fn record(&self) -> &RecordId {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                let wrong = InvalidId::Salesforce { what: $what, prefix: $words };
+                match text.parse::<RecordId>() {
+                    Ok(id) if id.key_prefix() == $prefix => Ok(Self(id)),
+                    _ => Err(wrong),
+                }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0.into()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+prefixed_id!(
+    /// A Salesforce org.
+    OrgId, "an org id", "00D", " that starts with 00D"
+);
+prefixed_id!(
+    /// A Salesforce user.
+    UserId, "a user id", "005", " that starts with 005"
+);
+
+/// Declares a counter that only grows.
+macro_rules! counter {
+    ($(#[$doc:meta])* $name:ident, $inner:ty) => {
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+        )]
+        pub struct $name(pub $inner);
+
+        impl $name {
+            /// The one after this.
+            #[must_use]
+            pub const fn next(self) -> Self {
+                Self(self.0 + 1)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+counter!(
+    /// Grows with every Link, Relink and Unlink of an account; 0 before the first.
+    Generation, i64
+);
+counter!(
+    /// Grows with every published change of a link's status or health.
+    Sequence, i64
+);
+counter!(
+    /// Grows with every stored change of a link's tokens; part of what seals them.
+    TokenSequence, i64
+);
+counter!(
+    /// Grows with every change of a shard's owner; in every write that finishes work.
+    Epoch, i64
+);
+counter!(
+    /// Orders the `call.ended` events of one call: 0 at hang-up, then each later enrichment.
+    Revision, i32
+);
+counter!(
+    /// Names one attempt: one row of the journal.
+    AttemptId, i64
+);
+
+/// How many shards the accounts are spread over. Fixed: it is part of where a call is stored.
+///
+/// 256 lets up to some dozens of workers share evenly, and leases are few enough to renew in one
+/// statement.
+pub const SHARDS: u16 = 256;
+
+/// A slice of the accounts, the unit of ownership.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
+pub struct ShardId(pub u16);
+
+impl ShardId {
+    /// The shard of an account: by its org once it is linked, so that all that shares an org's
+    /// limits has one owner; by its own id before.
+    pub fn of(account: &AccountId, org: Option<&OrgId>) -> Self {
+        let text = org.map_or(account.as_str(), OrgId::as_str);
+        // FNV-1a: stable for ever and on every machine, which the standard hasher is not.
+        let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
+            (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Self(u16::try_from(hash % u64::from(SHARDS)).unwrap_or_default())
+    }
+}
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_id_is_completed_and_checked() {
+        let id: RecordId = "0015g00000ABCDE".parse().expect("15 characters");
+        assert_eq!(id.as_str().len(), 18);
+        assert_eq!(id.as_str().parse::<RecordId>(), Ok(id.clone()));
+        assert_eq!(
+            "00DB0000000TfcR".parse::<OrgId>().expect("org").as_str(),
+            "00DB0000000TfcRMAS"
+        );
+        assert!(
+            "00DB0000000TfcRMAA".parse::<OrgId>().is_err(),
+            "wrong checksum"
+        );
+        assert!(
+            "005B0000005Bk90IAC".parse::<OrgId>().is_err(),
+            "a user is no org"
+        );
+        assert!("".parse::<RecordId>().is_err());
+        assert!("0015g00000ABCD\u{e9}".parse::<RecordId>().is_err());
+    }
+
+    #[test]
+    fn account_and_interaction_cannot_be_confused_in_the_task_key() {
+        assert!("a:b".parse::<AccountId>().is_err());
+        let call = CallId {
+            account: "acme-1".parse().expect("account"),
+            interaction: "016f1c6b-9766".parse().expect("interaction"),
+        };
+        assert_eq!(call.task_key(), "vcc:acme-1:016f1c6b-9766");
+    }
+
+    #[test]
+    fn shards_of_accounts_of_one_org_are_one() {
+        let org: OrgId = "00DB0000000TfcR".parse().expect("org");
+        let a = ShardId::of(&"a".parse().expect("account"), Some(&org));
+        let b = ShardId::of(&"b".parse().expect("account"), Some(&org));
+        assert_eq!(a, b);
+        assert!(a.0 < SHARDS);
+    }
+}

@@ -1,0 +1,160 @@
+//! Links: status and health (two fields, never one), their transitions, and what those publish.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::ids::{AccountId, Generation, OrgId, Sequence, ShardId, UserId};
+use super::task::KeyMode;
+
+/// What the admin sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkStatus {
+    /// No API user.
+    #[default]
+    Unlinked,
+    /// An API user, linked by OAuth.
+    Linked,
+    /// An API user, linked by an older method; works, and should be relinked.
+    Legacy,
+}
+
+/// Whether the link works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// It works.
+    #[default]
+    Healthy,
+    /// It works, and something needed is missing or in doubt.
+    AtRisk,
+    /// It does not work: calls park.
+    Broken,
+}
+
+/// Why a link's status or health is what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkReason {
+    /// An admin pressed Link.
+    UserLinked,
+    /// An admin pressed Relink.
+    UserRelinked,
+    /// An admin pressed Unlink.
+    UserUnlinked,
+    /// It works again.
+    Recovered,
+    /// The refresh token is revoked, expired or displaced.
+    TokenRevoked,
+    /// A refresh was claimed and its answer lost: the token may be used up.
+    RefreshInDoubt,
+    /// The API user is inactive or frozen.
+    ApiUserInactive,
+    /// The app is not installed or not approved in the org.
+    AppNotApproved,
+    /// Login hours or IP ranges forbid it.
+    IpOrHoursRestricted,
+    /// A permission or a field is missing.
+    PermissionMissing,
+    /// The org or the user may not use the API.
+    ApiDisabled,
+    /// The org is inactive, locked or deleted.
+    OrgInactive,
+    /// Salesforce refuses our own app: an operator must look.
+    OurCredentials,
+    /// None of the above.
+    Unknown,
+}
+
+/// Where the API user logs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    /// `login.salesforce.com`.
+    #[default]
+    Production,
+    /// `test.salesforce.com`.
+    Sandbox,
+}
+
+/// Who caused a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "id")]
+pub enum Actor {
+    /// An account's admin.
+    Admin(String),
+    /// An operator at the command line.
+    Operator(String),
+    /// This software.
+    System,
+    /// Salesforce's answer.
+    Salesforce,
+}
+
+/// The state of an account's link, as everybody but the token handling needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkState {
+    /// The account.
+    pub account: AccountId,
+    /// Where its work lies.
+    pub shard: ShardId,
+    /// What the admin sees.
+    pub status: LinkStatus,
+    /// Whether it works.
+    pub health: Health,
+    /// Why.
+    pub reason: Option<LinkReason>,
+    /// Since when status and health are these.
+    pub since: DateTime<Utc>,
+    /// Grows with Link, Relink, Unlink.
+    pub generation: Generation,
+    /// Grows with every published change.
+    pub sequence: Sequence,
+    /// The org, while linked.
+    pub org: Option<LinkedOrg>,
+}
+
+impl LinkState {
+    /// An account that was never linked.
+    pub fn unlinked(account: AccountId, since: DateTime<Utc>) -> Self {
+        Self {
+            shard: ShardId::of(&account, None),
+            account,
+            status: LinkStatus::Unlinked,
+            health: Health::Healthy,
+            reason: None,
+            since,
+            generation: Generation::default(),
+            sequence: Sequence::default(),
+            org: None,
+        }
+    }
+
+    /// Whether requests may be sent for it now.
+    pub const fn is_live(&self) -> bool {
+        !matches!(self.status, LinkStatus::Unlinked) && !matches!(self.health, Health::Broken)
+    }
+}
+
+/// The org and API user that a link acts in and as.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkedOrg {
+    /// The org.
+    pub org: OrgId,
+    /// The API user.
+    pub user: UserId,
+    /// The API user's name with its middle blotted out: `vc***@acme.example`.
+    pub username_masked: String,
+    /// Production or sandbox.
+    pub environment: Environment,
+    /// Where data requests go.
+    pub instance_url: String,
+    /// How Tasks are found again.
+    pub key_mode: KeyMode,
+    /// The org's IANA time zone, for `ActivityDate`; UTC where unknown.
+    pub time_zone: Option<String>,
+    /// The country that numbers without a country code belong to (ISO 3166-1 alpha-2).
+    pub default_country: Option<String>,
+    /// What the org calls a completed Task, where that is not what the settings say.
+    pub closed_status: Option<String>,
+}

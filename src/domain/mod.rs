@@ -1,0 +1,20 @@
+//! Pure values and rules: what a call, a link, a match, a Task and an outcome are.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number: `now` and chance are arguments.
+//! Serde on these types is for our own storage (sealed before it is written); what travels on
+//! Kafka or to Salesforce has its own types in those adapters.
+//!
+//! Architecture invariant: `domain` imports nobody else in the house.
+
+pub mod call;
+pub mod event;
+pub mod fault;
+pub mod ids;
+pub mod link;
+pub mod matching;
+pub mod outcome;
+pub mod phone;
+pub mod policy;
+pub mod private;
+pub mod task;
+pub mod work;

@@ -1,0 +1,118 @@
+//! Work on calls, as the store keeps it and the engine plans it: what is due, what is open.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
+use super::ids::{AttemptId, CallId, Generation, OrgId, RecordId, Revision, ShardId};
+use super::outcome::SkipReason;
+use super::task::{KeyMode, TaskField};
+
+/// Which kind of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Lane {
+    /// A caller is waiting.
+    Lookup,
+    /// Can wait seconds.
+    Task,
+}
+
+impl Lane {
+    /// The lane as it is written in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lookup => "lookup",
+            Self::Task => "task",
+        }
+    }
+}
+
+/// One call with something due in one lane: no content, so that many fit in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The call.
+    pub call: CallId,
+    /// Where it lies.
+    pub shard: ShardId,
+    /// What is due.
+    pub lane: Lane,
+    /// Not before this. With the call, the cursor of a page.
+    pub due_at: DateTime<Utc>,
+    /// When the lookup must be answered; `None` where no begin came, so that nobody waits.
+    pub lookup_deadline: Option<DateTime<Utc>>,
+    /// The lookup's answer is stored.
+    pub looked_up: bool,
+    /// When the call ended, where its end came.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// The revision to be logged.
+    pub revision: Revision,
+    /// Why it earns no Task whatever the link, by the contract's table.
+    pub skip: Option<SkipReason>,
+    /// Attempts so far, for the backoff.
+    pub attempts: u32,
+    /// What earlier attempts taught to leave out.
+    pub degraded: BTreeSet<TaskField>,
+}
+
+/// What an attempt does at Salesforce.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttemptKind {
+    /// Creates the call's Task.
+    Create,
+    /// Changes this Task: click-to-dial, or a later revision.
+    Update {
+        /// The Task.
+        task: RecordId,
+    },
+}
+
+/// An attempt without an outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenAttempt {
+    /// Names it.
+    pub attempt: AttemptId,
+    /// The call.
+    pub call: CallId,
+    /// Where the call lies now.
+    pub shard: ShardId,
+    /// The org that it was or was not sent to.
+    pub org: OrgId,
+    /// The generation that it was sent by.
+    pub generation: Generation,
+    /// How its Task can be found.
+    pub mode: KeyMode,
+    /// Create or update.
+    pub kind: AttemptKind,
+    /// The revision that was sent.
+    pub revision: Revision,
+    /// What was left out.
+    pub degraded: BTreeSet<TaskField>,
+    /// No byte was written after this, by the database's clock.
+    pub send_by: DateTime<Utc>,
+    /// When to ask Salesforce next.
+    pub look_at: DateTime<Utc>,
+    /// Attempts of the call so far, this one included.
+    pub attempts: u32,
+}
+
+/// Why an attempt may not begin. Nothing was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// The lease is gone.
+    Stale,
+    /// An attempt of the call is open.
+    Open,
+    /// The call is terminal, parked, or at another revision.
+    Moved,
+    /// The link is not live, or at another generation.
+    LinkChanged,
+}
+
+/// How much of an org's daily limit is used, as told by an answer (`Sforce-Limit-Info`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiUsage {
+    /// Requests counted in the last 24 hours, of all the org's tools.
+    pub used: u64,
+    /// Requests allowed in 24 hours.
+    pub limit: u64,
+}

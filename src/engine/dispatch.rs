@@ -1,0 +1,195 @@
+//! The Task lane: ended calls become Tasks in as few requests as their linger allows, or are
+//! skipped or parked where no request may be sent.
+
+use super::accounts::Place;
+use super::answers::{Pending, Then};
+use super::lookups::limited;
+use super::machine::{Engine, Load, Served, Turn};
+use super::pacing::Gate;
+use super::{Command, Decision};
+use crate::domain::ids::{AccountId, CallId};
+use crate::domain::link::{LinkState, LinkStatus};
+use crate::domain::outcome::{Outcome, ParkReason, SkipReason};
+use crate::domain::work::Lane;
+
+impl Engine {
+    /// Starts what an account's Task lane has to start now.
+    pub(super) fn serve_tasks(&mut self, turn: &mut Turn<'_>, id: &AccountId) -> Served {
+        let Some(account) = self.accounts.get(id) else {
+            return Served::Nothing;
+        };
+        if account.queued(Lane::Task) == 0 {
+            return Served::Nothing;
+        }
+        let Some(link) = &account.link else {
+            self.links_wanted.insert(id.clone());
+            return Served::Nothing;
+        };
+        if self.working_epoch(link.shard).is_none() {
+            return Served::Nothing;
+        }
+        let (live, status) = (link.is_live(), link.status);
+        self.record_skips(turn, id);
+        if !live {
+            self.record_unsendable(turn, id, status);
+            return Served::Nothing;
+        }
+        match self.gate(turn, id, Lane::Task) {
+            Gate::Open => self.dispatch(turn, id),
+            Gate::Until(at, _) => Served::Until(at),
+            Gate::Busy => Served::Nothing,
+            Gate::Crowded => Served::Crowded,
+        }
+    }
+
+    /// Opens a request for the Tasks that are ready, if it would be full or one has lingered.
+    fn dispatch(&mut self, turn: &mut Turn<'_>, id: &AccountId) -> Served {
+        self.give_a_chance(turn, id);
+        let (config, now) = (&self.config, turn.now);
+        let account = self.accounts.get(id).expect("served accounts are known");
+        let link = account
+            .link
+            .as_ref()
+            .expect("dispatched after its link is known");
+        let Some(linked) = link.org.clone() else {
+            return Served::Nothing;
+        };
+        let (generation, shard) = (link.generation, link.shard);
+        let Some(org) = self.orgs.get(&linked.org) else {
+            return Served::Nothing;
+        };
+        let most = config.batching.tasks.min(org.batch_cap);
+        let linger = org.linger(&config.pacing, &config.batching);
+        let ready = account
+            .tasks
+            .iter()
+            .take_while(|(at, _)| *at <= now)
+            .filter(|(_, call)| account.calls.get(call).is_some_and(|c| c.shard == shard));
+        let next = account.tasks.iter().map(|(at, _)| *at).find(|at| *at > now);
+        let Some((oldest, _)) = ready.clone().next() else {
+            return next.map_or(Served::Nothing, Served::Until);
+        };
+        let goes_at = *oldest + linger;
+        let full = ready.clone().nth(most - 1).is_some();
+        if !full && goes_at > now {
+            // More may become ready before that, and fill the batch.
+            return Served::Until(next.map_or(goes_at, |next| next.min(goes_at)));
+        }
+        let calls = limited(account, ready.map(|(_, call)| call.clone()), most);
+        let calls = self.take_off(Lane::Task, &calls);
+        let (mode, org) = (linked.key_mode, linked.org);
+        let load = Load::Tasks(calls.clone());
+        let batch = self.open(now, id, generation, Some(org.clone()), load);
+        let account = id.clone();
+        turn.out.push(Command::Dispatch {
+            batch,
+            account,
+            generation,
+            org,
+            mode,
+            calls,
+        });
+        Served::Again
+    }
+
+    /// A call whose lookup never got its turn, because the org was left alone for so long, is
+    /// given the time once more before its Task goes out unmatched.
+    fn give_a_chance(&mut self, turn: &Turn<'_>, id: &AccountId) {
+        let again = turn.now + self.config.batching.unmatched_after;
+        let account = self
+            .accounts
+            .get_mut(id)
+            .expect("served accounts are known");
+        let untried: Vec<CallId> = account
+            .tasks
+            .iter()
+            .take_while(|(at, _)| *at <= turn.now)
+            .filter(|(_, call)| {
+                account.calls.get(call).is_some_and(|c| {
+                    !c.looked_up && c.searches == 0 && matches!(c.lookup, Place::Ready(_))
+                })
+            })
+            .map(|(_, call)| call.clone())
+            .collect();
+        for call in untried {
+            account.place_task(&call, Place::Ready(again));
+            if let Some(call) = account.calls.get_mut(&call) {
+                call.searches = 1;
+            }
+        }
+    }
+
+    /// Records the calls that earn no Task whatever the link.
+    fn record_skips(&mut self, turn: &mut Turn<'_>, id: &AccountId) {
+        let account = self.accounts.get(id).expect("served accounts are known");
+        let link = account
+            .link
+            .as_ref()
+            .expect("recorded after its link is known")
+            .clone();
+        let skips: Vec<(CallId, SkipReason)> = account
+            .skips
+            .iter()
+            .filter_map(|call| Some((call.clone(), account.calls.get(call)?.skip?)))
+            .collect();
+        for (call, reason) in skips {
+            self.record_unsent(turn, &link, &call, Outcome::Skipped { reason });
+        }
+    }
+
+    /// Records the calls of an account without a working link.
+    fn record_unsendable(&mut self, turn: &mut Turn<'_>, id: &AccountId, status: LinkStatus) {
+        let account = self.accounts.get(id).expect("served accounts are known");
+        let link = account
+            .link
+            .as_ref()
+            .expect("recorded after its link is known")
+            .clone();
+        let calls: Vec<CallId> = account.tasks.iter().map(|(_, call)| call.clone()).collect();
+        let outcome = match status {
+            LinkStatus::Unlinked => Outcome::Skipped {
+                reason: SkipReason::Unlinked,
+            },
+            LinkStatus::Linked | LinkStatus::Legacy => Outcome::Parked {
+                reason: ParkReason::LinkBroken,
+                failure: None,
+            },
+        };
+        for call in calls {
+            self.record_unsent(turn, &link, &call, outcome.clone());
+        }
+    }
+
+    /// Decides about a call without a request.
+    fn record_unsent(
+        &mut self,
+        turn: &mut Turn<'_>,
+        link: &LinkState,
+        id: &CallId,
+        outcome: Outcome,
+    ) {
+        let Some(call) = self.batch_call(id).filter(|call| call.shard == link.shard) else {
+            return;
+        };
+        let account = self
+            .accounts
+            .get_mut(&id.account)
+            .expect("its call was read");
+        account.place_task(id, Place::Recording);
+        let pending = Pending {
+            shard: call.shard,
+            epoch: call.epoch,
+            then: Then::End,
+        };
+        self.recording.insert(id.clone(), pending);
+        turn.decisions.push(Decision {
+            call: call.call,
+            shard: call.shard,
+            epoch: call.epoch,
+            attempt: None,
+            revision: call.revision,
+            generation: link.generation,
+            outcome,
+        });
+    }
+}

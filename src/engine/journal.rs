@@ -1,0 +1,410 @@
+//! The life of an attempt: what an answer means for a call.
+//!
+//! One pure function, [`judge`], from (attempt, answer) to an [`Outcome`]. What the same answer
+//! means for the token, the link and the org is decided beside it, once for the whole request.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use rand::RngCore;
+
+use super::config::{Config, Retry};
+use super::reconcile;
+use crate::domain::outcome::{
+    Answer, DeadReason, Failure, FailureClass, FailureScope, LoggedAs, Outcome, ParkReason,
+};
+use crate::domain::task::TaskField;
+use crate::domain::work::AttemptKind;
+
+/// What was sent.
+#[derive(Clone, Debug)]
+pub(super) struct Sent<'a> {
+    /// Attempts of the call so far, this one included.
+    pub(super) attempts: u32,
+    /// What was left out.
+    pub(super) degraded: &'a BTreeSet<TaskField>,
+    /// Create or update.
+    pub(super) kind: &'a AttemptKind,
+    /// No byte was written after this.
+    pub(super) send_by: DateTime<Utc>,
+    /// When the call ended.
+    pub(super) ended_at: Option<DateTime<Utc>>,
+    /// Calls in the same request.
+    pub(super) together: usize,
+}
+
+/// What holds for the whole request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Circumstances {
+    /// Nothing can be sent before this.
+    pub(super) not_before: Option<DateTime<Utc>>,
+    /// Since when the org's daily limit is used up.
+    pub(super) quota_since: Option<DateTime<Utc>>,
+    /// The link is dead, and that is not our own doing (rule 12).
+    pub(super) link_dead: bool,
+}
+
+/// What an answer means for its call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// What is stored.
+    pub(super) outcome: Outcome,
+    /// The next request with this call holds at most so many.
+    pub(super) batch_limit: Option<usize>,
+}
+
+/// Judges one call's answer.
+pub(super) fn judge(
+    config: &Config,
+    now: DateTime<Utc>,
+    rng: &mut dyn RngCore,
+    sent: &Sent<'_>,
+    around: Circumstances,
+    answer: Answer,
+) -> Verdict {
+    let mut judge = Judge {
+        config,
+        now,
+        rng,
+        sent,
+        around,
+        batch_limit: None,
+    };
+    let outcome = match answer {
+        Answer::Created(task) => Outcome::Logged {
+            how: LoggedAs::Created,
+            task,
+        },
+        Answer::Updated(task) => Outcome::Logged {
+            how: LoggedAs::Updated,
+            task,
+        },
+        Answer::Exists(task) => Outcome::Logged {
+            how: LoggedAs::Adopted,
+            task,
+        },
+        Answer::NotSent(failure) => judge.not_sent(failure),
+        Answer::Failed(failure) => judge.failed(failure),
+    };
+    Verdict {
+        outcome,
+        batch_limit: judge.batch_limit,
+    }
+}
+
+/// How large the halves of a batch are that failed as a whole.
+pub(super) const fn half(together: usize) -> usize {
+    together.div_ceil(2)
+}
+
+struct Judge<'a> {
+    config: &'a Config,
+    now: DateTime<Utc>,
+    rng: &'a mut dyn RngCore,
+    sent: &'a Sent<'a>,
+    around: Circumstances,
+    batch_limit: Option<usize>,
+}
+
+impl Judge<'_> {
+    fn not_sent(&mut self, failure: Failure) -> Outcome {
+        if failure.class == FailureClass::Link && self.around.link_dead {
+            return park(ParkReason::LinkBroken, failure);
+        }
+        Outcome::NotSent {
+            at: self.next_try(),
+        }
+    }
+
+    fn failed(&mut self, failure: Failure) -> Outcome {
+        if failure.class == FailureClass::Ambiguous {
+            let look_at = reconcile::first_look(&self.config.reconcile, self.now, self.sent);
+            return Outcome::InDoubt { look_at, failure };
+        }
+        if failure.scope == FailureScope::Everyone {
+            return self.again(failure);
+        }
+        match failure.class {
+            FailureClass::Transient | FailureClass::Throttled => self.retry(failure),
+            FailureClass::Session => self.again(failure),
+            FailureClass::Quota => self.quota(failure),
+            FailureClass::Link if self.around.link_dead => park(ParkReason::LinkBroken, failure),
+            FailureClass::Link => self.again(failure),
+            FailureClass::Admin => self.refused(failure),
+            FailureClass::Payload => self.degrade(failure),
+            FailureClass::Split => self.bisect(failure, DeadReason::Refused),
+            // The taken key is not ours, or it would have been answered with `Exists` (rule 7).
+            FailureClass::Done => park(ParkReason::OrgRefuses, failure),
+            FailureClass::Bug => self.bisect(failure, DeadReason::Bug),
+            FailureClass::Ambiguous => unreachable!("an ambiguous answer is reconciled above"),
+        }
+    }
+
+    /// Later, or never again once number and age are both beyond the settings: a long outage
+    /// alone uses up many attempts, and a short burst of failures alone is no reason to give up.
+    fn retry(&mut self, failure: Failure) -> Outcome {
+        let Retry {
+            attempts,
+            at_least_for,
+            ..
+        } = self.config.retry;
+        let old = self
+            .sent
+            .ended_at
+            .is_none_or(|ended| self.now >= ended + at_least_for);
+        if self.sent.attempts >= attempts && old {
+            return dead(DeadReason::RetriesExhausted, failure);
+        }
+        let at = self.next_try();
+        self.retry_at(at, failure)
+    }
+
+    /// As soon as what stands in the way of the whole request is gone.
+    fn again(&mut self, failure: Failure) -> Outcome {
+        let at = self.around.not_before.unwrap_or(self.now);
+        self.retry_at(at, failure)
+    }
+
+    fn quota(&mut self, failure: Failure) -> Outcome {
+        let patience = self.config.pacing.quota_park_after;
+        match self.around.quota_since {
+            Some(since) if self.now >= since + patience => park(ParkReason::Quota, failure),
+            _ => {
+                let at = self
+                    .around
+                    .not_before
+                    .unwrap_or(self.now + self.config.pacing.quota_probe);
+                self.retry_at(at, failure)
+            }
+        }
+    }
+
+    fn refused(&mut self, failure: Failure) -> Outcome {
+        if self.sent.attempts < self.config.retry.refusals {
+            return self.retry(failure);
+        }
+        park(ParkReason::OrgRefuses, failure)
+    }
+
+    /// Leaves out what is named. Nothing new named: the org refuses the record for a reason that
+    /// leaving out does not mend, or one record of many spoils the request.
+    fn degrade(&mut self, failure: Failure) -> Outcome {
+        let mut degraded = self.sent.degraded.clone();
+        degraded.extend(failure.fields.iter().copied());
+        if degraded.len() > self.sent.degraded.len() {
+            return Outcome::RetryAt {
+                at: self.now,
+                failure,
+                degraded,
+            };
+        }
+        if self.is_shared(&failure) {
+            return self.bisect(failure, DeadReason::Refused);
+        }
+        park(ParkReason::OrgRefuses, failure)
+    }
+
+    /// Sends again in halves; a single call that still fails is given up.
+    fn bisect(&mut self, failure: Failure, alone: DeadReason) -> Outcome {
+        if !self.is_shared(&failure) {
+            return dead(alone, failure);
+        }
+        self.batch_limit = Some(half(self.sent.together));
+        self.retry_at(self.now, failure)
+    }
+
+    /// Whether another call of the request may have caused the failure.
+    fn is_shared(&self, failure: &Failure) -> bool {
+        self.sent.together > 1 && failure.scope >= FailureScope::Request
+    }
+
+    fn next_try(&mut self) -> DateTime<Utc> {
+        let at = self.now + self.config.retry.tasks.full(self.sent.attempts, self.rng);
+        self.around
+            .not_before
+            .map_or(at, |not_before| at.max(not_before))
+    }
+
+    fn retry_at(&self, at: DateTime<Utc>, failure: Failure) -> Outcome {
+        Outcome::RetryAt {
+            at,
+            failure,
+            degraded: self.sent.degraded.clone(),
+        }
+    }
+}
+
+const fn park(reason: ParkReason, failure: Failure) -> Outcome {
+    Outcome::Parked {
+        reason,
+        failure: Some(failure),
+    }
+}
+
+const fn dead(reason: DeadReason, failure: Failure) -> Outcome {
+    Outcome::Dead {
+        reason,
+        failure: Some(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+    fn judged(attempts: u32, together: usize, failure: Failure) -> Verdict {
+        let degraded = BTreeSet::from([TaskField::WhoId]);
+        let sent = Sent {
+            attempts,
+            degraded: &degraded,
+            kind: &AttemptKind::Create,
+            send_by: NOW + Duration::from_secs(30),
+            ended_at: Some(NOW - Duration::from_mins(1)),
+            together,
+        };
+        let mut rng = StdRng::seed_from_u64(1);
+        let around = Circumstances {
+            link_dead: true,
+            ..Circumstances::default()
+        };
+        judge(
+            &Config::default(),
+            NOW,
+            &mut rng,
+            &sent,
+            around,
+            Answer::Failed(failure),
+        )
+    }
+
+    fn kind(verdict: &Verdict) -> String {
+        match &verdict.outcome {
+            Outcome::Parked { reason, .. } => format!("parked {reason:?}"),
+            Outcome::Dead { reason, .. } => format!("dead {reason:?}"),
+            Outcome::RetryAt { at, degraded, .. } => {
+                let wait = if *at == NOW { "now" } else { "later" };
+                format!("retry {wait} without {}", degraded.len())
+            }
+            Outcome::InDoubt { .. } => "in doubt".to_owned(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    #[expect(clippy::too_many_lines, reason = "one table, one row for each class")]
+    fn each_class_has_its_way_out() {
+        use FailureClass::{Admin, Ambiguous, Bug, Done, Link, Payload, Session, Split, Transient};
+        use FailureScope::{Everyone, Record, Request};
+        let mut named = Failure::new(Payload, Record, "INVALID_FIELD");
+        named.fields = BTreeSet::from([TaskField::WhatId]);
+        let mut known = Failure::new(Payload, Record, "INVALID_FIELD");
+        known.fields = BTreeSet::from([TaskField::WhoId]);
+        let table = [
+            (
+                1,
+                9,
+                Failure::new(Transient, Record, "x"),
+                "retry later without 1",
+            ),
+            (
+                99,
+                9,
+                Failure::new(Transient, Record, "x"),
+                "retry later without 1",
+            ),
+            (
+                1,
+                9,
+                Failure::new(Session, Request, "x"),
+                "retry now without 1",
+            ),
+            (1, 9, Failure::new(Link, Request, "x"), "parked LinkBroken"),
+            (
+                1,
+                9,
+                Failure::new(Link, Everyone, "x"),
+                "retry now without 1",
+            ),
+            (
+                1,
+                9,
+                Failure::new(Admin, Record, "x"),
+                "retry later without 1",
+            ),
+            (3, 9, Failure::new(Admin, Record, "x"), "parked OrgRefuses"),
+            (1, 9, named, "retry now without 2"),
+            (1, 9, known, "parked OrgRefuses"),
+            (
+                1,
+                9,
+                Failure::new(Payload, Request, "x"),
+                "retry now without 1",
+            ),
+            (
+                1,
+                1,
+                Failure::new(Payload, Request, "x"),
+                "parked OrgRefuses",
+            ),
+            (
+                1,
+                9,
+                Failure::new(Split, Request, "x"),
+                "retry now without 1",
+            ),
+            (1, 1, Failure::new(Split, Request, "x"), "dead Refused"),
+            (1, 9, Failure::new(Done, Record, "x"), "parked OrgRefuses"),
+            (1, 9, Failure::new(Bug, Record, "x"), "dead Bug"),
+            (1, 9, Failure::new(Ambiguous, Request, "x"), "in doubt"),
+            (1, 9, Failure::new(Ambiguous, Everyone, "x"), "in doubt"),
+        ];
+        for (attempts, together, failure, expected) in table {
+            let told = format!("{failure:?}");
+            assert_eq!(
+                kind(&judged(attempts, together, failure)),
+                expected,
+                "{told}"
+            );
+        }
+    }
+
+    proptest! {
+        /// One spoilt call in a batch of any size: bisecting ends, sends every other call, and
+        /// gives up that one alone.
+        #[test]
+        fn bisecting_finds_the_spoilt_call(size in 1_usize..=200, spoilt in 0_usize..200) {
+            let spoilt = spoilt % size;
+            let mut ready: Vec<(usize, usize)> = (0..size).map(|call| (call, size)).collect();
+            let (mut sent, mut dead, mut requests) = (Vec::new(), Vec::new(), 0);
+            while let Some((_, limit)) = ready.first().copied() {
+                let batch: Vec<_> = ready.drain(..limit.min(ready.len())).collect();
+                requests += 1;
+                if batch.iter().all(|(call, _)| *call != spoilt) {
+                    sent.extend(batch.iter().map(|(call, _)| *call));
+                    continue;
+                }
+                let failure = Failure::new(FailureClass::Split, FailureScope::Request, "x");
+                let verdict = judged(1, batch.len(), failure);
+                match verdict.batch_limit {
+                    Some(limit) => {
+                        prop_assert!(limit < batch.len());
+                        ready.splice(0..0, batch.into_iter().map(|(call, _)| (call, limit)));
+                    }
+                    None => dead.extend(batch.iter().map(|(call, _)| *call)),
+                }
+            }
+            sent.sort_unstable();
+            prop_assert_eq!(dead, vec![spoilt]);
+            prop_assert_eq!(sent.len(), size - 1);
+            prop_assert!(requests <= 2 * 8 + 1, "{} requests", requests);
+        }
+    }
+}

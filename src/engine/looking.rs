@@ -1,0 +1,357 @@
+//! Attempts in doubt: kept until Salesforce is asked about them, and concluded from what it shows.
+
+use std::collections::BTreeMap;
+
+use super::accounts::Place;
+use super::answers::{Pending, Then};
+use super::machine::{Engine, Load, Planned, Turn};
+use super::pacing::{Gate, Sign};
+use super::reconcile::{Conclusion, Step, after_failure, conclude, plan};
+use super::{ApiUsage, BatchId, Command, Decision, Finding};
+use crate::domain::ids::{AccountId, AttemptId, CallId, Generation, OrgId, ShardId};
+use crate::domain::link::LinkState;
+use crate::domain::outcome::{Failure, Outcome};
+use crate::domain::work::OpenAttempt;
+
+/// An attempt in doubt.
+#[derive(Debug)]
+pub(super) struct Doubt {
+    pub(super) attempt: OpenAttempt,
+    /// Looks that settled nothing.
+    looks: u32,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// To be looked for.
+    Waiting,
+    /// Part of a query.
+    Asked,
+    /// Its end is being stored.
+    Recording,
+}
+
+impl Doubt {
+    pub(super) const fn new(attempt: OpenAttempt) -> Self {
+        Self {
+            attempt,
+            looks: 0,
+            state: State::Waiting,
+        }
+    }
+}
+
+impl Engine {
+    /// Takes a shard's open attempts in. From now on its calls may be sent.
+    pub(super) fn on_attempts(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: ShardId,
+        attempts: Vec<OpenAttempt>,
+    ) {
+        let Some(shard) = self.shards.get_mut(&id) else {
+            return;
+        };
+        shard.loading = false;
+        let first = !std::mem::replace(&mut shard.loaded, true);
+        let reload = std::mem::take(&mut shard.reload);
+        for attempt in attempts {
+            self.links_wanted
+                .extend(self.unknown_link(&attempt.call.account));
+            self.doubt(Doubt::new(attempt));
+        }
+        if first {
+            for lane in super::machine::LANES {
+                self.want_sweep(id, lane, turn.now);
+            }
+            let accounts: Vec<AccountId> = self.accounts.keys().cloned().collect();
+            for account in &accounts {
+                self.stir(account);
+            }
+        }
+        if reload {
+            self.want_attempts(turn, id);
+        }
+    }
+
+    fn unknown_link(&self, account: &AccountId) -> Option<AccountId> {
+        let known = self
+            .accounts
+            .get(account)
+            .is_some_and(|account| account.link.is_some());
+        (!known).then(|| account.clone())
+    }
+
+    /// Notes an attempt in doubt, unless it is known or its call is under way here: then what is
+    /// known is newer than what was read.
+    pub(super) fn doubt(&mut self, doubt: Doubt) {
+        let id = doubt.attempt.call.clone();
+        if !self.shards.contains_key(&doubt.attempt.shard)
+            || self.recording.contains_key(&id)
+            || self.is_flying(&id)
+        {
+            return;
+        }
+        match self.doubts.get_mut(&id) {
+            Some(known) if known.attempt.attempt >= doubt.attempt.attempt => {
+                // The account may have moved to another shard.
+                known.attempt.shard = doubt.attempt.shard;
+            }
+            _ => {
+                self.drop_doubt(&id);
+                self.forget_task(&id);
+                self.accounts.entry(id.account.clone()).or_default();
+                self.looks.insert((doubt.attempt.look_at, id.clone()));
+                self.doubts.insert(id, doubt);
+            }
+        }
+    }
+
+    fn is_flying(&self, id: &CallId) -> bool {
+        let call = self
+            .accounts
+            .get(&id.account)
+            .and_then(|account| account.calls.get(id));
+        call.is_some_and(|call| matches!(call.task, Place::Flying | Place::Recording))
+    }
+
+    /// A call in doubt is not to be sent.
+    fn forget_task(&mut self, id: &CallId) {
+        if let Some(account) = self.accounts.get_mut(&id.account) {
+            account.place_task(id, Place::Idle);
+            self.settle(id);
+        }
+    }
+
+    /// Forgets an attempt in doubt; tells whether it was known.
+    pub(super) fn drop_doubt(&mut self, id: &CallId) -> bool {
+        let Some(doubt) = self.doubts.remove(id) else {
+            return false;
+        };
+        self.looks.remove(&(doubt.attempt.look_at, id.clone()));
+        true
+    }
+
+    /// Looks for the attempts whose time has come, many in one query.
+    pub(super) fn look(&mut self, turn: &mut Turn<'_>) {
+        let mut groups: BTreeMap<(AccountId, Generation, OrgId), Vec<CallId>> = BTreeMap::new();
+        while let Some((_, id)) = self.looks.pop_first_due(turn.now) {
+            let Some(doubt) = self.doubts.get(&id) else {
+                continue;
+            };
+            let link = self
+                .accounts
+                .get(&id.account)
+                .and_then(|account| account.link.clone());
+            let workable = self.working_epoch(doubt.attempt.shard).is_some();
+            let Some(link) = link.filter(|_| workable) else {
+                self.links_wanted.extend(self.unknown_link(&id.account));
+                let at = after_failure(&self.config.reconcile, turn.now);
+                self.look_at(&id, at);
+                continue;
+            };
+            match plan(&self.config.reconcile, turn.now, &doubt.attempt, &link) {
+                Step::Wait(at) => self.look_at(&id, at),
+                Step::Over(outcome) => self.conclude(turn, &id, *outcome),
+                Step::Ask(generation) => {
+                    let key = (id.account.clone(), generation, doubt.attempt.org.clone());
+                    groups.entry(key).or_default().push(id);
+                }
+            }
+        }
+        for ((account, generation, org), calls) in groups {
+            for calls in calls.chunks(self.config.reconcile.batch) {
+                self.ask(turn, &account, generation, &org, calls);
+            }
+        }
+    }
+
+    /// Opens one query, or puts it off while the org is left alone.
+    fn ask(
+        &mut self,
+        turn: &mut Turn<'_>,
+        account: &AccountId,
+        generation: Generation,
+        org: &OrgId,
+        calls: &[CallId],
+    ) {
+        if let Some(at) = self.query_gate(turn, account, generation, org) {
+            for id in calls {
+                self.look_at(id, at);
+            }
+            return;
+        }
+        let mut attempts = Vec::with_capacity(calls.len());
+        for id in calls {
+            let doubt = self.doubts.get_mut(id).expect("grouped from the same map");
+            doubt.state = State::Asked;
+            attempts.push(doubt.attempt.clone());
+        }
+        let asked = attempts
+            .iter()
+            .map(|a| (a.attempt, a.call.clone()))
+            .collect();
+        let load = Load::Doubts(asked);
+        let batch = self.open(turn.now, account, generation, Some(org.clone()), load);
+        let (account, org) = (account.clone(), org.clone());
+        turn.out.push(Command::Reconcile {
+            batch,
+            account,
+            generation,
+            org,
+            attempts,
+        });
+    }
+
+    /// When to try again, if no query may open now.
+    fn query_gate(
+        &mut self,
+        turn: &mut Turn<'_>,
+        account: &AccountId,
+        generation: Generation,
+        org: &OrgId,
+    ) -> Option<chrono::DateTime<chrono::Utc>> {
+        let repeat = after_failure(&self.config.reconcile, turn.now);
+        if self.requests.iter().sum::<usize>() + self.queries >= self.config.memory.requests {
+            return Some(repeat);
+        }
+        if let Some(until) = self.everyone.paused(turn.now) {
+            return Some(until);
+        }
+        let link = self
+            .accounts
+            .get(account)
+            .and_then(|account| account.link.as_ref());
+        if link.is_some_and(|link| link.generation == generation) {
+            match self.token_gate(turn, account) {
+                Gate::Open => {}
+                Gate::Until(at, _) => return Some(at),
+                Gate::Busy | Gate::Crowded => return Some(repeat),
+            }
+        }
+        let stop = self.orgs.get(org).and_then(|org| org.stop);
+        stop.filter(|stop| turn.now < stop.until)
+            .map(|stop| stop.until)
+    }
+
+    /// Plans the next look at an attempt.
+    fn look_at(&mut self, id: &CallId, at: chrono::DateTime<chrono::Utc>) {
+        let Some(doubt) = self.doubts.get_mut(id) else {
+            return;
+        };
+        self.looks.remove(&(doubt.attempt.look_at, id.clone()));
+        doubt.attempt.look_at = at;
+        doubt.state = State::Waiting;
+        self.looks.insert((at, id.clone()));
+    }
+
+    /// Looks at an account's attempts at once: its link changed, and with it whom to ask.
+    pub(super) fn look_now(&mut self, turn: &Turn<'_>, account: &AccountId) {
+        let waiting: Vec<CallId> = self
+            .doubts
+            .iter()
+            .filter(|(id, doubt)| &id.account == account && doubt.state == State::Waiting)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in waiting {
+            self.look_at(&id, turn.now);
+        }
+    }
+
+    /// Takes the end of a query in.
+    pub(super) fn on_reconciled(
+        &mut self,
+        turn: &mut Turn<'_>,
+        batch: BatchId,
+        findings: Vec<(AttemptId, Finding)>,
+        failure: Option<Failure>,
+        usage: Option<ApiUsage>,
+    ) {
+        let Some(flight) = self.close(batch) else {
+            return;
+        };
+        let Load::Doubts(asked) = &flight.load else {
+            return;
+        };
+        self.learn(turn, flight.org.as_ref(), Sign::of_all(&failure), usage);
+        if let Some(failure) = &failure {
+            self.trouble(turn, &flight, failure);
+        }
+        let findings: BTreeMap<AttemptId, Finding> = findings.into_iter().collect();
+        for (attempt, id) in asked {
+            let Some(doubt) = self.doubts.get_mut(id) else {
+                continue;
+            };
+            if doubt.attempt.attempt != *attempt || doubt.state != State::Asked {
+                continue;
+            }
+            let link = self
+                .accounts
+                .get(&id.account)
+                .and_then(|account| account.link.as_ref());
+            let conclusion = match (findings.get(attempt), link) {
+                (Some(finding), Some(link)) => {
+                    // The org that was asked counts, whatever the link is now.
+                    doubt.looks += 1;
+                    let config = &self.config.reconcile;
+                    let (looks, attempt) = (doubt.looks, &doubt.attempt);
+                    conclude(config, flight.opened_at, attempt, looks, link, finding)
+                }
+                _ => Conclusion::Look(after_failure(&self.config.reconcile, turn.now)),
+            };
+            match conclusion {
+                Conclusion::Look(at) => self.look_at(id, at.max(turn.now)),
+                Conclusion::Over(outcome) => self.conclude(turn, id, *outcome),
+            }
+        }
+    }
+
+    /// Has the end of an attempt stored.
+    fn conclude(&mut self, turn: &mut Turn<'_>, id: &CallId, outcome: Outcome) {
+        let Some(doubt) = self.doubts.get_mut(id) else {
+            return;
+        };
+        let attempt = &doubt.attempt;
+        let Some(shard) = self.shards.get(&attempt.shard) else {
+            return;
+        };
+        doubt.state = State::Recording;
+        let then = match &outcome {
+            Outcome::RetryAt { at, .. } => Then::Again(*at),
+            _ => Then::End,
+        };
+        turn.decisions.push(Decision {
+            call: id.clone(),
+            shard: attempt.shard,
+            epoch: shard.epoch,
+            attempt: Some(attempt.attempt),
+            revision: attempt.revision,
+            generation: attempt.generation,
+            outcome,
+        });
+        let pending = Pending {
+            shard: attempt.shard,
+            epoch: shard.epoch,
+            then,
+        };
+        self.recording.insert(id.clone(), pending);
+    }
+
+    /// Follows an account's attempts into the shard that its link lies in now.
+    pub(super) fn move_doubts(&mut self, link: &LinkState) {
+        let left: Vec<CallId> = self
+            .doubts
+            .iter()
+            .filter(|(id, doubt)| {
+                id.account == link.account
+                    && doubt.attempt.shard != link.shard
+                    && doubt.state != State::Recording
+            })
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in left {
+            self.drop_doubt(&id);
+        }
+    }
+}

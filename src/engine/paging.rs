@@ -1,0 +1,465 @@
+//! How due calls come into memory: from ingest, and page by page from the store.
+//!
+//! Each owned shard and lane is swept in order of due time: on becoming its owner, when woken,
+//! and every `poll` for what no wake told of. What finds no room stays in the store, and the
+//! place is kept where the next sweep goes on once there is room.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::Command;
+use super::accounts::Place;
+use super::machine::{Engine, LANES, Planned, Turn};
+use crate::domain::ids::{AccountId, CallId, Epoch, ShardId};
+use crate::domain::work::{Due, Lane};
+
+/// A place in a shard's order of due calls: behind this one.
+type Cursor = (DateTime<Utc>, CallId);
+
+/// One owned shard.
+#[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and they occur in any combination"
+)]
+pub(super) struct Shard {
+    pub(super) epoch: Epoch,
+    /// Its open attempts are known: calls may be sent (rule 9).
+    pub(super) loaded: bool,
+    /// Its open attempts are being loaded.
+    pub(super) loading: bool,
+    /// They must be loaded once more.
+    pub(super) reload: bool,
+    /// When they were asked for last.
+    pub(super) checked_at: DateTime<Utc>,
+    /// Nothing new is started; it goes to another replica.
+    pub(super) giving_up: bool,
+    /// Its release was asked for.
+    pub(super) released: bool,
+    pub(super) sweeps: [Sweep; 2],
+}
+
+impl Shard {
+    pub(super) fn new(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            loaded: false,
+            loading: false,
+            reload: false,
+            checked_at: DateTime::UNIX_EPOCH,
+            giving_up: false,
+            released: false,
+            sweeps: <[Sweep; 2]>::default(),
+        }
+    }
+}
+
+/// How far a shard's lane has been looked through.
+#[derive(Debug, Default)]
+pub(super) struct Sweep {
+    /// When the running sweep began; `None`: none runs.
+    since: Option<DateTime<Utc>>,
+    /// Where the running sweep stands.
+    after: Option<Cursor>,
+    /// It only fills room that came free, and ends where there is none.
+    refill: bool,
+    /// Before the first call that found no room: all before it are in memory or done.
+    pub(super) skipped: Option<Cursor>,
+    /// When the next one begins.
+    next: Option<DateTime<Utc>>,
+}
+
+/// What became of a due call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Accepted {
+    /// It is in memory, or not to be worked on here.
+    Yes,
+    /// There is no room for its account's calls.
+    AccountFull,
+    /// There is no room at all.
+    Full,
+}
+
+impl Engine {
+    /// Takes due calls in: a page, or what ingest just stored.
+    pub(super) fn on_due(
+        &mut self,
+        turn: &mut Turn<'_>,
+        page: Option<(ShardId, Lane)>,
+        calls: Vec<Due>,
+        more: bool,
+    ) {
+        let mut stopped = false;
+        let mut last = None;
+        for due in calls {
+            let here = (due.due_at, due.call.clone());
+            let (shard, lane) = (due.shard, due.lane);
+            match self.accept(turn.now, due) {
+                Accepted::Yes => {}
+                full => {
+                    self.skip(shard, lane, &here);
+                    stopped |=
+                        page.is_some() && (full == Accepted::Full || self.refills(shard, lane));
+                }
+            }
+            last = Some(here);
+            if stopped {
+                break;
+            }
+        }
+        if let Some((shard, lane)) = page {
+            self.turn_page(turn, shard, lane, last, more && !stopped);
+        }
+    }
+
+    /// Goes on to the next page, or ends the sweep.
+    fn turn_page(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: ShardId,
+        lane: Lane,
+        last: Option<Cursor>,
+        more: bool,
+    ) {
+        let (page, poll) = (self.config.memory.page, self.config.memory.poll);
+        let draining = self.draining;
+        let Some(shard) = self.shards.get_mut(&id) else {
+            return;
+        };
+        let may = shard.loaded && !shard.giving_up && !draining;
+        let sweep = &mut shard.sweeps[lane as usize];
+        let Some(since) = sweep.since else { return };
+        if may && more && last.is_some() {
+            sweep.after.clone_from(&last);
+            turn.out.push(Command::LoadDue {
+                shard: id,
+                lane,
+                after: last,
+                limit: page,
+            });
+            return;
+        }
+        sweep.since = None;
+        // A long sweep, over a backlog that finds no room, takes at most a fifth of the time.
+        let pause = (turn.now - since).to_std().unwrap_or_default() * 4;
+        let earliest = turn.now + pause;
+        let at = match sweep.next {
+            Some(at) => at.max(earliest),
+            None => turn.now + poll.max(pause),
+        };
+        self.plan_sweep(id, lane, at, true);
+    }
+
+    fn refills(&self, shard: ShardId, lane: Lane) -> bool {
+        self.shards
+            .get(&shard)
+            .is_some_and(|shard| shard.sweeps[lane as usize].refill)
+    }
+
+    /// Remembers that a call was left in the store.
+    fn skip(&mut self, shard: ShardId, lane: Lane, (due_at, call): &Cursor) {
+        let Some(shard) = self.shards.get_mut(&shard) else {
+            return;
+        };
+        let before = (*due_at - Duration::from_millis(1), call.clone());
+        let skipped = &mut shard.sweeps[lane as usize].skipped;
+        if skipped.as_ref().is_none_or(|first| before < *first) {
+            *skipped = Some(before);
+        }
+    }
+
+    /// Takes one due call in, if there is room and it is not under way already.
+    fn accept(&mut self, now: DateTime<Utc>, due: Due) -> Accepted {
+        let ours = self
+            .shards
+            .get(&due.shard)
+            .is_some_and(|shard| !shard.giving_up);
+        // An attempt in doubt comes first; what it leaves due is found by the sweep behind it.
+        if !ours || (due.lane == Lane::Task && self.doubts.contains_key(&due.call)) {
+            return Accepted::Yes;
+        }
+        let room = &self.config.memory;
+        let account = self.accounts.entry(due.call.account.clone()).or_default();
+        if !account.calls.contains_key(&due.call) {
+            if self.held >= room.calls {
+                return Accepted::Full;
+            }
+            if account.calls.len() >= room.calls_per_account {
+                account.overflow = true;
+                return Accepted::AccountFull;
+            }
+            // A call that is recorded without being in memory ends first.
+            if self.recording.contains_key(&due.call) {
+                return Accepted::Yes;
+            }
+            self.held += 1;
+        }
+        if account
+            .link
+            .as_ref()
+            .is_none_or(|link| link.shard != due.shard)
+        {
+            self.links_wanted.insert(due.call.account.clone());
+        }
+        let id = due.call.clone();
+        self.queue(now, due);
+        // A page may tell of a call whose lookup is answered by now: nothing is due then.
+        self.settle(&id);
+        self.stir(&id.account);
+        Accepted::Yes
+    }
+
+    /// Puts an accepted call in its queue.
+    fn queue(&mut self, now: DateTime<Utc>, due: Due) {
+        let unmatched_after = self.config.batching.unmatched_after;
+        let account = self.accounts.entry(due.call.account.clone()).or_default();
+        let id = due.call.clone();
+        let place = account.calls.get(&id).map_or(Place::Idle, |call| call.task);
+        if due.lane == Lane::Task && matches!(place, Place::Flying | Place::Recording) {
+            let call = account.calls.get_mut(&id).expect("its place was just read");
+            let known = call
+                .newer
+                .as_ref()
+                .map_or(call.revision, |newer| newer.revision);
+            if due.revision > known {
+                call.newer = Some(due);
+            }
+            return;
+        }
+        let waits = matches!(
+            account
+                .calls
+                .get(&id)
+                .map_or(Place::Idle, |call| call.lookup),
+            Place::Ready(_) | Place::Flying
+        );
+        if waits && due.lane == Lane::Lookup {
+            return;
+        }
+        if due.lane == Lane::Task {
+            account.place_task(&id, Place::Idle);
+        }
+        let queued = matches!(
+            account.calls.get(&id).map(|call| call.lookup),
+            Some(Place::Ready(_))
+        );
+        if queued {
+            // Its deadline may become known with this event.
+            account.place_lookup(&id, Place::Idle);
+        }
+        let lane = due.lane;
+        let call = account.learn(&due);
+        let search = !call.looked_up && (lane == Lane::Lookup || call.skip.is_none());
+        let task_at = if call.looked_up || call.skip.is_some() {
+            call.task_due
+        } else {
+            call.task_due.max(now + unmatched_after)
+        };
+        let idle = call.lookup == Place::Idle;
+        if idle && (search || queued) && !call.looked_up {
+            let at = if lane == Lane::Lookup {
+                due.due_at
+            } else {
+                due.due_at.max(now)
+            };
+            account.place_lookup(&id, Place::Ready(at));
+        }
+        if lane == Lane::Task {
+            account.place_task(&id, Place::Ready(task_at));
+        }
+    }
+
+    /// Goes on with what was left in the store, once there is room for it.
+    pub(super) fn refill_after(&mut self, gone: &CallId) {
+        let room = &self.config.memory;
+        let low = self.held == room.calls / 2;
+        let Some(account) = self.accounts.get_mut(&gone.account) else {
+            return;
+        };
+        let fills = account.overflow && account.calls.len() <= room.calls_per_account / 2;
+        if fills {
+            account.overflow = false;
+        }
+        if !fills && !low {
+            return;
+        }
+        let behind: Vec<_> = self
+            .shards
+            .iter()
+            .flat_map(|(id, shard)| LANES.map(|lane| (*id, lane, &shard.sweeps[lane as usize])))
+            .filter(|(_, _, sweep)| sweep.skipped.is_some() && sweep.since.is_none())
+            .map(|(id, lane, _)| (id, lane))
+            .collect();
+        for (id, lane) in behind {
+            let shard = self.shards.get_mut(&id).expect("listed from the same map");
+            shard.sweeps[lane as usize].refill = true;
+            self.plan_sweep(id, lane, DateTime::UNIX_EPOCH, false);
+        }
+    }
+
+    /// Plans a sweep, unless an earlier one is planned; with `instead`, in its place.
+    fn plan_sweep(&mut self, id: ShardId, lane: Lane, at: DateTime<Utc>, instead: bool) {
+        let Some(shard) = self.shards.get_mut(&id) else {
+            return;
+        };
+        let sweep = &mut shard.sweeps[lane as usize];
+        if sweep.next.is_some_and(|next| next <= at && !instead) {
+            return;
+        }
+        if let Some(before) = sweep.next.replace(at) {
+            self.sweeps.remove(&(before, id, lane));
+        }
+        self.sweeps.insert((at, id, lane));
+    }
+
+    /// Plans a sweep of a shard's Tasks: something there will be due.
+    pub(super) fn want_sweep(&mut self, shard: ShardId, lane: Lane, at: DateTime<Utc>) {
+        self.plan_sweep(shard, lane, at, false);
+    }
+
+    /// Starts the sweeps that are due.
+    pub(super) fn sweep_due(&mut self, turn: &mut Turn<'_>) {
+        while let Some((_, id, lane)) = self.sweeps.pop_first_due(turn.now) {
+            let recheck = self.config.memory.recheck;
+            let Some(shard) = self.shards.get_mut(&id) else {
+                continue;
+            };
+            let sweep = &mut shard.sweeps[lane as usize];
+            sweep.next = None;
+            if shard.giving_up || !shard.loaded {
+                continue;
+            }
+            if sweep.since.is_some() {
+                // Noted for the end of the running one.
+                sweep.next = Some(turn.now);
+                continue;
+            }
+            sweep.since = Some(turn.now);
+            let refill = std::mem::take(&mut sweep.refill);
+            let skipped = sweep.skipped.take();
+            sweep.after = skipped.filter(|_| refill);
+            sweep.refill = refill && sweep.after.is_some();
+            let after = sweep.after.clone();
+            let limit = self.config.memory.page;
+            turn.out.push(Command::LoadDue {
+                shard: id,
+                lane,
+                after,
+                limit,
+            });
+            if lane == Lane::Task && turn.now >= shard.checked_at + recheck {
+                self.recheck(turn, id);
+            }
+        }
+    }
+
+    /// Reads again what other processes may have changed without a wake that arrived.
+    fn recheck(&mut self, turn: &mut Turn<'_>, id: ShardId) {
+        self.want_attempts(turn, id);
+        let accounts = self
+            .accounts
+            .iter()
+            .filter(|(_, account)| account.link.as_ref().is_some_and(|link| link.shard == id))
+            .map(|(account, _)| account.clone());
+        self.links_wanted.extend(accounts);
+    }
+
+    /// Loads a shard's open attempts; once more if that is under way, as it may have passed by
+    /// what is wanted.
+    pub(super) fn want_attempts(&mut self, turn: &mut Turn<'_>, id: ShardId) {
+        let Some(shard) = self.shards.get_mut(&id) else {
+            return;
+        };
+        shard.checked_at = turn.now;
+        if self.draining {
+            return;
+        }
+        if shard.loading {
+            shard.reload = true;
+            return;
+        }
+        shard.loading = true;
+        turn.out.push(Command::LoadAttempts { shard: id });
+    }
+
+    /// Looks at shards that others left work in, and at links that others changed.
+    pub(super) fn on_woken(
+        &mut self,
+        now: DateTime<Utc>,
+        shards: &[ShardId],
+        accounts: Vec<AccountId>,
+    ) {
+        for shard in shards {
+            for lane in LANES {
+                self.plan_sweep(*shard, lane, now, false);
+            }
+        }
+        self.links_wanted.extend(accounts);
+    }
+
+    /// Works on a shard again that was to be given up.
+    pub(super) fn resume_shard(&mut self, id: ShardId) {
+        for lane in LANES {
+            self.plan_sweep(id, lane, DateTime::UNIX_EPOCH, false);
+        }
+        let accounts: Vec<_> = self.accounts.keys().cloned().collect();
+        for account in accounts {
+            self.stir(&account);
+        }
+    }
+
+    /// Forgets a shard that is lost. Calls in flight stay until their answer comes, which is
+    /// still recorded, with the lost epoch: the store says that it is stale.
+    pub(super) fn forget_shard(&mut self, id: ShardId) {
+        let Some(shard) = self.shards.remove(&id) else {
+            return;
+        };
+        for (lane, sweep) in LANES.into_iter().zip(shard.sweeps) {
+            if let Some(at) = sweep.next {
+                self.sweeps.remove(&(at, id, lane));
+            }
+        }
+        let lost: Vec<CallId> = self
+            .doubts
+            .iter()
+            .filter(|(_, doubt)| doubt.attempt.shard == id)
+            .map(|(call, _)| call.clone())
+            .collect();
+        for call in lost {
+            self.drop_doubt(&call);
+        }
+        let accounts: Vec<AccountId> = self.accounts.keys().cloned().collect();
+        for account in accounts {
+            self.forget_calls(&account, id);
+            self.let_go(&account);
+        }
+    }
+
+    /// Takes an account's calls of one shard out of the queues.
+    pub(super) fn forget_calls(&mut self, account: &AccountId, shard: ShardId) {
+        let Some(known) = self.accounts.get_mut(account) else {
+            return;
+        };
+        let calls: Vec<CallId> = known
+            .calls
+            .iter()
+            .filter(|(_, call)| call.shard == shard)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in &calls {
+            let call = known.calls.get_mut(id).expect("listed from the same map");
+            call.newer = None;
+            let (lookup, task) = (call.lookup, call.task);
+            if matches!(lookup, Place::Ready(_)) {
+                known.place_lookup(id, Place::Idle);
+            }
+            if matches!(task, Place::Ready(_)) {
+                known.place_task(id, Place::Idle);
+            }
+        }
+        for id in &calls {
+            self.settle(id);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Did the unanswered attempt happen? When to ask, whom to ask, and what the answer is worth.
+//!
+//! An answer that shows the Task ends it at any time. An answer that shows none is worth nothing
+//! while the request may still run: Salesforce lets one run for ten minutes (rule 5). And it is
+//! worth nothing at all if the API user cannot see what it may have made (rule 6).
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::Finding;
+use super::journal::Sent;
+use crate::domain::fault::Fault;
+use crate::domain::ids::Generation;
+use crate::domain::link::LinkState;
+use crate::domain::outcome::{DeadReason, Failure, FailureClass, FailureScope, LoggedAs, Outcome};
+use crate::domain::task::KeyMode;
+use crate::domain::work::{AttemptKind, OpenAttempt};
+
+/// Section `engine.reconcile` of the settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// When to ask first; each further wait is twice as long.
+    #[serde(with = "humantime_serde")]
+    pub first_look: Duration,
+    /// How long after `send_by` a request may still take effect: Salesforce's longest request. At
+    /// least ten minutes, but with a stand-in for Salesforce (`salesforce.trusted_hosts`).
+    #[serde(with = "humantime_serde")]
+    pub final_after: Duration,
+    /// How far the clocks of database, workers and Salesforce may differ.
+    #[serde(with = "humantime_serde")]
+    pub clock_margin: Duration,
+    /// Attempts in one query, 1 to 200.
+    pub batch: usize,
+    /// The wait after a query that failed, or that cannot be asked now.
+    #[serde(with = "humantime_serde")]
+    pub repeat: Duration,
+    /// How long after `send_by` an attempt is asked for in an org that the account has left
+    /// (rule 8). Longer than `final_after`, or no attempt is ever settled there.
+    #[serde(with = "humantime_serde")]
+    pub previous_org_patience: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            first_look: Duration::from_secs(30),
+            final_after: Duration::from_mins(10),
+            clock_margin: Duration::from_secs(30),
+            batch: 200,
+            repeat: Duration::from_mins(1),
+            previous_org_patience: Duration::from_hours(1),
+        }
+    }
+}
+
+impl Config {
+    pub(super) fn validate(&self, faults: &mut Vec<Fault>) {
+        let mut check = |ok: bool, setting: &str, advice: &str| {
+            if !ok {
+                faults.push(Fault::new(format!("engine.reconcile.{setting}"), advice));
+            }
+        };
+        check(
+            !self.first_look.is_zero(),
+            "first_look",
+            "must be longer than 0s",
+        );
+        check(
+            !self.final_after.is_zero(),
+            "final_after",
+            "must be longer than 0s",
+        );
+        check((1..=200).contains(&self.batch), "batch", "must be 1 to 200");
+        check(!self.repeat.is_zero(), "repeat", "must be longer than 0s");
+        check(
+            self.previous_org_patience > self.final_after + self.clock_margin,
+            "previous_org_patience",
+            "must be longer than engine.reconcile.final_after and clock_margin together",
+        );
+    }
+
+    /// From when on "no Task" is final. Where a unique field protects the org this is no shorter:
+    /// within these minutes the account may be linked to another org, where nothing would refuse
+    /// the second Task.
+    fn final_at(&self, attempt: &OpenAttempt) -> DateTime<Utc> {
+        attempt.send_by + self.final_after + self.clock_margin
+    }
+}
+
+/// When to look for an attempt whose answer was just lost. An update is not looked for: it is
+/// repeated, which changes nothing if it was done, once an older one cannot overtake it.
+pub(super) fn first_look(config: &Config, now: DateTime<Utc>, sent: &Sent<'_>) -> DateTime<Utc> {
+    match sent.kind {
+        AttemptKind::Create => now + config.first_look,
+        AttemptKind::Update { .. } => {
+            (sent.send_by + config.final_after + config.clock_margin).max(now)
+        }
+    }
+}
+
+/// When to look again after `looks` looks that settled nothing.
+fn next_look(
+    config: &Config,
+    asked_at: DateTime<Utc>,
+    looks: u32,
+    end: DateTime<Utc>,
+) -> DateTime<Utc> {
+    let growing = asked_at + config.first_look.saturating_mul(1 << looks.min(16));
+    // The look that counts is the first one from `end` on: neither missed nor delayed.
+    if asked_at < end {
+        growing.min(end)
+    } else {
+        asked_at + config.repeat
+    }
+}
+
+/// What to do about an open attempt now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Ask with the tokens of this generation.
+    Ask(Generation),
+    /// Not before this.
+    Wait(DateTime<Utc>),
+    /// It is over without asking.
+    Over(Box<Outcome>),
+}
+
+/// Decides whether and with which tokens to ask for an attempt at `now`.
+pub(super) fn plan(
+    config: &Config,
+    now: DateTime<Utc>,
+    attempt: &OpenAttempt,
+    link: &LinkState,
+) -> Step {
+    let same_org = link.org.as_ref().is_some_and(|org| org.org == attempt.org);
+    if !same_org {
+        let end = attempt.send_by + config.previous_org_patience;
+        return if now >= end {
+            Step::Over(Box::new(Outcome::Dead {
+                reason: DeadReason::UnresolvedInPreviousOrg,
+                failure: None,
+            }))
+        } else if matches!(attempt.kind, AttemptKind::Update { .. }) {
+            // Nothing that can be asked settles an update; the old org cannot be written any more.
+            Step::Wait(end)
+        } else {
+            Step::Ask(attempt.generation)
+        };
+    }
+    if !link.is_live() {
+        return Step::Wait(now + config.repeat);
+    }
+    if matches!(attempt.kind, AttemptKind::Update { .. }) {
+        let end = config.final_at(attempt);
+        return if now >= end {
+            Step::Over(Box::new(again(now, attempt)))
+        } else {
+            Step::Wait(end)
+        };
+    }
+    Step::Ask(link.generation)
+}
+
+/// What a finding is worth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Conclusion {
+    /// It is over.
+    Over(Box<Outcome>),
+    /// Look again then.
+    Look(DateTime<Utc>),
+}
+
+/// Concludes from a query that began at `asked_at`: what was true before it began is what it
+/// shows, however late its answer comes.
+pub(super) fn conclude(
+    config: &Config,
+    asked_at: DateTime<Utc>,
+    attempt: &OpenAttempt,
+    looks: u32,
+    link: &LinkState,
+    finding: &Finding,
+) -> Conclusion {
+    if let Finding::Found(task) = finding {
+        return Conclusion::Over(Box::new(Outcome::Logged {
+            how: LoggedAs::Adopted,
+            task: task.clone(),
+        }));
+    }
+    let end = config.final_at(attempt);
+    if asked_at < end {
+        return Conclusion::Look(next_look(config, asked_at, looks, end));
+    }
+    if is_visible(attempt, link) {
+        return Conclusion::Over(Box::new(again(asked_at, attempt)));
+    }
+    Conclusion::Over(Box::new(Outcome::Dead {
+        reason: DeadReason::Unknown,
+        failure: None,
+    }))
+}
+
+/// When to look again after a query that failed.
+pub(super) fn after_failure(config: &Config, now: DateTime<Utc>) -> DateTime<Utc> {
+    now + config.repeat
+}
+
+/// Whether Salesforce itself would refuse a second Task of the call.
+fn is_protected(attempt: &OpenAttempt, link: &LinkState) -> bool {
+    let now = link
+        .org
+        .as_ref()
+        .filter(|org| org.org == attempt.org)
+        .map(|org| &org.key_mode);
+    matches!(attempt.mode, KeyMode::UniqueField { .. }) && now == Some(&attempt.mode)
+}
+
+/// Whether the user who is asked would see the Task if there were one, or its absence does not
+/// matter.
+fn is_visible(attempt: &OpenAttempt, link: &LinkState) -> bool {
+    let asked = link
+        .org
+        .as_ref()
+        .filter(|org| org.org == attempt.org)
+        .map_or(&attempt.mode, |org| &org.key_mode);
+    match (asked, &attempt.mode) {
+        (KeyMode::CallObject { sees_all }, _)
+        | (KeyMode::UniqueField { .. }, KeyMode::CallObject { sees_all }) => *sees_all,
+        (KeyMode::UniqueField { .. }, KeyMode::UniqueField { .. }) => is_protected(attempt, link),
+    }
+}
+
+fn again(at: DateTime<Utc>, attempt: &OpenAttempt) -> Outcome {
+    let mut failure = Failure::new(
+        FailureClass::Ambiguous,
+        FailureScope::Record,
+        "attempt_without_effect",
+    );
+    "The request before had no effect; it is sent again.".clone_into(&mut failure.hint);
+    Outcome::RetryAt {
+        at,
+        failure,
+        degraded: attempt.degraded.clone(),
+    }
+}

@@ -1,0 +1,147 @@
+//! The batch that grows, and where each partition stands. Pure: no client, no clock.
+
+use std::collections::BTreeMap;
+
+use super::{Partition, Received};
+
+/// The batch that grows.
+pub(super) struct Growing {
+    /// Its records, in order within each partition.
+    records: Vec<Received>,
+    /// What they take in memory.
+    bytes: usize,
+    /// Records and bytes that fill it.
+    bounds: (usize, usize),
+    /// The next offset of each partition that runs: that was told where to go on.
+    positions: BTreeMap<Partition, i64>,
+}
+
+impl Growing {
+    /// An empty one.
+    pub(super) const fn new(bounds: (usize, usize)) -> Self {
+        Self {
+            records: Vec::new(),
+            bytes: 0,
+            bounds,
+            positions: BTreeMap::new(),
+        }
+    }
+
+    /// From here on a partition's records are taken.
+    pub(super) fn begin(&mut self, partition: Partition, next: i64) {
+        self.positions.insert(partition, next);
+    }
+
+    /// A partition is no longer read. What it gave stays, where it is still ours.
+    pub(super) fn end(&mut self, partition: &Partition) {
+        self.positions.remove(partition);
+    }
+
+    /// Forgets partitions that are no longer ours, and what they gave: another worker reads it.
+    pub(super) fn drop_partitions(&mut self, gone: &[Partition]) {
+        self.positions
+            .retain(|partition, _| !gone.contains(partition));
+        self.records.retain(|r| !gone.contains(&r.partition));
+        self.bytes = self.records.iter().map(Received::bytes).sum();
+    }
+
+    /// Where a partition stands, if it runs.
+    pub(super) fn position(&self, partition: &Partition) -> Option<i64> {
+        self.positions.get(partition).copied()
+    }
+
+    /// The partitions that run.
+    pub(super) fn running(&self) -> impl Iterator<Item = &Partition> {
+        self.positions.keys()
+    }
+
+    /// Takes a record in, unless its partition does not run or stands behind it already.
+    pub(super) fn push(&mut self, record: Received) {
+        let Some(next) = self.positions.get_mut(&record.partition) else {
+            return;
+        };
+        if record.offset >= *next {
+            *next = record.offset + 1;
+            self.bytes += record.bytes();
+            self.records.push(record);
+        }
+    }
+
+    /// Whether there is nothing to hand over.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Whether no more should be read into it.
+    pub(super) const fn is_full(&self) -> bool {
+        self.records.len() >= self.bounds.0 || self.bytes >= self.bounds.1
+    }
+
+    /// The records; an empty batch grows in their place.
+    pub(super) fn take(&mut self) -> Vec<Received> {
+        self.bytes = 0;
+        std::mem::take(&mut self.records)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(partition: i32, offset: i64) -> Received {
+        Received {
+            partition: ("calls".into(), partition),
+            offset,
+            timestamp_ms: None,
+            key: None,
+            headers: Vec::new(),
+            value: Some(vec![0; 100]),
+        }
+    }
+
+    fn offsets(batch: &[Received]) -> Vec<(i32, i64)> {
+        batch.iter().map(|r| (r.partition.1, r.offset)).collect()
+    }
+
+    #[test]
+    fn only_running_partitions_are_read_and_nothing_twice() {
+        let mut growing = Growing::new((10, 10_000));
+        growing.push(record(0, 5));
+        assert!(growing.is_empty(), "not told where to go on yet");
+        growing.begin(("calls".into(), 0), 7);
+        for offset in [5, 6, 7, 7, 9, 8] {
+            growing.push(record(0, offset));
+        }
+        assert_eq!(growing.position(&("calls".into(), 0)), Some(10));
+        assert_eq!(offsets(&growing.take()), [(0, 7), (0, 9)]);
+        assert!(growing.is_empty());
+    }
+
+    #[test]
+    fn what_went_to_another_worker_is_dropped() {
+        let mut growing = Growing::new((3, 10_000));
+        for partition in [0, 1] {
+            growing.begin(("calls".into(), partition), 0);
+            growing.push(record(partition, 0));
+        }
+        growing.drop_partitions(&[("calls".into(), 0)]);
+        growing.push(record(0, 1));
+        assert_eq!(offsets(&growing.take()), [(1, 0)]);
+        assert_eq!(growing.running().count(), 1);
+    }
+
+    #[test]
+    fn records_or_bytes_fill_it() {
+        let mut growing = Growing::new((2, 1_000_000));
+        growing.begin(("calls".into(), 0), 0);
+        growing.push(record(0, 0));
+        assert!(!growing.is_full());
+        growing.push(record(0, 1));
+        assert!(growing.is_full());
+        let mut growing = Growing::new((100, 500));
+        growing.begin(("calls".into(), 0), 0);
+        growing.push(record(0, 0));
+        growing.push(record(0, 1));
+        assert!(growing.is_full(), "two of 260 bytes");
+    }
+}

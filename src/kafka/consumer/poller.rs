@@ -1,0 +1,365 @@
+//! The polling thread.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, watch};
+
+use super::batch::Growing;
+use super::context::{Change, Changes, Context};
+use super::{Config, Error, Event, Order, Partition, Received, Status};
+
+/// How long one poll waits while there is nothing to hand over.
+const POLL: Duration = Duration::from_millis(50);
+
+/// How long one poll waits while a batch does: the owner may take it any moment.
+const POLL_WITH_BATCH: Duration = Duration::from_millis(1);
+
+/// How long a question to the cluster may take; nothing is polled meanwhile.
+const QUESTION: Duration = Duration::from_secs(2);
+
+/// How long after an unanswered question the next is asked, and after a fatal error the next
+/// client made.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Why polling stopped.
+enum Stopped {
+    /// The handle was dropped.
+    Told,
+    /// librdkafka cannot go on with this client.
+    Fatal(KafkaError),
+}
+
+/// The polling thread.
+pub(super) struct Poller {
+    /// How clients are made.
+    settings: ClientConfig,
+    /// What they subscribe to.
+    topics: Vec<String>,
+    /// The client.
+    consumer: BaseConsumer<Context>,
+    /// What its callbacks noted down.
+    changes: Changes,
+    /// To the owner.
+    events: mpsc::Sender<Event>,
+    /// From the owner.
+    orders: Receiver<Order>,
+    /// For metrics.
+    status: watch::Sender<Status>,
+    /// What is to be told before the next batch.
+    news: VecDeque<Event>,
+    /// The partitions that are ours.
+    owned: BTreeSet<Partition>,
+    /// Those that are to go on, and where; `None`: at the earliest.
+    to_resume: BTreeMap<Partition, Option<i64>>,
+    /// When to ask the cluster again after it did not answer.
+    ask_again: Option<Instant>,
+    /// The batch that grows.
+    batch: Growing,
+    /// All partitions are paused, because the batch is full.
+    held: bool,
+    /// The last error that was logged; the same again says nothing new.
+    told: Option<RDKafkaErrorCode>,
+}
+
+/// A client that is in the group.
+fn join(
+    settings: &ClientConfig,
+    topics: &[String],
+    status: &watch::Sender<Status>,
+) -> KafkaResult<(BaseConsumer<Context>, Changes)> {
+    let changes = Changes::default();
+    let context = Context {
+        changes: changes.clone(),
+        status: status.clone(),
+    };
+    let consumer: BaseConsumer<Context> = settings.create_with_context(context)?;
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    consumer.subscribe(&topics)?;
+    Ok((consumer, changes))
+}
+
+impl Poller {
+    /// Joins the group.
+    pub(super) fn new(
+        config: &Config,
+        events: mpsc::Sender<Event>,
+        orders: Receiver<Order>,
+        status: watch::Sender<Status>,
+    ) -> Result<Self, Error> {
+        let (settings, topics) = (config.consumer(), config.topics.calls.clone());
+        let (consumer, changes) = join(&settings, &topics, &status).map_err(Error::client)?;
+        Ok(Self {
+            settings,
+            topics,
+            consumer,
+            changes,
+            events,
+            orders,
+            status,
+            news: VecDeque::new(),
+            owned: BTreeSet::new(),
+            to_resume: BTreeMap::new(),
+            ask_again: None,
+            batch: Growing::new((config.batch_events, config.batch_bytes)),
+            held: false,
+            told: None,
+        })
+    }
+
+    /// Polls until the handle is dropped; then leaves the group.
+    pub(super) fn run(mut self) {
+        while let Stopped::Fatal(error) = self.poll() {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(
+                error,
+                "the Kafka consumer met a fatal error, another takes its place"
+            );
+            match self.orders.recv_timeout(PAUSE) {
+                Err(RecvTimeoutError::Disconnected) => break,
+                // What it was told was about partitions of the client that is gone.
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+            }
+            if let Err(error) = self.join_again() {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "the Kafka consumer cannot be made again");
+                break;
+            }
+        }
+    }
+
+    /// Starts over with a client of its own. Records not handed over are read again.
+    fn join_again(&mut self) -> KafkaResult<()> {
+        (self.consumer, self.changes) = join(&self.settings, &self.topics, &self.status)?;
+        let gone: Vec<Partition> = std::mem::take(&mut self.owned).into_iter().collect();
+        self.forget(&gone);
+        Ok(())
+    }
+
+    /// Polls until told to stop, or until the client is dead.
+    fn poll(&mut self) -> Stopped {
+        while self.obey() {
+            let wait = if self.batch.is_empty() {
+                POLL
+            } else {
+                POLL_WITH_BATCH
+            };
+            let polled = match self.consumer.poll(wait) {
+                Some(Ok(message)) => Ok(Some(Received::from(&message))),
+                Some(Err(error)) => Err(error),
+                None => Ok(None),
+            };
+            match polled {
+                Ok(Some(record)) => {
+                    self.told = None;
+                    self.batch.push(record);
+                }
+                Ok(None) => {}
+                Err(error @ KafkaError::MessageConsumptionFatal(_)) => {
+                    return Stopped::Fatal(error);
+                }
+                Err(error) => self.report(&error),
+            }
+            self.follow_changes();
+            self.resume();
+            self.hand_over();
+            self.hold();
+        }
+        Stopped::Told
+    }
+
+    /// Carries out what it was told; `false` when told to stop.
+    fn obey(&mut self) -> bool {
+        loop {
+            match self.orders.try_recv() {
+                Ok(Order::Resume(offsets)) => self.to_resume.extend(offsets),
+                Ok(Order::Stored(offsets)) => self.store(&offsets),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+
+    /// Follows what rebalances changed.
+    fn follow_changes(&mut self) {
+        let changes = self.changes.take();
+        if changes.is_empty() {
+            return;
+        }
+        let rebalances = changes.len() as u64;
+        for change in changes {
+            match change {
+                Change::Assigned(partitions) => {
+                    self.owned.extend(partitions.iter().cloned());
+                    self.news.push_back(Event::Assigned(partitions));
+                }
+                Change::Revoked(partitions) => {
+                    self.owned.retain(|p| !partitions.contains(p));
+                    self.forget(&partitions);
+                }
+            }
+        }
+        self.status.send_modify(|status| {
+            status.partitions = self.owned.len();
+            status.rebalances += rebalances;
+        });
+    }
+
+    /// Forgets all about partitions that are no longer ours.
+    fn forget(&mut self, gone: &[Partition]) {
+        self.batch.drop_partitions(gone);
+        self.to_resume.retain(|p, _| !gone.contains(p));
+        for event in &mut self.news {
+            if let Event::Assigned(partitions) = event {
+                partitions.retain(|p| !gone.contains(p));
+            }
+        }
+        self.news.retain(|event| match event {
+            Event::Assigned(partitions) => !partitions.is_empty(),
+            Event::Lost { partition, .. } => !gone.contains(partition),
+            Event::Batch(_) => true,
+        });
+    }
+
+    /// Goes on with partitions where told, if Kafka has that position. Nobody is asked while the
+    /// cluster does not answer, so that polling goes on.
+    fn resume(&mut self) {
+        if self.ask_again.is_some_and(|at| Instant::now() < at) {
+            return;
+        }
+        self.ask_again = None;
+        while let Some((partition, wanted)) = self.to_resume.pop_first() {
+            if !self.owned.contains(&partition) {
+                continue;
+            }
+            match self.resume_one(&partition, wanted) {
+                Ok(None) => {}
+                Ok(Some(lost)) => {
+                    self.batch.end(&partition);
+                    self.news.push_back(lost);
+                }
+                Err(error) => {
+                    let (topic, number) = (partition.0.as_str(), partition.1);
+                    let error = &error as &dyn std::error::Error;
+                    tracing::debug!(
+                        topic,
+                        partition = number,
+                        error,
+                        "cannot go on yet, asking again"
+                    );
+                    self.to_resume.insert(partition, wanted);
+                    self.ask_again = Some(Instant::now() + PAUSE);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Goes on with one partition; or tells that its position is lost.
+    fn resume_one(
+        &mut self,
+        partition: &Partition,
+        wanted: Option<i64>,
+    ) -> KafkaResult<Option<Event>> {
+        let (topic, number) = (partition.0.as_str(), partition.1);
+        let (low, high) = self.consumer.fetch_watermarks(topic, number, QUESTION)?;
+        let wanted = self.batch.position(partition).or(wanted).unwrap_or(low);
+        let one = list(std::iter::once(partition));
+        if wanted < low || wanted > high {
+            self.consumer.pause(&one)?;
+            return Ok(Some(Event::Lost {
+                partition: partition.clone(),
+                wanted,
+                low,
+                high,
+            }));
+        }
+        self.consumer
+            .seek(topic, number, Offset::Offset(wanted), QUESTION)?;
+        if !self.held {
+            self.consumer.resume(&one)?;
+        }
+        self.batch.begin(partition.clone(), wanted);
+        Ok(None)
+    }
+
+    /// Tells the news, then hands the batch over, as far as there is room.
+    fn hand_over(&mut self) {
+        while let Some(event) = self.news.pop_front() {
+            if let Err(TrySendError::Full(event)) = self.events.try_send(event) {
+                self.news.push_front(event);
+                return;
+            }
+        }
+        if !self.batch.is_empty()
+            && let Ok(room) = self.events.try_reserve()
+        {
+            room.send(Event::Batch(self.batch.take()));
+        }
+    }
+
+    /// Holds back while the batch is full, and goes on once it was handed over.
+    fn hold(&mut self) {
+        let full = self.batch.is_full();
+        if full == self.held {
+            return;
+        }
+        self.held = full;
+        self.status.send_modify(|status| status.held = full);
+        let running = list(self.batch.running());
+        let change = if full {
+            self.consumer.pause(&running)
+        } else {
+            self.consumer.resume(&running)
+        };
+        if let Err(error) = change {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "partitions could not be paused or resumed");
+        }
+    }
+
+    /// Stores offsets of partitions that are still ours.
+    fn store(&self, offsets: &[(Partition, i64)]) {
+        let mut list = TopicPartitionList::new();
+        for ((topic, number), next) in offsets.iter().filter(|(p, _)| self.owned.contains(p)) {
+            // Refused only for offsets below zero, of which there are none.
+            let _ = list.add_partition_offset(topic, *number, Offset::Offset(*next));
+        }
+        if list.count() > 0
+            && let Err(error) = self.consumer.store_offsets(&list)
+        {
+            // Revoked this moment. The store's own offsets decide.
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(error, "offsets were not stored in Kafka");
+        }
+    }
+
+    /// Tells of an error once. A lost position makes all positions be looked at, as librdkafka
+    /// does not say which; all else mends itself.
+    fn report(&mut self, error: &KafkaError) {
+        let code = error.rdkafka_error_code();
+        if code == Some(RDKafkaErrorCode::AutoOffsetReset) {
+            let stand = |p: &Partition| (p.clone(), self.batch.position(p));
+            let running: Vec<_> = self.batch.running().map(stand).collect();
+            self.to_resume.extend(running);
+        } else if self.told != code {
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(error, "Kafka reports an error; it is tried again by itself");
+            self.told = code;
+        }
+    }
+}
+
+/// Partitions as librdkafka takes them.
+fn list<'a>(partitions: impl Iterator<Item = &'a Partition>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition) in partitions {
+        list.add_partition(topic, *partition);
+    }
+    list
+}

@@ -1,0 +1,70 @@
+//! Giving up the tokens of links that were replaced or ended (rule 8): revoked at Salesforce, and
+//! then dropped. A grant is a durable row until both are done, so a crash repeats and never
+//! forgets.
+
+use secrecy::SecretString;
+
+use super::Linking;
+use crate::domain::ids::ShardId;
+use crate::domain::outcome::FailureClass;
+use crate::store;
+use crate::store::links::Grant;
+
+/// Grants given up in one step.
+const PAGE: u32 = 50;
+
+impl Linking {
+    /// Revokes and drops grants of generations that are over. One whose revocation fails stays,
+    /// and is tried again with the next step.
+    pub async fn give_up_retired(&self, shards: &[ShardId]) -> store::Result<()> {
+        if shards.is_empty() {
+            return Ok(());
+        }
+        for grant in self.store.retired_grants(shards, PAGE).await? {
+            if self.revoke(&grant).await {
+                self.store
+                    .give_up_grant(&grant.account, grant.generation)
+                    .await?;
+                tracing::info!(account = %grant.account, generation = grant.generation.0, "the tokens of a replaced link are given up");
+            }
+        }
+        Ok(())
+    }
+
+    /// Revokes a grant's refresh token, unless the link that replaced it goes on with the same.
+    /// Whether it is over.
+    async fn revoke(&self, grant: &Grant) -> bool {
+        let Ok(tokens) = self.tokens(grant) else {
+            tracing::warn!(account = %grant.account, "a retired token cannot be opened, and stays");
+            return false;
+        };
+        match self.is_in_use(grant, &tokens.refresh).await {
+            Ok(true) => return true,
+            Ok(false) => {}
+            Err(_) => return false,
+        }
+        let token = SecretString::from(tokens.refresh);
+        match self.salesforce.revoke(&grant.login_url, &token).await {
+            Ok(()) => true,
+            Err(error) => {
+                let code = error.failure.code;
+                tracing::warn!(account = %grant.account, code, "a retired token is not revoked yet");
+                // Refused for good: there is nothing left that could be revoked.
+                error.failure.class == FailureClass::Link
+            }
+        }
+    }
+
+    /// Whether the account's link now uses this refresh token too.
+    async fn is_in_use(&self, retired: &Grant, refresh: &str) -> store::Result<bool> {
+        let account = &retired.account;
+        let states = self.store.links(std::slice::from_ref(account)).await?;
+        let Some(state) = states.first() else {
+            return Ok(false);
+        };
+        let current = self.store.grant(account, state.generation).await?;
+        let current = current.filter(|grant| grant.generation != retired.generation);
+        let tokens = current.map(|grant| self.tokens(&grant));
+        Ok(tokens.is_some_and(|tokens| tokens.is_ok_and(|tokens| tokens.refresh == refresh)))
+    }
+}

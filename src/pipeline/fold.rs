@@ -1,0 +1,166 @@
+//! Events → rows: folds the events of each call, judges their times, and seals the bodies.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::ingest::Config;
+use crate::domain::call::{Call, CallEnded, CallEvent, CallStarted};
+use crate::domain::event::{CallLog, CallLookedUp, Published};
+use crate::domain::ids::{CallId, Generation, ShardId};
+use crate::domain::matching::{LookupAnswer, LookupResult};
+use crate::domain::outcome::{Outcome, SkipReason};
+use crate::domain::policy::Policy;
+use crate::sealing::Sealer;
+use crate::store::inbox::{IngestBatch, IngestCall, IngestEnded, IngestStarted};
+use crate::store::outbox::OutboxRow;
+
+/// A time that no event can have yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the event is of a time that is yet to come; check the clock of the producer")]
+pub struct FromTheFuture;
+
+/// Turns events into the rows of one append: pure but for the sealing.
+pub struct Folder {
+    /// Settings.
+    config: Config,
+    /// Which calls earn a Task.
+    policy: Policy,
+    /// Seals bodies.
+    sealer: Sealer,
+}
+
+impl Folder {
+    /// A folder by these settings.
+    pub const fn new(config: Config, policy: Policy, sealer: Sealer) -> Self {
+        Self {
+            config,
+            policy,
+            sealer,
+        }
+    }
+
+    /// Whether the event claims a time further ahead than clocks differ.
+    pub fn check_time(&self, now: DateTime<Utc>, event: &CallEvent) -> Result<(), FromTheFuture> {
+        let latest = now + self.config.future_tolerance;
+        let times = match event {
+            CallEvent::Started(e) => [e.meta.time, e.facts.started_at, e.facts.started_at],
+            CallEvent::Ended(e) => [e.meta.time, e.facts.started_at, e.ended_at],
+        };
+        if times.iter().any(|t| *t > latest) {
+            Err(FromTheFuture)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Folds events by call and builds the rows: calls sorted by id, and the published ends of
+    /// those beyond the dedupe horizon.
+    pub fn fold(&self, now: DateTime<Utc>, events: Vec<CallEvent>) -> IngestBatch {
+        let mut calls: BTreeMap<CallId, (Call, u32)> = BTreeMap::new();
+        for event in events {
+            let id = event.call().clone();
+            let (call, count) = calls
+                .entry(id.clone())
+                .or_insert_with(|| (Call::new(id), 0));
+            call.fold(event);
+            *count += 1;
+        }
+        let mut batch = IngestBatch::default();
+        for (call, events) in calls.into_values() {
+            if self.is_too_old(now, &call) {
+                batch.outbox.extend(self.too_old(now, &call));
+            } else {
+                batch.calls.extend(self.row(now, &call, events));
+            }
+        }
+        batch
+    }
+
+    /// Whether the call's key may be forgotten already: judged by its begin, which both its
+    /// events carry, so that both are judged alike.
+    fn is_too_old(&self, now: DateTime<Utc>, call: &Call) -> bool {
+        let oldest = now - self.config.dedupe_horizon;
+        call.facts().is_some_and(|facts| facts.started_at < oldest)
+    }
+
+    /// The row of one call.
+    fn row(&self, now: DateTime<Utc>, call: &Call, events: u32) -> Option<IngestCall> {
+        let facts = call.facts()?;
+        Some(IngestCall {
+            id: call.id.clone(),
+            call_day: facts.started_at.date_naive(),
+            started: call.started.as_deref().map(|s| self.started(now, s)),
+            ended: call.ended.as_deref().map(|e| self.ended(e)),
+            events,
+        })
+    }
+
+    /// The begin's part of the row.
+    fn started(&self, now: DateTime<Utc>, started: &CallStarted) -> IngestStarted {
+        let deadline = now + self.config.lookup_deadline;
+        IngestStarted {
+            event: started.meta.id.clone(),
+            time: started.meta.time,
+            lookup_deadline: Some(started.expires_at.map_or(deadline, |e| e.min(deadline))),
+            body: self.sealer.started(started),
+        }
+    }
+
+    /// The end's part of the row.
+    fn ended(&self, ended: &CallEnded) -> IngestEnded {
+        IngestEnded {
+            event: ended.meta.id.clone(),
+            time: ended.meta.time,
+            revision: ended.revision,
+            ended_at: ended.ended_at,
+            skip: self.policy.skip(ended),
+            body: self.sealer.ended(ended),
+        }
+    }
+
+    /// What is published of a call beyond the horizon: an answer for its begin, a stated reason
+    /// for its end. The ids are those of any other end of the same call and revision, so a
+    /// consumer that has seen the first end drops this one.
+    fn too_old(&self, now: DateTime<Utc>, call: &Call) -> Vec<OutboxRow> {
+        let shard = ShardId::of(&call.id.account, None);
+        let answer = call.started.as_deref().map(|started| {
+            Published::CallLookedUp(Box::new(CallLookedUp {
+                conversation_id: started.facts.conversation_id.clone(),
+                call: call.id.clone(),
+                answer: LookupAnswer::without_record(LookupResult::Timeout, now),
+                generation: Generation::default(),
+                valid_until: now,
+                traceparent: started.meta.traceparent.clone(),
+            }))
+        });
+        let end = call.ended.as_deref().map(|ended| {
+            Published::CallLog(Box::new(CallLog {
+                conversation_id: ended.facts.conversation_id.clone(),
+                call: call.id.clone(),
+                revision: ended.revision,
+                caused_by: Some(ended.meta.id.clone()),
+                generation: Generation::default(),
+                org: None,
+                outcome: Outcome::Skipped {
+                    reason: SkipReason::TooOld,
+                },
+                lookup: None,
+                task_key: call.id.task_key(),
+                who: None,
+                what: None,
+                owner_source: None,
+                attempts: 0,
+                ended_at: Some(ended.ended_at),
+                decided_at: now,
+                deferral: 0,
+                traceparent: ended.meta.traceparent.clone(),
+            }))
+        });
+        answer
+            .into_iter()
+            .chain(end)
+            .map(|event| self.sealer.event(shard, &event))
+            .collect()
+    }
+}

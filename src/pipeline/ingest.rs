@@ -1,0 +1,457 @@
+//! Ingest: Kafka → inbox. Decodes a batch once, folds the events of each call, seals the bodies,
+//! and appends all of it with the next offsets in one transaction; only then do the offsets move
+//! in Kafka.
+//!
+//! A batch is whatever arrived while the last insert ran. A row that the database refuses is
+//! bisected out and quarantined, so a poison event never stalls its partition or its neighbours.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::fold::Folder;
+use super::until_stored;
+use crate::clock;
+use crate::crypto::Context;
+use crate::domain::call::{CallEvent, CallOutcome, Direction};
+use crate::domain::fault::Fault;
+use crate::domain::ids::{CallId, Revision};
+use crate::engine::Input;
+use crate::kafka::consumer::{self, Consumer, Event, Received};
+use crate::kafka::producer::{Message, Producer};
+use crate::kafka::wire::decode::{Decoded, decode};
+use crate::kafka::wire::quarantine::quarantined;
+use crate::readiness::Component;
+use crate::sealing::Sealer;
+use crate::store::inbox::{Appended, IngestBatch, IngestCall, Partition, QuarantineRow};
+use crate::store::{self, Store};
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::Consumed;
+
+/// Settings of ingest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Each started call is answered within this time of its receipt (`call.lookedup.v1`).
+    #[serde(with = "humantime_serde")]
+    pub lookup_deadline: Duration,
+    /// A call that is older than this ends as skipped *too old*: its key may be forgotten, so it
+    /// may have been logged before (rule 10). Longer than the topics' retention and than the
+    /// platform may repeat an event.
+    #[serde(with = "humantime_serde")]
+    pub dedupe_horizon: Duration,
+    /// An event that claims to be later than now by more than this is quarantined.
+    #[serde(with = "humantime_serde")]
+    pub future_tolerance: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            lookup_deadline: Duration::from_secs(5),
+            dedupe_horizon: Duration::from_hours(336),
+            future_tolerance: Duration::from_hours(24),
+        }
+    }
+}
+
+impl Config {
+    /// Collects what is wrong with these settings.
+    pub fn validate(&self, faults: &mut Vec<Fault>) {
+        if self.lookup_deadline < Duration::from_secs(1) {
+            faults.push(Fault::new("ingest.lookup_deadline", "write at least 1s"));
+        }
+        if self.dedupe_horizon < Duration::from_hours(24) {
+            faults.push(Fault::new("ingest.dedupe_horizon", "write at least 1day"));
+        }
+        if self.future_tolerance > Duration::from_hours(24) {
+            faults.push(Fault::new("ingest.future_tolerance", "write at most 1day"));
+        }
+    }
+}
+
+/// Quarantined bytes are kept up to this many; the topic has them whole.
+const KEPT_BYTES: usize = 64 * 1024;
+
+/// Takes events in.
+pub struct Ingest {
+    /// Where records come from.
+    pub consumer: Consumer,
+    /// Events to rows.
+    pub folder: Folder,
+    /// The durable state.
+    pub store: Arc<dyn Store>,
+    /// Seals quarantined bytes.
+    pub sealer: Sealer,
+    /// To the quarantine topic.
+    pub producer: Producer,
+    /// The quarantine topic.
+    pub quarantine_topic: String,
+    /// Larger records are quarantined unread, in bytes.
+    pub max_event_bytes: usize,
+    /// To the engine.
+    pub inputs: mpsc::Sender<Input>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Whether partitions are assigned.
+    pub assigned: Component,
+}
+
+/// A batch of records, read.
+#[derive(Default)]
+struct Read {
+    /// Events about calls, each with the record that held it.
+    events: Vec<(CallEvent, usize)>,
+    /// Records that are no valid event, and why.
+    rejected: Vec<(usize, String)>,
+    /// Valid events of other types.
+    ignored: u64,
+}
+
+impl Ingest {
+    /// Takes events in until cancelled, then leaves the group.
+    pub async fn run(mut self, cancel: CancellationToken) {
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = cancel.cancelled() => break,
+                event = self.consumer.next() => event,
+            };
+            let carried_on = match event {
+                Some(Event::Assigned(partitions)) => self.assigned(partitions, &cancel).await,
+                Some(Event::Batch(records)) => self.batch(records, &cancel).await,
+                Some(Event::Lost {
+                    partition: (topic, partition),
+                    wanted,
+                    low,
+                    high,
+                }) => {
+                    tracing::error!(
+                        topic,
+                        partition,
+                        wanted,
+                        low,
+                        high,
+                        "Kafka does not have the offset that comes next: events were deleted before they were read, or the topic was made anew; the partition is stopped"
+                    );
+                    Some(())
+                }
+                None => break,
+            };
+            if carried_on.is_none() {
+                break;
+            }
+        }
+        self.consumer.stop(Duration::from_secs(5)).await;
+    }
+
+    /// Says where to go on with new partitions: where the store's last batch ended.
+    async fn assigned(
+        &self,
+        partitions: Vec<consumer::Partition>,
+        cancel: &CancellationToken,
+    ) -> Option<()> {
+        self.metrics.rebalanced();
+        self.assigned.ready();
+        let named: Vec<Partition> = partitions.iter().map(stored_name).collect();
+        let offsets = until_stored(cancel, "offsets", || self.store.offsets(&named)).await?;
+        match offsets {
+            Ok(offsets) => self
+                .consumer
+                .resume_at(partitions.into_iter().zip(offsets).collect()),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(
+                    error,
+                    "the store refuses to tell offsets; partitions stay stopped"
+                );
+            }
+        }
+        Some(())
+    }
+
+    /// Stores one batch; `None` when told to stop before it was stored.
+    async fn batch(&self, records: Vec<Received>, cancel: &CancellationToken) -> Option<()> {
+        let now = clock::now();
+        let read = self.read(now, &records);
+        let mut origins: HashMap<CallId, Vec<usize>> = HashMap::new();
+        for (event, record) in &read.events {
+            origins
+                .entry(event.call().clone())
+                .or_default()
+                .push(*record);
+        }
+        let endings: Vec<(Direction, CallOutcome)> = read
+            .events
+            .iter()
+            .filter_map(|(event, _)| ending(event))
+            .collect();
+        let events = read.events.into_iter().map(|(event, _)| event).collect();
+        let mut batch = self.folder.fold(now, events);
+        let rejected: Vec<usize> = read.rejected.iter().map(|(record, _)| *record).collect();
+        for (record, reason) in read.rejected {
+            batch
+                .quarantined
+                .push(self.quarantined(now, &records[record], reason));
+        }
+        self.publish_quarantined(&records, &batch.quarantined).await;
+        self.count(&records, &rejected, &endings);
+        let next = next_offsets(&records);
+        batch.offsets = next.iter().map(|(p, n)| (stored_name(p), *n)).collect();
+        let appended = self.append(batch, &records, &origins, cancel).await?;
+        crate::crash_point("ingest.appended");
+        self.consumer.stored(next);
+        tracing::debug!(
+            records = records.len(),
+            new_calls = appended.new_calls,
+            duplicates = appended.duplicates,
+            ignored = read.ignored,
+            "batch stored"
+        );
+        if !appended.due.is_empty() {
+            let input = Input::Due {
+                page: None,
+                calls: appended.due,
+                more: false,
+            };
+            // Without a driver the calls stay due in the store.
+            let _ = self.inputs.send(input).await;
+        }
+        Some(())
+    }
+
+    /// Counts what a batch held, by topic.
+    fn count(
+        &self,
+        records: &[Received],
+        rejected: &[usize],
+        endings: &[(Direction, CallOutcome)],
+    ) {
+        let mut topics: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        for (place, record) in records.iter().enumerate() {
+            let counts = topics.entry(record.partition.0.as_str()).or_default();
+            if rejected.contains(&place) {
+                counts.1 += 1;
+            } else {
+                counts.0 += 1;
+            }
+        }
+        for (topic, (stored, quarantined)) in topics {
+            self.metrics.consumed(topic, Consumed::Stored, stored);
+            self.metrics
+                .consumed(topic, Consumed::Quarantined, quarantined);
+        }
+        for (direction, outcome) in endings {
+            self.metrics.call_ended(*direction, *outcome);
+        }
+    }
+
+    /// Reads records.
+    fn read(&self, now: DateTime<Utc>, records: &[Received]) -> Read {
+        let mut read = Read::default();
+        for (place, record) in records.iter().enumerate() {
+            match self.read_one(now, record) {
+                Ok(Some(event)) => read.events.push((event, place)),
+                Ok(None) => read.ignored += 1,
+                Err(reason) => read.rejected.push((place, reason)),
+            }
+        }
+        read
+    }
+
+    /// Reads one record: an event, one of another type, or why it is neither.
+    fn read_one(&self, now: DateTime<Utc>, record: &Received) -> Result<Option<CallEvent>, String> {
+        let decoded = decode(record.record(), self.max_event_bytes);
+        match decoded.map_err(|rejected| rejected.reason)? {
+            Decoded::Ignored { .. } => Ok(None),
+            Decoded::Call(event) => {
+                self.folder
+                    .check_time(now, &event)
+                    .map_err(|late| late.to_string())?;
+                Ok(Some(event))
+            }
+        }
+    }
+
+    /// The row of a record that is no valid event.
+    fn quarantined(&self, now: DateTime<Utc>, record: &Received, reason: String) -> QuarantineRow {
+        let (topic, partition) = record.partition.clone();
+        let offset = record.offset;
+        let mut kept = record.value.clone().unwrap_or_default();
+        kept.truncate(KEPT_BYTES);
+        let context = Context::Quarantine {
+            topic,
+            partition,
+            offset,
+        };
+        let headers: Vec<(&str, &[u8])> = record
+            .headers
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_slice()))
+            .collect();
+        let body = self.sealer.seal(&context, &(&record.key, headers, kept));
+        QuarantineRow {
+            partition: stored_name(&record.partition),
+            offset,
+            received_at: now,
+            reason,
+            body,
+        }
+    }
+
+    /// Sends quarantined bytes on as they were received, with the reason. Before they are stored,
+    /// so that a crash repeats them rather than loses them. The row holds them too, so a missing
+    /// topic holds nothing up.
+    async fn publish_quarantined(&self, records: &[Received], rows: &[QuarantineRow]) {
+        if rows.is_empty() {
+            return;
+        }
+        let find = |row: &QuarantineRow| {
+            let partition = (row.partition.topic.clone(), row.partition.partition);
+            records
+                .iter()
+                .find(|r| r.partition == partition && r.offset == row.offset)
+        };
+        let messages = rows.iter().filter_map(|row| {
+            let record = find(row)?;
+            let (topic, longest) = (&self.quarantine_topic, self.max_event_bytes);
+            Some(quarantined(topic, record, &row.reason, longest))
+        });
+        let messages: Vec<Message> = messages.collect();
+        for (row, sent) in rows.iter().zip(self.producer.send(&messages).await) {
+            let (topic, partition) = (&row.partition.topic, row.partition.partition);
+            tracing::warn!(
+                topic,
+                partition,
+                offset = row.offset,
+                reason = row.reason,
+                "quarantined"
+            );
+            if let Err(error) = sent {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(
+                    error,
+                    "a quarantined record is only in the database, not in its topic"
+                );
+            }
+        }
+    }
+
+    /// Appends a batch. If the database refuses a row, the calls are appended by halves until the
+    /// refused ones stand alone; those are quarantined with the rest.
+    async fn append(
+        &self,
+        batch: IngestBatch,
+        records: &[Received],
+        origins: &HashMap<CallId, Vec<usize>>,
+        cancel: &CancellationToken,
+    ) -> Option<Appended> {
+        let answer = until_stored(cancel, "append", || self.store.append(&batch)).await?;
+        let error = match answer {
+            Ok(appended) => return Some(appended),
+            Err(error) => error,
+        };
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "a batch is refused, bisecting it"
+        );
+        let IngestBatch {
+            calls,
+            mut quarantined,
+            offsets,
+            outbox,
+        } = batch;
+        let (mut total, refused) = self.bisect(calls, cancel).await?;
+        for call in refused {
+            let places = origins.get(&call.id).into_iter().flatten();
+            let reason = "the database refuses this event; please report it".to_owned();
+            quarantined.extend(
+                places.map(|at| self.quarantined(clock::now(), &records[*at], reason.clone())),
+            );
+        }
+        let rest = IngestBatch {
+            calls: vec![],
+            quarantined,
+            offsets,
+            outbox,
+        };
+        let answer = until_stored(cancel, "append", || self.store.append(&rest)).await?;
+        match answer {
+            Ok(appended) => total.due.extend(appended.due),
+            Err(error) => {
+                // Not even ids and offsets: nothing more can be done here but stop and say so.
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(
+                    error,
+                    "the database refuses a batch without its calls; reading stops"
+                );
+                return None;
+            }
+        }
+        Some(total)
+    }
+
+    /// Appends calls by halves; returns what was appended and the calls that are refused alone.
+    async fn bisect(
+        &self,
+        calls: Vec<IngestCall>,
+        cancel: &CancellationToken,
+    ) -> Option<(Appended, Vec<IngestCall>)> {
+        let mut total = Appended::default();
+        let mut refused = Vec::new();
+        let mut parts = vec![calls];
+        while let Some(mut part) = parts.pop() {
+            let batch = IngestBatch {
+                calls: part.clone(),
+                ..IngestBatch::default()
+            };
+            let answer = until_stored(cancel, "append", || self.store.append(&batch)).await?;
+            match answer {
+                Ok(appended) => {
+                    total.due.extend(appended.due);
+                    total.new_calls += appended.new_calls;
+                    total.duplicates += appended.duplicates;
+                }
+                Err(store::Error::Refused { .. }) if part.len() > 1 => {
+                    let half = part.split_off(part.len() / 2);
+                    parts.extend([half, part]);
+                }
+                Err(_) => refused.append(&mut part),
+            }
+        }
+        Some((total, refused))
+    }
+}
+
+/// How a call ended, for the count; later revisions do not count again.
+fn ending(event: &CallEvent) -> Option<(Direction, CallOutcome)> {
+    match event {
+        CallEvent::Ended(ended) if ended.revision == Revision(0) => {
+            Some((ended.facts.direction, ended.outcome))
+        }
+        CallEvent::Ended(_) | CallEvent::Started(_) => None,
+    }
+}
+
+/// A partition as the store names it.
+fn stored_name(partition: &consumer::Partition) -> Partition {
+    Partition {
+        topic: partition.0.clone(),
+        partition: partition.1,
+    }
+}
+
+/// The next offset of each partition of a batch.
+fn next_offsets(records: &[Received]) -> Vec<(consumer::Partition, i64)> {
+    let mut next: BTreeMap<consumer::Partition, i64> = BTreeMap::new();
+    for record in records {
+        let entry = next.entry(record.partition.clone()).or_default();
+        *entry = (*entry).max(record.offset + 1);
+    }
+    next.into_iter().collect()
+}

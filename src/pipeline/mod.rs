@@ -1,0 +1,80 @@
+//! Shells that carry the engine's commands to the store, Salesforce and Kafka, and bring the
+//! answers back. In the order of the flow:
+//!
+//! - [`ingest`]: Kafka → inbox, by way of [`fold`]: events → rows;
+//! - [`leases`]: which shards are ours;
+//! - [`driver`]: owns the engine; inputs in, commands out to the shells below;
+//! - [`load`]: due calls, open attempts, links;
+//! - [`lookup`]: who is calling;
+//! - [`dispatch`]: attempt, then Task;
+//! - [`reconcile`]: what became of an attempt without an answer;
+//! - [`record`]: outcomes and their events, in one transaction;
+//! - [`relay`]: outbox → Kafka;
+//! - [`housekeep`]: forgetting, and giving replaced tokens up;
+//! - [`wakes`]: what other processes left for us; [`watch`]: what stands and waits, for the metrics.
+//!
+//! No shell decides anything that the engine or the domain could decide, and none holds a
+//! transaction, a lock or a claimed row across a network call: claim, commit, call, record.
+//!
+//! Architecture invariant: `pipeline` and `http` never know of each other; they meet in the store
+//! and in the events.
+
+pub mod dispatch;
+pub mod driver;
+pub mod fold;
+pub mod housekeep;
+pub mod ingest;
+pub mod leases;
+pub mod load;
+pub mod lookup;
+pub mod owners;
+pub mod reconcile;
+pub mod record;
+pub mod relay;
+pub mod wakes;
+pub mod watch;
+
+use std::future::Future;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio_util::sync::CancellationToken;
+
+use crate::store;
+
+/// Repeats a store method until it answers, or until told to stop (`None`).
+///
+/// Every store method may be called again with the same arguments, so this is always safe. The
+/// wait grows from 50 ms to 2 s, with jitter. A refused row is given back: repeating cannot help.
+async fn until_stored<T, F>(
+    cancel: &CancellationToken,
+    what: &'static str,
+    mut method: impl FnMut() -> F,
+) -> Option<store::Result<T>>
+where
+    F: Future<Output = store::Result<T>>,
+{
+    let mut waits = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(50))
+        .with_max_delay(Duration::from_secs(2))
+        .with_jitter()
+        .without_max_times()
+        .build();
+    loop {
+        match method().await {
+            Err(error @ (store::Error::Unavailable(_) | store::Error::Other(_))) => {
+                tracing::warn!(
+                    what,
+                    error = &error as &dyn std::error::Error,
+                    "the store did not answer, trying again"
+                );
+            }
+            answer => return Some(answer),
+        }
+        let wait = waits.next().unwrap_or(Duration::from_secs(2));
+        tokio::select! {
+            () = cancel.cancelled() => return None,
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}

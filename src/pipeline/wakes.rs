@@ -1,0 +1,50 @@
+//! Wakes: what other processes left for us, heard as soon as the database tells.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::until_stored;
+use crate::engine::Input;
+use crate::store::Store;
+
+/// How long one wait lasts at most, so that a cancelled stage ends soon.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Hears wakes and passes them on.
+pub struct Wakes {
+    /// The durable state.
+    pub store: Arc<dyn Store>,
+    /// To the engine.
+    pub inputs: mpsc::Sender<Input>,
+    /// To the heartbeat: shards may have been given up.
+    pub beat_now: Arc<Notify>,
+    /// To the relay: something may have been written.
+    pub published: Arc<Notify>,
+}
+
+impl Wakes {
+    /// Listens until cancelled. Wakes that are lost are made up for by the slow polls behind them.
+    pub async fn run(self, cancel: CancellationToken) {
+        let Some(Ok(mut listener)) = until_stored(&cancel, "listen", || self.store.listen()).await
+        else {
+            return;
+        };
+        while !cancel.is_cancelled() {
+            let wake = listener.next(PATIENCE).await;
+            if wake.shards.is_empty() && wake.accounts.is_empty() {
+                continue;
+            }
+            self.beat_now.notify_one();
+            self.published.notify_one();
+            let input = Input::Woken {
+                shards: wake.shards,
+                accounts: wake.accounts,
+            };
+            // Without a driver nobody is left to wake.
+            let _ = self.inputs.send(input).await;
+        }
+    }
+}

@@ -1,0 +1,458 @@
+//! Refreshing and revoking tokens.
+//!
+//! With refresh-token rotation a refresh may be carried out once: the old token dies with it, and
+//! its reuse kills the link. So a refresh is never repeated here, and an answer that was lost is
+//! told apart from one that leaves the old token as it was.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use oauth2::basic::{
+    BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
+    BasicTokenType,
+};
+use oauth2::{
+    AuthType, ClientId, ClientSecret, ExtraTokenFields, HttpRequest, HttpResponse, RefreshToken,
+    RequestTokenError, StandardRevocableToken, StandardTokenResponse, TokenResponse as _, TokenUrl,
+};
+use reqwest::Method;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use url::{Url, form_urlencoded};
+
+use super::client::{Request, unsent};
+use super::error::{self, Trouble, bounded_code};
+use super::error_table::{TOKEN_TABLE, UNKNOWN_TOKEN_ERROR};
+use super::{Client, Error, SendBy};
+use crate::domain::ids::{OrgId, UserId};
+use crate::domain::link::LinkReason;
+use crate::domain::outcome::{Failure, FailureClass, FailureScope};
+
+/// What a refresh brought.
+#[derive(Clone, Debug)]
+pub struct TokenSet {
+    /// For data requests.
+    pub access: SecretString,
+    /// The next refresh token; `None`: the old one stays.
+    pub refresh: Option<SecretString>,
+    /// Where data requests go; it may have changed.
+    pub instance_url: String,
+    /// When Salesforce issued them.
+    pub issued_at: DateTime<Utc>,
+    /// The org.
+    pub org: OrgId,
+    /// The API user.
+    pub user: UserId,
+}
+
+/// Why a refresh brought nothing.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// It may have been carried out, and the new token is lost: the old one is in doubt.
+    #[error("the refresh's answer was lost: {}", .0.code)]
+    Ambiguous(Failure),
+    /// It was not carried out: try again.
+    #[error("the refresh was put off: {}", .0.code)]
+    Later(Failure),
+    /// The link is dead until a person acts.
+    #[error("the refresh token is refused: {}", .1.code)]
+    Dead(LinkReason, Failure),
+}
+
+impl RefreshError {
+    /// The failure by itself.
+    pub fn into_failure(self) -> Failure {
+        match self {
+            Self::Ambiguous(failure) | Self::Later(failure) | Self::Dead(_, failure) => failure,
+        }
+    }
+}
+
+/// What Salesforce's token answer holds beyond the standard. It tells no lifetime.
+#[derive(Debug, Deserialize, Serialize)]
+struct Extra {
+    /// The org's host.
+    instance_url: String,
+    /// `https://login.salesforce.com/id/<org>/<user>`.
+    id: String,
+    /// Milliseconds since 1970, as text.
+    issued_at: String,
+    /// HMAC-SHA256 over `id` and `issued_at` by the consumer secret.
+    signature: String,
+}
+
+impl ExtraTokenFields for Extra {}
+
+/// A token answer.
+type Tokens = StandardTokenResponse<Extra, BasicTokenType>;
+
+/// The protocol, as far as it is used.
+type Protocol = oauth2::Client<
+    BasicErrorResponse,
+    Tokens,
+    BasicTokenIntrospectionResponse,
+    StandardRevocableToken,
+    BasicRevocationErrorResponse,
+>;
+
+/// How long a token answer may take: longer than others, as one that is lost endangers the link.
+const TOKEN_PATIENCE: Duration = Duration::from_mins(1);
+
+impl Client {
+    /// Redeems a refresh token, once, and not after `send_by`. No scope is sent: some orgs refuse
+    /// a refresh that names one.
+    pub async fn refresh(
+        &self,
+        login_url: &str,
+        token: &SecretString,
+        send_by: SendBy,
+    ) -> Result<TokenSet, RefreshError> {
+        let url = self
+            .at(login_url, "/services/oauth2/token")
+            .map_err(RefreshError::Later)?;
+        let protocol = Protocol::new(ClientId::new(self.config.client_id.clone()))
+            .set_client_secret(ClientSecret::new(self.secret().to_owned()))
+            .set_auth_type(AuthType::RequestBody)
+            .set_token_uri(TokenUrl::from_url(url.clone()));
+        let status = Arc::new(AtomicU16::new(0));
+        // It borrows nothing and is boxed: otherwise the compiler does not see that the whole may
+        // move between threads.
+        let http = |request| -> BoxFuture<'static, Result<HttpResponse, Error>> {
+            let (client, url, status) = (self.clone(), url.clone(), Arc::clone(&status));
+            let exchange =
+                async move { client.token_exchange(url, request, send_by, &status).await };
+            exchange.boxed()
+        };
+        let token = RefreshToken::new(token.expose_secret().to_owned());
+        let answer = protocol
+            .exchange_refresh_token(&token)
+            .request_async(&http)
+            .boxed()
+            .await;
+        let status = status.load(Ordering::Relaxed);
+        match answer {
+            Ok(tokens) => self
+                .verified(&tokens)
+                .ok_or_else(|| RefreshError::Ambiguous(unsigned())),
+            Err(RequestTokenError::Request(error)) => Err(of_error(error)),
+            Err(RequestTokenError::ServerResponse(refusal)) => {
+                let description = refusal.error_description().map_or("", String::as_str);
+                Err(refused(status, refusal.error().as_ref(), description))
+            }
+            // An unreadable success may have rotated the token; an unreadable refusal has not.
+            Err(_) if status == 200 => Err(RefreshError::Ambiguous(error::trouble(
+                Trouble::BadJson(status),
+                true,
+            ))),
+            Err(_) => Err(RefreshError::Later(error::trouble(
+                Trouble::BadJson(status),
+                false,
+            ))),
+        }
+    }
+
+    /// Makes the protocol's request by our rules.
+    async fn token_exchange(
+        &self,
+        url: Url,
+        request: HttpRequest,
+        send_by: SendBy,
+        status: &AtomicU16,
+    ) -> Result<HttpResponse, Error> {
+        let (parts, body) = request.into_parts();
+        let reply = self
+            .exchange(Request {
+                method: parts.method,
+                url,
+                headers: parts.headers,
+                body: body.into(),
+                send_by: Some(send_by),
+                within: Some(TOKEN_PATIENCE),
+                writes: true,
+            })
+            .await?;
+        status.store(reply.status, Ordering::Relaxed);
+        if !reply.json {
+            // A maintenance page stands before the token endpoint; only a gateway that got no
+            // answer in time may have passed the request on.
+            let failure = error::trouble(Trouble::NoJson(reply.status), reply.status == 504);
+            return Err(Error::answered(failure));
+        }
+        let mut response = HttpResponse::new(reply.body.to_vec());
+        *response.status_mut() = http::StatusCode::from_u16(reply.status)
+            .expect("a status that was received is a status");
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
+        Ok(response)
+    }
+
+    /// The tokens, if their signature proves that they come from Salesforce for our app.
+    fn verified(&self, tokens: &Tokens) -> Option<TokenSet> {
+        let extra = tokens.extra_fields();
+        let signature = STANDARD.decode(&extra.signature).ok()?;
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.secret().as_bytes());
+        let signed = format!("{}{}", extra.id, extra.issued_at);
+        hmac::verify(&key, signed.as_bytes(), &signature).ok()?;
+        let (org, user) = identity(&extra.id)?;
+        let refresh = tokens.refresh_token().map(|t| t.secret().to_owned().into());
+        Some(TokenSet {
+            access: tokens.access_token().secret().to_owned().into(),
+            refresh,
+            instance_url: extra.instance_url.trim_end_matches('/').to_owned(),
+            issued_at: DateTime::from_timestamp_millis(extra.issued_at.parse().ok()?)?,
+            org,
+            user,
+        })
+    }
+
+    /// Revokes a token, and with a refresh token its access tokens. A token that is dead already
+    /// is as good as revoked. May be repeated.
+    pub async fn revoke(&self, login_url: &str, token: &SecretString) -> Result<(), Error> {
+        let form = form_urlencoded::Serializer::new(String::new())
+            .append_pair("token", token.expose_secret())
+            .finish();
+        let mut headers = HeaderMap::new();
+        let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+        headers.insert(CONTENT_TYPE, kind);
+        let request = Request {
+            method: Method::POST,
+            url: self
+                .at(login_url, "/services/oauth2/revoke")
+                .map_err(unsent)?,
+            headers,
+            body: form.into(),
+            send_by: None,
+            within: None,
+            writes: false,
+        };
+        let reply = self.exchange(request).await?;
+        let refusal: Option<BasicErrorResponse> = serde_json::from_slice(&reply.body).ok();
+        let code = refusal
+            .as_ref()
+            .map_or("", |refusal| refusal.error().as_ref());
+        match (reply.status, code) {
+            // A page in place of the empty answer is an outage, whatever its status.
+            (200, _) if reply.body.is_empty() || reply.json => Ok(()),
+            (_, "invalid_token" | "unsupported_token_type") => Ok(()),
+            (_, "") => Err(Error::answered(error::trouble(
+                Trouble::NoJson(reply.status),
+                false,
+            ))),
+            (status, code) => Err(Error::answered(refused(status, code, "").into_failure())),
+        }
+    }
+
+    /// The consumer secret.
+    fn secret(&self) -> &str {
+        self.config.client_secret.expose_secret()
+    }
+}
+
+/// Org and user out of an identity URL.
+fn identity(id: &str) -> Option<(OrgId, UserId)> {
+    let url = Url::parse(id).ok()?;
+    let parts: Vec<&str> = url.path_segments()?.collect();
+    match parts.as_slice() {
+        ["id", org, user] => Some((org.parse().ok()?, user.parse().ok()?)),
+        _ => None,
+    }
+}
+
+/// What a refusal of the token endpoint means.
+fn refused(status: u16, code: &str, description: &str) -> RefreshError {
+    let text = description.to_lowercase();
+    let fits = |row: &&super::error_table::TokenRow| {
+        row.error.eq_ignore_ascii_case(code) && text.contains(row.says)
+    };
+    let row = TOKEN_TABLE
+        .iter()
+        .find(fits)
+        .unwrap_or(&UNKNOWN_TOKEN_ERROR);
+    let mut failure = Failure::new(row.class, row.scope, bounded_code(code));
+    failure.http_status = Some(status);
+    failure.hint = row.hint.into();
+    failure.ended = true;
+    match row.dead {
+        Some(reason) => RefreshError::Dead(reason, failure),
+        None => RefreshError::Later(failure),
+    }
+}
+
+/// What a request without a usable answer means.
+fn of_error(error: Error) -> RefreshError {
+    if !error.not_sent && error.failure.class == FailureClass::Ambiguous {
+        RefreshError::Ambiguous(error.failure)
+    } else {
+        RefreshError::Later(error.failure)
+    }
+}
+
+/// Tokens that nobody but Salesforce could have signed were not signed: they are not used.
+fn unsigned() -> Failure {
+    let mut failure = Failure::new(
+        FailureClass::Bug,
+        FailureScope::Request,
+        "token_signature_wrong",
+    );
+    failure.hint = "the token answer does not come from Salesforce or not for our app: check salesforce.client_secret and who answers at the login address".into();
+    failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Error, description, why the link is dead, and whether every link is concerned.
+    const REFUSALS: [(&str, &str, Option<LinkReason>, bool); 17] = [
+        (
+            "invalid_grant",
+            "expired access/refresh token",
+            Some(LinkReason::TokenRevoked),
+            false,
+        ),
+        (
+            "invalid_grant",
+            "token request is already being processed",
+            None,
+            false,
+        ),
+        (
+            "invalid_grant",
+            "Failed: Token request is already being processed.",
+            None,
+            false,
+        ),
+        ("invalid_grant", "expired authorization code", None, false),
+        (
+            "invalid_grant",
+            "authentication failure",
+            Some(LinkReason::ApiUserInactive),
+            false,
+        ),
+        (
+            "invalid_grant",
+            "user hasn't approved this consumer",
+            Some(LinkReason::AppNotApproved),
+            false,
+        ),
+        (
+            "invalid_grant",
+            "ip restricted or invalid login hours",
+            Some(LinkReason::IpOrHoursRestricted),
+            false,
+        ),
+        (
+            "invalid_grant",
+            "words of next year",
+            Some(LinkReason::Unknown),
+            false,
+        ),
+        (
+            "inactive_user",
+            "user is inactive",
+            Some(LinkReason::ApiUserInactive),
+            false,
+        ),
+        (
+            "inactive_org",
+            "organization is inactive",
+            Some(LinkReason::OrgInactive),
+            false,
+        ),
+        (
+            "invalid_app_access",
+            "",
+            Some(LinkReason::AppNotApproved),
+            false,
+        ),
+        (
+            "rate_limit_exceeded",
+            "number of login attempts exceeded",
+            None,
+            false,
+        ),
+        ("invalid_client", "invalid client credentials", None, true),
+        ("invalid_client_id", "client identifier invalid", None, true),
+        ("unsupported_grant_type", "", None, true),
+        ("server_error", "", None, false),
+        ("word_of_next_year", "", None, false),
+    ];
+
+    #[test]
+    fn refusals_are_told_apart_by_their_description() {
+        for (code, description, dead, everyone) in REFUSALS {
+            let error = refused(400, code, description);
+            let found = match &error {
+                RefreshError::Dead(reason, _) => Some(*reason),
+                _ => None,
+            };
+            let failure = error.into_failure();
+            let scope = failure.scope == FailureScope::Everyone;
+            assert_eq!((found, scope), (dead, everyone), "{code} {description}");
+            assert!(!failure.hint.is_empty());
+        }
+    }
+
+    fn signed(issued_at: &str, signature: &str) -> Tokens {
+        let answer = serde_json::json!({
+            "access_token": "00DB!a",
+            "refresh_token": "r2",
+            "signature": signature,
+            "scope": "refresh_token api id",
+            "instance_url": "https://acme.my.salesforce.com/",
+            "id": "https://login.salesforce.com/id/00DB0000000TfcRMAS/005B0000005Bk90IAC",
+            "token_type": "Bearer",
+            "issued_at": issued_at,
+        });
+        serde_json::from_value(answer).expect("a token answer")
+    }
+
+    #[test]
+    fn tokens_are_taken_only_with_their_signature() {
+        let config = super::super::Config {
+            client_secret: "secret".to_owned().into(),
+            ..super::super::Config::default()
+        };
+        let client = Client::new(config).expect("a client");
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"secret");
+        let id = "https://login.salesforce.com/id/00DB0000000TfcRMAS/005B0000005Bk90IAC";
+        let tag = hmac::sign(&key, format!("{id}1558553873237").as_bytes());
+        let signature = STANDARD.encode(tag);
+
+        let tokens = client
+            .verified(&signed("1558553873237", &signature))
+            .expect("signed");
+        assert_eq!(tokens.instance_url, "https://acme.my.salesforce.com");
+        assert_eq!(tokens.issued_at.timestamp_millis(), 1_558_553_873_237);
+        assert!(!format!("{tokens:?}").contains("00DB!a"));
+        assert!(
+            client
+                .verified(&signed("1558553873238", &signature))
+                .is_none()
+        );
+        assert!(client.verified(&signed("1558553873237", "")).is_none());
+    }
+
+    #[test]
+    fn the_identity_names_org_and_user() {
+        let id = "https://login.salesforce.com/id/00DB0000000TfcRMAS/005B0000005Bk90IAC";
+        let (org, user) = identity(id).expect("an identity");
+        assert_eq!(
+            (org.as_str(), user.as_str()),
+            ("00DB0000000TfcRMAS", "005B0000005Bk90IAC")
+        );
+        assert_eq!(
+            identity("https://login.salesforce.com/id/00DB0000000TfcRMAS"),
+            None
+        );
+        assert_eq!(identity("no address"), None);
+    }
+}

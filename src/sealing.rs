@@ -1,0 +1,135 @@
+//! Domain values as sealed rows: the one place where a body, an answer or an event to publish
+//! becomes bytes that the store may hold, and comes back.
+//!
+//! The stored form is JSON of the domain types, so a later release reads what an earlier one
+//! wrote as long as new fields have defaults. The store sees [`Sealed`] bytes only.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::crypto::{Context, KeyRing};
+use crate::domain::call::{Call, CallEnded, CallStarted};
+use crate::domain::event::Published;
+use crate::domain::ids::{CallId, ShardId};
+use crate::domain::matching::LookupAnswer;
+use crate::store::Sealed;
+use crate::store::inbox::StoredCall;
+use crate::store::outbox::OutboxRow;
+
+/// Why a sealed row cannot be read back.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The key ring cannot open it.
+    #[error(transparent)]
+    Crypto(#[from] crate::crypto::Error),
+    /// It was opened, and is not of the form that this binary knows. Its content is not told.
+    #[error(
+        "a stored {what} is not of a form that this version reads; upgrade, or restore the row"
+    )]
+    Form {
+        /// Which value.
+        what: &'static str,
+    },
+}
+
+/// Seals and opens the rows of calls and events.
+#[derive(Clone)]
+pub struct Sealer {
+    /// The key ring of the settings.
+    keys: Arc<KeyRing>,
+}
+
+impl Sealer {
+    /// A sealer on this key ring.
+    pub const fn new(keys: Arc<KeyRing>) -> Self {
+        Self { keys }
+    }
+
+    /// A sealer by these settings.
+    pub fn of(config: &crate::crypto::Config) -> Result<Self, crate::crypto::Error> {
+        Ok(Self::new(Arc::new(KeyRing::new(config)?)))
+    }
+
+    /// Seals a call's begin.
+    pub fn started(&self, body: &CallStarted) -> Sealed {
+        self.seal(&body_of(&body.facts.id, "started"), body)
+    }
+
+    /// Seals a call's end.
+    pub fn ended(&self, body: &CallEnded) -> Sealed {
+        self.seal(&body_of(&body.facts.id, "ended"), body)
+    }
+
+    /// Seals a lookup's answer.
+    pub fn answer(&self, call: &CallId, answer: &LookupAnswer) -> Sealed {
+        self.seal(&body_of(call, "lookup"), answer)
+    }
+
+    /// Seals an event to publish, as the row that its relay will read.
+    pub fn event(&self, shard: ShardId, event: &Published) -> OutboxRow {
+        let id = event.id();
+        let body = self.seal(&Context::Event { id: id.clone() }, event);
+        OutboxRow {
+            id,
+            shard,
+            topic: event.topic(),
+            body,
+        }
+    }
+
+    /// Opens an event to publish.
+    pub fn open_event(&self, row: &OutboxRow) -> Result<Published, Error> {
+        self.open(&Context::Event { id: row.id.clone() }, &row.body, "event")
+    }
+
+    /// Opens a stored call.
+    pub fn open_call(&self, stored: &StoredCall) -> Result<Call, Error> {
+        let id = &stored.id;
+        Ok(Call {
+            id: id.clone(),
+            started: self.open_body(id, "started", stored.started.as_ref())?,
+            ended: self.open_body(id, "ended", stored.ended.as_ref())?,
+            lookup: self.open_body(id, "lookup", stored.lookup.as_ref())?,
+        })
+    }
+
+    /// Seals any other value under its own context.
+    pub fn seal<T: Serialize>(&self, context: &Context, value: &T) -> Sealed {
+        let plain = serde_json::to_vec(value)
+            .expect("domain values have string keys and no failing serializer");
+        Sealed(self.keys.seal(context, &plain))
+    }
+
+    /// Opens any other value under its own context; `what` names it in the error.
+    pub fn open<T: DeserializeOwned>(
+        &self,
+        context: &Context,
+        sealed: &Sealed,
+        what: &'static str,
+    ) -> Result<T, Error> {
+        let plain = self.keys.open(context, &sealed.0)?;
+        serde_json::from_slice(&plain).map_err(|_| Error::Form { what })
+    }
+
+    /// Opens one body of a call, if it is there.
+    fn open_body<T: DeserializeOwned>(
+        &self,
+        call: &CallId,
+        kind: &'static str,
+        sealed: Option<&Sealed>,
+    ) -> Result<Option<Box<T>>, Error> {
+        sealed
+            .map(|s| self.open(&body_of(call, kind), s, kind))
+            .transpose()
+    }
+}
+
+/// What binds a body to its place: the call and which of its bodies it is.
+fn body_of(call: &CallId, kind: &'static str) -> Context {
+    Context::Body {
+        call: call.clone(),
+        kind,
+    }
+}

@@ -1,0 +1,216 @@
+//! The durable calls: what ingest appends, and what is due.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::outbox::OutboxRow;
+use super::{Fence, Result, Sealed};
+use crate::domain::ids::{AccountId, CallId, EventId, Generation, RecordId, Revision, ShardId};
+use crate::domain::outcome::SkipReason;
+use crate::domain::work::{Due, Lane};
+
+/// A Kafka partition.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Partition {
+    /// The topic.
+    pub topic: String,
+    /// The partition's number.
+    pub partition: i32,
+}
+
+/// The events of one call out of one ingest batch, already folded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngestCall {
+    /// The call.
+    pub id: CallId,
+    /// When the call began, by its events: where its body is kept.
+    pub call_day: chrono::NaiveDate,
+    /// The begin, if it is in the batch.
+    pub started: Option<IngestStarted>,
+    /// The end, if it is in the batch.
+    pub ended: Option<IngestEnded>,
+    /// How many events of the call the batch held, duplicates among them.
+    pub events: u32,
+}
+
+/// A call's begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngestStarted {
+    /// The event's id.
+    pub event: EventId,
+    /// The event's time; with the id it decides which of two begins stands (the earlier).
+    pub time: DateTime<Utc>,
+    /// When the lookup must be answered; `None` where none is wanted any more.
+    pub lookup_deadline: Option<DateTime<Utc>>,
+    /// The sealed [`CallStarted`](crate::domain::call::CallStarted).
+    pub body: Sealed,
+}
+
+/// A call's end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngestEnded {
+    /// The event's id.
+    pub event: EventId,
+    /// The event's time.
+    pub time: DateTime<Utc>,
+    /// Orders the ends of a call; the highest stands, and within one revision the earliest.
+    pub revision: Revision,
+    /// When the call ended.
+    pub ended_at: DateTime<Utc>,
+    /// Why it earns no Task whatever the link, by the contract's table; `None`: it earns one.
+    pub skip: Option<SkipReason>,
+    /// The sealed [`CallEnded`](crate::domain::call::CallEnded).
+    pub body: Sealed,
+}
+
+/// Bytes that are no valid event.
+#[derive(Clone, PartialEq, Eq)]
+pub struct QuarantineRow {
+    /// Where they stood.
+    pub partition: Partition,
+    /// At which offset.
+    pub offset: i64,
+    /// When they were read.
+    pub received_at: DateTime<Utc>,
+    /// What is wrong with them, and what to do, without their content.
+    pub reason: String,
+    /// The sealed key, headers and value as received, cut to a bound.
+    pub body: Sealed,
+}
+
+/// What one ingest transaction writes.
+#[derive(Clone, Default)]
+pub struct IngestBatch {
+    /// The calls, each once, sorted by id so that two workers never lock crosswise.
+    pub calls: Vec<IngestCall>,
+    /// What could not be decoded.
+    pub quarantined: Vec<QuarantineRow>,
+    /// The next offset of each partition: everything below is in this or an earlier batch.
+    pub offsets: Vec<(Partition, i64)>,
+    /// Events to publish for calls that are not stored: those beyond the dedupe horizon.
+    pub outbox: Vec<OutboxRow>,
+}
+
+/// What one ingest transaction left due, for its owner.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// The calls that have something due now, by this batch.
+    pub due: Vec<Due>,
+    /// Calls that were new.
+    pub new_calls: u64,
+    /// Events that changed nothing.
+    pub duplicates: u64,
+}
+
+/// A call with its sealed bodies, as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredCall {
+    /// The call.
+    pub id: CallId,
+    /// Its begin.
+    pub started: Option<Sealed>,
+    /// Its end.
+    pub ended: Option<Sealed>,
+    /// Its lookup's answer.
+    pub lookup: Option<Sealed>,
+    /// The revision to be logged.
+    pub revision: Revision,
+    /// Its Task, once there is one.
+    pub task: Option<RecordId>,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Deferrals of this revision that were published.
+    pub deferrals: u32,
+}
+
+/// One lookup's answer, to be kept and published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookupRow {
+    /// The call.
+    pub id: CallId,
+    /// Its shard, as its owner holds it.
+    pub fence: Fence,
+    /// The link's generation that was asked.
+    pub generation: Generation,
+    /// The sealed [`LookupAnswer`](crate::domain::matching::LookupAnswer).
+    pub answer: Sealed,
+    /// `call.lookedup.v1`; `None` where no begin came, as only a begin is answered.
+    pub event: Option<OutboxRow>,
+}
+
+/// Who should look again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wake {
+    /// Shards with calls that their owner has not seen.
+    pub shards: Vec<ShardId>,
+    /// Accounts whose link changed.
+    pub accounts: Vec<AccountId>,
+}
+
+/// Hears of work that other processes left.
+#[async_trait]
+pub trait WakeListener: Send {
+    /// Waits for a wake, at most `patience`; empty when that passes. Wakes that come together are
+    /// given together. A lost connection is mended inside; wakes lost with it are made up for by
+    /// the callers' slow poll.
+    async fn next(&mut self, patience: Duration) -> Wake;
+}
+
+/// Ingest's and the scheduler's room.
+#[async_trait]
+pub trait Inbox: Send + Sync {
+    /// The next offset of each partition, in the order asked; `None` where nothing was ever read.
+    async fn offsets(&self, partitions: &[Partition]) -> Result<Vec<Option<i64>>>;
+
+    /// Appends a batch: calls folded into what is there, quarantine, outbox and offsets, all or
+    /// nothing. Folding is idempotent and free of order (see [`Call::fold`]), so a batch may be
+    /// appended again, whole or in other cuts. An offset never moves back.
+    ///
+    /// A call's task lane becomes due when its end is new, or of a higher revision than what is
+    /// logged or terminal; its lookup lane when its begin is new and no answer is stored.
+    /// A revision that comes while the call waits to be retried is in what is returned too, with
+    /// the time of the retry. Reviving begins the count of attempts anew.
+    /// A revision never revives a call that ended unlogged as `too old`, nor one that was given up
+    /// as *unknown* or *unresolved in previous org*: sending that again could make a second Task,
+    /// so only a person may.
+    /// A call of an account that is not known yet gets the account's row, unlinked.
+    ///
+    /// Owners of shards with due calls are woken (see [`Inbox::listen`]) when the transaction
+    /// commits.
+    ///
+    /// [`Call::fold`]: crate::domain::call::Call::fold
+    /// [unknown]: crate::domain::outcome::DeadReason::Unknown
+    /// [unresolved in a previous org]: crate::domain::outcome::DeadReason::UnresolvedInPreviousOrg
+    async fn append(&self, batch: &IngestBatch) -> Result<Appended>;
+
+    /// Up to `limit` calls of a shard with something due in a lane at or before `until`, ordered
+    /// by (due, id), after the cursor. Calls with an open attempt are not due; parked ones only
+    /// come by [`Journal::unpark`](super::Journal::unpark).
+    async fn due(
+        &self,
+        shard: ShardId,
+        lane: Lane,
+        until: DateTime<Utc>,
+        after: Option<(DateTime<Utc>, CallId)>,
+        limit: u32,
+    ) -> Result<Vec<Due>>;
+
+    /// Calls with their bodies, in the order asked; those unknown are left out.
+    async fn calls(&self, ids: &[CallId]) -> Result<Vec<StoredCall>>;
+
+    /// Keeps lookups' answers and their events. Of two answers for one call the first stands;
+    /// the second is [`Written::Already`](super::Written::Already).
+    async fn record_lookups(&self, rows: &[LookupRow]) -> Result<Vec<super::Written>>;
+
+    /// Listens for wakes from any process.
+    async fn listen(&self) -> Result<Box<dyn WakeListener>>;
+
+    /// Drops the keys of calls first heard of before `before` that are terminal or never ended (an
+    /// end that comes so late is too old to be taken in), with their attempts, at most `limit`;
+    /// tells how many. Any other call stays, whatever its age. Drops also, as far as that is cheap,
+    /// what lies beside: published events and quarantined bytes of that age, and bodies of days
+    /// that no call needs any more.
+    async fn forget(&self, before: DateTime<Utc>, limit: u32) -> Result<u64>;
+}

@@ -1,0 +1,34 @@
+//! Who owns which shard.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Fence, Result};
+use crate::domain::ids::{ReplicaId, ShardId};
+
+/// What one heartbeat found and did.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Beat {
+    /// The shards that this replica owns now, each with its epoch.
+    pub owned: Vec<Fence>,
+    /// Replicas alive, this one included.
+    pub replicas: u32,
+}
+
+/// The room of ownership. Expiry runs on the database's clock at the moment asked
+/// (`clock_timestamp()`), so the replicas' clocks do not matter.
+#[async_trait]
+pub trait Leases: Send + Sync {
+    /// Says that the replica lives, extends its leases by `ttl` from now, and takes up to
+    /// `claim` shards that are free or expired, each with a new epoch. A lease that expired in
+    /// the meantime and was taken by nobody is extended with its epoch kept.
+    async fn beat(&self, replica: &ReplicaId, ttl: Duration, claim: u32) -> Result<Beat>;
+
+    /// Gives shards up at once, if they are still the replica's, and wakes those who may want
+    /// them. Giving up again does nothing.
+    async fn release(&self, replica: &ReplicaId, shards: &[ShardId]) -> Result<()>;
+
+    /// Takes the replica off the list and gives up all it has: the last act of a drain.
+    async fn leave(&self, replica: &ReplicaId) -> Result<()>;
+}

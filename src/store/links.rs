@@ -1,0 +1,205 @@
+//! Links, their grants (tokens of one generation), and the journal of token refreshes.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::outbox::OutboxRow;
+use super::{Fence, Result, Sealed, Written};
+use crate::domain::ids::{AccountId, Generation, OrgId, Sequence, ShardId, TokenSequence, UserId};
+use crate::domain::link::{Health, LinkReason, LinkState, LinkStatus, LinkedOrg};
+
+/// A Link or Relink to be stored.
+#[derive(Clone, Debug)]
+pub struct NewLink {
+    /// The account.
+    pub account: AccountId,
+    /// The sequence that the decision was based on; the new one is the next.
+    pub expected: Sequence,
+    /// Linked or Legacy.
+    pub status: LinkStatus,
+    /// Why.
+    pub reason: LinkReason,
+    /// Healthy or at risk.
+    pub health: Health,
+    /// The org and the API user.
+    pub org: LinkedOrg,
+    /// Where tokens are refreshed: the login host that issued them.
+    pub login_url: String,
+    /// The sealed tokens, at token sequence 1 of the next generation.
+    pub tokens: Sealed,
+    /// `link.statuschanged.v1`.
+    pub event: OutboxRow,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A change of health (or an Unlink) to be stored.
+#[derive(Clone, Debug)]
+pub struct LinkChange {
+    /// The account.
+    pub account: AccountId,
+    /// The sequence that the decision was based on; the new one is the next.
+    pub expected: Sequence,
+    /// The generation that it is about; `Unlinked` makes the next.
+    pub generation: Generation,
+    /// As it shall be.
+    pub status: LinkStatus,
+    /// As it shall be.
+    pub health: Health,
+    /// Why.
+    pub reason: LinkReason,
+    /// `link.statuschanged.v1`.
+    pub event: OutboxRow,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// What became of a compare-and-set on a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkWrite {
+    /// Stored; this is the link now.
+    Stored(LinkState),
+    /// Somebody was first; this is the link now. Decide again.
+    Changed(LinkState),
+    /// The API user already serves as many accounts as Salesforce keeps approvals.
+    ApiUserFull {
+        /// The accounts that it serves.
+        accounts: Vec<AccountId>,
+    },
+}
+
+/// The tokens of one generation of a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The account.
+    pub account: AccountId,
+    /// The generation.
+    pub generation: Generation,
+    /// The org.
+    pub org: OrgId,
+    /// The API user.
+    pub user: UserId,
+    /// Where data requests go.
+    pub instance_url: String,
+    /// Where tokens are refreshed.
+    pub login_url: String,
+    /// Grows with every stored change; part of what seals the tokens.
+    pub token_sequence: TokenSequence,
+    /// The sealed tokens.
+    pub tokens: Sealed,
+    /// When the tokens were issued.
+    pub issued_at: DateTime<Utc>,
+    /// A refresh was claimed and never recorded: the refresh token may be used up (rule 11).
+    pub in_doubt: bool,
+}
+
+/// What a claim to refresh came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RefreshClaim {
+    /// This caller alone may refresh; `last_step` where an earlier claim expired in doubt, and
+    /// the old refresh token may be tried this once more.
+    Granted {
+        /// The tokens as of the claim.
+        grant: Grant,
+        /// No byte of the request is written after this, by the database's clock.
+        send_by: DateTime<Utc>,
+        /// An earlier claim is in doubt.
+        last_step: bool,
+    },
+    /// Another claim runs until then: wait, then read the grant again.
+    Busy {
+        /// When it expires.
+        until: DateTime<Utc>,
+    },
+    /// The tokens are newer than the caller's: use these.
+    Newer(Grant),
+    /// The last step has been claimed already and expired too: the link is broken.
+    Exhausted,
+    /// The lease is gone, or the link has another generation and this one is given up.
+    Stale,
+}
+
+/// What a refresh brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RefreshResult {
+    /// New tokens, sealed at the next token sequence.
+    Refreshed {
+        /// The sealed tokens.
+        tokens: Sealed,
+        /// When they were issued.
+        issued_at: DateTime<Utc>,
+        /// Where data requests go from now on; it may have changed.
+        instance_url: String,
+    },
+    /// Salesforce answered, and the refresh token is untouched: the claim is simply over.
+    Untouched,
+}
+
+/// The linking's and the token refresh's room.
+#[async_trait]
+pub trait Links: Send + Sync {
+    /// The state of these accounts' links, in the order asked; unlinked where nothing is known.
+    async fn links(&self, accounts: &[AccountId]) -> Result<Vec<LinkState>>;
+
+    /// Every account that was ever linked or had a call, in order of id, after the cursor.
+    async fn all_links(&self, after: Option<&AccountId>, limit: u32) -> Result<Vec<LinkState>>;
+
+    /// Stores a Link or Relink: the account's state, the new generation's grant, the event, and
+    /// the account's move to its org's shard with all its open calls and attempts; all or nothing.
+    /// Refused when `max_accounts` other accounts are linked to the API user (counted under a
+    /// lock, so two at the same moment cannot both be the last).
+    async fn save_link(&self, link: &NewLink, max_accounts: u32) -> Result<LinkWrite>;
+
+    /// Stores a change of status or health with its event. Unlink makes the next generation and
+    /// moves the account to its own shard.
+    async fn change_link(&self, change: &LinkChange) -> Result<LinkWrite>;
+
+    /// How many calls of an account are parked.
+    async fn parked_calls(&self, account: &AccountId) -> Result<u64>;
+
+    /// The tokens of one generation; `None` once they are given up. Those of a generation that is
+    /// over stay until then, for reconciling what it sent and for revoking them.
+    async fn grant(&self, account: &AccountId, generation: Generation) -> Result<Option<Grant>>;
+
+    /// Current grants of the shards whose tokens were issued before `issued_before`, the oldest
+    /// first. Those of broken links are left out: refreshing cannot mend them.
+    async fn stale_grants(
+        &self,
+        shards: &[ShardId],
+        issued_before: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<Grant>>;
+
+    /// Claims the refresh of a grant whose tokens are at `seen`, for `send_within`. At most one
+    /// claim is open at a time; see [`RefreshClaim`] for the rest of rule 11.
+    async fn claim_refresh(
+        &self,
+        account: &AccountId,
+        generation: Generation,
+        seen: TokenSequence,
+        fence: Fence,
+        send_within: Duration,
+    ) -> Result<RefreshClaim>;
+
+    /// Ends a claim: a compare-and-set on the token sequence. New tokens are durable when this
+    /// returns, and only then used. `Already` when the same tokens are stored, `Stale` when the
+    /// sequence has moved otherwise. `Untouched` gives a last step back, as it was not taken; the
+    /// caller gives up on an answer before its claim expires, and so never ends another's claim.
+    async fn record_refresh(
+        &self,
+        account: &AccountId,
+        generation: Generation,
+        seen: TokenSequence,
+        result: &RefreshResult,
+    ) -> Result<Written>;
+
+    /// Grants of generations that are over, none of whose attempts is open: to be revoked at
+    /// Salesforce, and then given up. Of these shards, the longest retired first.
+    async fn retired_grants(&self, shards: &[ShardId], limit: u32) -> Result<Vec<Grant>>;
+
+    /// Drops a retired grant for good, once its token is revoked or no longer known to Salesforce.
+    /// The current generation's grant stays: that is `Stale`; one that is gone is `Already`.
+    async fn give_up_grant(&self, account: &AccountId, generation: Generation) -> Result<Written>;
+}

@@ -1,0 +1,116 @@
+//! The durable state: one trait per room, each with one conformance suite that every database
+//! must pass.
+//!
+//! **One method is one transaction.** Its doc states what is guaranteed when it returns `Ok`.
+//! After an `Err` the transaction may or may not have happened; every method may therefore be
+//! called again with the same arguments, and says what the second call does.
+//!
+//! **Many items, an outcome each.** A method takes a batch and answers for each item, so that
+//! one stale shard or one refused row fails alone.
+//!
+//! **The store is blind.** What is about people or opens doors (bodies, tokens, events to
+//! publish) arrives as [`Sealed`] bytes; the store can neither read nor log it.
+//!
+//! **Fencing.** Every method that finishes work takes the shard's [`Epoch`], locks the lease row
+//! in share mode and compares, so that a worker that lost its lease changes nothing (rule 9).
+//!
+//! Architecture invariant: SQL occurs below this module only, and in `migrations/`.
+
+pub mod config;
+pub mod inbox;
+pub mod journal;
+pub mod leases;
+pub mod links;
+pub mod outbox;
+pub mod postgres;
+pub mod reports;
+mod rules;
+
+use std::fmt;
+
+pub use config::Config;
+pub use inbox::Inbox;
+pub use journal::Journal;
+pub use leases::Leases;
+pub use links::Links;
+pub use outbox::Outbox;
+pub use reports::Reports;
+
+use crate::domain::ids::{Epoch, ShardId};
+
+/// All rooms of one database.
+pub trait Store: Inbox + Journal + Leases + Links + Outbox + Reports {}
+
+impl<T: Inbox + Journal + Leases + Links + Outbox + Reports> Store for T {}
+
+/// Why a transaction did not happen, or may not have.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database is away, restarting, or too slow: try again, with backoff.
+    #[error("the database is not available; it is tried again by itself")]
+    Unavailable(#[source] Source),
+    /// The database refuses a row's content. For batches: bisect, and quarantine what remains.
+    #[error("the database refuses a row: {rule}")]
+    Refused {
+        /// The constraint or SQL state, never the row.
+        rule: String,
+        /// The driver's error.
+        #[source]
+        source: Source,
+    },
+    /// The schema is not the one this binary knows.
+    #[error("the database's schema is at version {found}, this binary knows {known}: {advice}")]
+    Schema {
+        /// The version in the database; 0 for an empty one.
+        found: i64,
+        /// The version of this binary.
+        known: i64,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A stored value cannot be read back: a broken invariant, or another program's write.
+    #[error("the database holds a value that cannot be read: {what}")]
+    Corrupt {
+        /// Which column, never its content.
+        what: String,
+    },
+    /// Anything else the driver says.
+    #[error("the database answered with an error")]
+    Other(#[source] Source),
+}
+
+/// The driver's error, kept as the source.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// The result of a store method.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Bytes that only the key ring can open.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Sealed(pub Vec<u8>);
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealed({} bytes)", self.0.len())
+    }
+}
+
+/// A shard as its owner holds it: in every write that finishes work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fence {
+    /// The shard.
+    pub shard: ShardId,
+    /// The epoch at which the writer became its owner.
+    pub epoch: Epoch,
+}
+
+/// What became of one item of a fenced write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Written {
+    /// It is durable.
+    Yes,
+    /// It was durable before, by the same item: a repeated call.
+    Already,
+    /// The writer's lease is gone, or the row has moved on: drop the work quietly.
+    Stale,
+}

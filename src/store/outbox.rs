@@ -1,0 +1,41 @@
+//! Events to publish, written in the transaction of what they tell of.
+
+use async_trait::async_trait;
+
+use super::{Fence, Result, Sealed, Written};
+use crate::domain::event::Topic;
+use crate::domain::ids::{EventId, ShardId};
+
+/// An event to publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// Deterministic: writing the same fact again changes nothing.
+    pub id: EventId,
+    /// Whose relay publishes it.
+    pub shard: ShardId,
+    /// Where it goes.
+    pub topic: Topic,
+    /// The sealed [`Published`](crate::domain::event::Published).
+    pub body: Sealed,
+}
+
+/// A written event, in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unpublished {
+    /// Its place in the shard's order.
+    pub position: i64,
+    /// The event.
+    pub row: OutboxRow,
+}
+
+/// The relay's room.
+#[async_trait]
+pub trait Outbox: Send + Sync {
+    /// Up to `limit` unpublished events of the shards, in order within a shard. Reads by state,
+    /// not by position, so an event that commits after its neighbour is not passed over.
+    async fn unpublished(&self, shards: &[ShardId], limit: u32) -> Result<Vec<Unpublished>>;
+
+    /// Marks events as published, if the shard is still the writer's. Events published and not
+    /// marked are published again, with the same id.
+    async fn mark_published(&self, fence: Fence, positions: &[i64]) -> Result<Written>;
+}

@@ -1,0 +1,165 @@
+//! Ingest's one transaction: calls folded into what is there, quarantine, outbox, offsets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::NaiveDate;
+use sqlx::PgConnection;
+
+use super::bodies::{Body, ensure_partitions, insert_bodies};
+use super::fence::{Locked, lock_accounts, wake};
+use super::fold::{Folded, fold};
+use super::outbox::{Publish, insert_events};
+use super::values::{column, corrupt, shard_column};
+use super::{Postgres, Result, Tx};
+use crate::domain::ids::{AccountId, ShardId};
+use crate::store::inbox::{Appended, IngestBatch, IngestCall, Partition, QuarantineRow};
+
+impl Postgres {
+    /// See [`Inbox::append`](crate::store::Inbox::append).
+    pub(super) async fn append_batch(&self, batch: &IngestBatch) -> Result<Appended> {
+        self.ensure_partitions(&batch.calls).await?;
+        let mut tx = self.begin().await?;
+        let appended = append_calls(&mut tx, &batch.calls).await?;
+        insert_quarantined(&mut tx, &batch.quarantined).await?;
+        let events: Vec<Publish<'_>> = batch.outbox.iter().map(Publish::of_nobody).collect();
+        insert_events(&mut tx, &events).await?;
+        move_offsets(&mut tx, &batch.offsets).await?;
+        let shards: BTreeSet<ShardId> = appended.due.iter().map(|due| due.shard).collect();
+        wake(&mut tx, &shards, &[]).await?;
+        tx.commit().await?;
+        Ok(appended)
+    }
+
+    /// Makes the partitions of the batch's days, in a transaction of its own: an empty partition
+    /// is seen by nobody, and so the lock that making it takes is not held until the batch is in.
+    async fn ensure_partitions(&self, calls: &[IngestCall]) -> Result<()> {
+        let days: BTreeSet<NaiveDate> = calls.iter().map(|call| call.call_day).collect();
+        let mut connection = self.pool.acquire().await?;
+        ensure_partitions(&mut connection, days).await
+    }
+}
+
+/// Folds the calls in and keeps the bodies that stand.
+async fn append_calls(tx: &mut Tx, calls: &[IngestCall]) -> Result<Appended> {
+    let mut appended = Appended::default();
+    if calls.is_empty() {
+        return Ok(appended);
+    }
+    let accounts = ensure_accounts(tx, calls).await?;
+    let rows = fold(tx, calls, &accounts).await?;
+    let sent: BTreeMap<_, _> = calls.iter().map(|call| (&call.id, call)).collect();
+    let mut bodies = Vec::new();
+    for row in &rows {
+        let folded = Folded::read(row)?;
+        let call = sent
+            .get(&folded.due.call)
+            .ok_or_else(|| corrupt("account"))?;
+        appended.new_calls += u64::from(folded.is_new);
+        let begun = call
+            .started
+            .as_ref()
+            .filter(|s| Some(&s.event) == folded.begun_by.as_ref());
+        let ended = call
+            .ended
+            .as_ref()
+            .filter(|e| Some(&e.event) == folded.ended_by.as_ref());
+        let changed = u64::from(begun.is_some()) + u64::from(ended.is_some());
+        appended.duplicates += u64::from(call.events).saturating_sub(changed);
+        let (day, id) = (folded.day, &call.id);
+        bodies.extend(begun.map(|s| Body {
+            day,
+            call: id,
+            kind: "started",
+            sealed: &s.body,
+        }));
+        bodies.extend(ended.map(|e| Body {
+            day,
+            call: id,
+            kind: "ended",
+            sealed: &e.body,
+        }));
+        folded.push_due(begun.is_some(), ended.is_some(), row, &mut appended.due)?;
+    }
+    insert_bodies(tx, &bodies).await?;
+    Ok(appended)
+}
+
+/// Gives each account a row, and locks it so that no link moves it meanwhile.
+async fn ensure_accounts(tx: &mut Tx, calls: &[IngestCall]) -> Result<BTreeMap<AccountId, Locked>> {
+    let wanted: BTreeSet<&AccountId> = calls.iter().map(|call| &call.id.account).collect();
+    let found = lock_accounts(tx, &wanted).await?;
+    if found.len() == wanted.len() {
+        return Ok(found);
+    }
+    insert_accounts(
+        tx,
+        wanted.iter().copied().filter(|id| !found.contains_key(*id)),
+    )
+    .await?;
+    lock_accounts(tx, &wanted).await
+}
+
+/// Inserts accounts that are not known yet, unlinked, sorted.
+pub(super) async fn insert_accounts<'a>(
+    connection: &mut PgConnection,
+    accounts: impl Iterator<Item = &'a AccountId>,
+) -> Result<()> {
+    let (names, shards): (Vec<&str>, Vec<i16>) = accounts
+        .map(|account| (account.as_str(), shard_column(ShardId::of(account, None))))
+        .unzip();
+    sqlx::query(
+        "insert into accounts (account, shard)
+         select * from unnest($1::text[], $2::smallint[]) on conflict (account) do nothing",
+    )
+    .bind(names)
+    .bind(shards)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Keeps what could not be decoded, each offset once.
+async fn insert_quarantined(tx: &mut Tx, rows: &[QuarantineRow]) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into quarantine (topic, partition, kafka_offset, received_at, reason, body)
+         select * from unnest($1::text[], $2::integer[], $3::bigint[], $4::timestamptz[],
+                              $5::text[], $6::bytea[])
+         on conflict do nothing",
+    )
+    .bind(column(rows, |r| r.partition.topic.as_str()))
+    .bind(column(rows, |r| r.partition.partition))
+    .bind(column(rows, |r| r.offset))
+    .bind(column(rows, |r| r.received_at))
+    .bind(column(rows, |r| r.reason.as_str()))
+    .bind(column(rows, |r| r.body.0.as_slice()))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Moves offsets on, never back. Sorted, so that two workers never lock crosswise.
+async fn move_offsets(tx: &mut Tx, offsets: &[(Partition, i64)]) -> Result<()> {
+    let mut highest: BTreeMap<&Partition, i64> = BTreeMap::new();
+    for (partition, next) in offsets {
+        let kept = highest.entry(partition).or_insert(*next);
+        *kept = (*kept).max(*next);
+    }
+    if highest.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into offsets (topic, partition, next_offset)
+         select * from unnest($1::text[], $2::integer[], $3::bigint[])
+         on conflict (topic, partition)
+         do update set next_offset = greatest(offsets.next_offset, excluded.next_offset)",
+    )
+    .bind(highest.keys().map(|p| p.topic.as_str()).collect::<Vec<_>>())
+    .bind(highest.keys().map(|p| p.partition).collect::<Vec<_>>())
+    .bind(highest.into_values().collect::<Vec<_>>())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! The attempt journal: beginning attempts, and reading those that are open.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgRow;
+
+use super::fence::{Locked, held, lock_accounts};
+use super::inbox::{STORED_CALLS, stored_call};
+use super::values::{
+    call_id, column, corrupt, count, degraded, degraded_column, get, id, id_opt, json, key_columns,
+    shard, shard_column, to_json, word,
+};
+use super::work::{lock_calls, write_calls};
+use super::{Postgres, Result, Tx};
+use crate::domain::ids::{AccountId, AttemptId, CallId, Generation, Revision, ShardId};
+use crate::domain::outcome::ParkReason;
+use crate::domain::work::{AttemptKind, OpenAttempt, Refusal};
+use crate::store::inbox::StoredCall;
+use crate::store::journal::{BeginAttempt, Begun, OutcomeRow};
+use crate::store::rules::WorkRow;
+use crate::store::{Fence, Journal, Written};
+
+#[async_trait]
+impl Journal for Postgres {
+    async fn begin_attempts(
+        &self,
+        items: &[BeginAttempt],
+    ) -> Result<Vec<std::result::Result<Begun, Refusal>>> {
+        let mut tx = self.begin().await?;
+        let held = held(&mut tx, items.iter().map(|item| item.fence)).await?;
+        let wanted: BTreeSet<&AccountId> = items.iter().map(|item| &item.call.account).collect();
+        let accounts = lock_accounts(&mut tx, &wanted).await?;
+        let mut calls = lock_calls(&mut tx, items.iter().map(|item| &item.call)).await?;
+
+        let mut taken = BTreeSet::new();
+        let judged: Vec<_> = items
+            .iter()
+            .map(|item| {
+                judge(item, &held, &accounts, &calls)?;
+                if taken.insert(&item.call) {
+                    Ok(item)
+                } else {
+                    Err(Refusal::Open)
+                }
+            })
+            .collect();
+        let begun: Vec<&BeginAttempt> = judged.iter().filter_map(|j| j.ok()).collect();
+        let mut noted = note_attempts(&mut tx, &begun, &mut calls).await?;
+        tx.commit().await?;
+        judged
+            .into_iter()
+            .map(|judged| match judged {
+                Ok(item) => noted
+                    .remove(&item.call)
+                    .map(Ok)
+                    .ok_or_else(|| corrupt("attempt")),
+                Err(refusal) => Ok(Err(refusal)),
+            })
+            .collect()
+    }
+
+    async fn record_outcomes(&self, rows: &[OutcomeRow]) -> Result<Vec<Written>> {
+        self.take_outcomes(rows).await
+    }
+
+    async fn open_attempts(&self, shard: ShardId) -> Result<Vec<OpenAttempt>> {
+        let rows = sqlx::query(
+            "select a.attempt, account, interaction, a.shard, a.org, a.generation, a.mode::text,
+                a.kind, a.task, a.revision, a.degraded::text, a.send_by, a.look_at, c.attempts
+             from attempts a join calls c using (account, interaction)
+             where a.shard = $1 and a.closed_at is null
+             order by a.attempt",
+        )
+        .bind(shard_column(shard))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(open_attempt).collect()
+    }
+
+    async fn unpark(
+        &self,
+        account: &AccountId,
+        fence: Fence,
+        reasons: &[ParkReason],
+        limit: u32,
+    ) -> Result<u64> {
+        let mut tx = self.begin().await?;
+        let held = held(&mut tx, [fence]).await?;
+        let locked = lock_accounts(&mut tx, &BTreeSet::from([account])).await?;
+        let is_there = locked
+            .get(account)
+            .is_some_and(|locked| locked.shard == fence.shard);
+        if held.is_empty() || !is_there {
+            return Ok(0);
+        }
+        let done = sqlx::query(
+            "with oldest as (
+                select account, interaction from calls
+                where account = $1 and parked_reason = any($2)
+                order by received_at, interaction limit $3 for update)
+             update calls set state = 'ready', parked_reason = null, task_due_at = now()
+             from oldest
+             where calls.account = oldest.account and calls.interaction = oldest.interaction",
+        )
+        .bind(account.as_str())
+        .bind(column(reasons, word))
+        .bind(i64::from(limit))
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
+    }
+}
+
+/// Whether this attempt may begin.
+fn judge(
+    item: &BeginAttempt,
+    held: &BTreeSet<Fence>,
+    accounts: &BTreeMap<AccountId, Locked>,
+    calls: &BTreeMap<CallId, WorkRow>,
+) -> std::result::Result<(), Refusal> {
+    if !held.contains(&item.fence) {
+        return Err(Refusal::Stale);
+    }
+    let call = calls.get(&item.call).ok_or(Refusal::Moved)?;
+    call.may_begin(
+        item,
+        accounts.get(&item.call.account).map(|locked| &locked.link),
+    )
+}
+
+/// Notes the attempts, with their calls as they are sent.
+async fn note_attempts(
+    tx: &mut Tx,
+    items: &[&BeginAttempt],
+    calls: &mut BTreeMap<CallId, WorkRow>,
+) -> Result<BTreeMap<CallId, Begun>> {
+    if items.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let noted = insert_attempts(tx, items).await?;
+    for (id, (attempt, _)) in &noted {
+        if let Some(row) = calls.get_mut(id) {
+            row.begin(*attempt);
+        }
+    }
+    let changed: Vec<_> = calls
+        .iter()
+        .filter(|(id, _)| noted.contains_key(*id))
+        .collect();
+    write_calls(tx, &changed).await?;
+    let mut begun = BTreeMap::new();
+    for call in stored(tx, noted.keys()).await? {
+        let (attempt, send_by) = *noted.get(&call.id).ok_or_else(|| corrupt("account"))?;
+        begun.insert(
+            call.id.clone(),
+            Begun {
+                attempt,
+                send_by,
+                call,
+            },
+        );
+    }
+    Ok(begun)
+}
+
+/// Inserts the notes; gives each its id and its last moment to send.
+async fn insert_attempts(
+    tx: &mut Tx,
+    items: &[&BeginAttempt],
+) -> Result<BTreeMap<CallId, (AttemptId, DateTime<Utc>)>> {
+    let (accounts, interactions) = key_columns(items.iter().map(|item| &item.call));
+    let tasks = items.iter().map(|item| match &item.kind {
+        AttemptKind::Create => None,
+        AttemptKind::Update { task } => Some(task.as_str()),
+    });
+    let within = items.iter().map(|item| item.send_within.as_secs_f64());
+    let rows = sqlx::query(
+        "insert into attempts (account, interaction, shard, org, generation, mode, kind, task,
+            revision, degraded, begun_at, send_by, look_at)
+         select account, interaction, shard, org, generation, mode::jsonb,
+            case when task is null then 'create' else 'update' end, task, revision,
+            degraded::jsonb, now(), send_by, send_by
+         from unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::bigint[],
+                $6::text[], $7::text[], $8::integer[], $9::text[], $10::double precision[])
+            as item (account, interaction, shard, org, generation, mode, task, revision,
+                degraded, within),
+            lateral (select now() + make_interval(secs => within) as send_by) as time
+         returning attempt, account, interaction, send_by",
+    )
+    .bind(accounts)
+    .bind(interactions)
+    .bind(column(items, |item| shard_column(item.fence.shard)))
+    .bind(column(items, |item| item.org.as_str()))
+    .bind(column(items, |item| item.generation.0))
+    .bind(column(items, |item| to_json(&item.mode)))
+    .bind(tasks.collect::<Vec<_>>())
+    .bind(column(items, |item| item.revision.0))
+    .bind(column(items, |item| degraded_column(&item.degraded)))
+    .bind(within.collect::<Vec<_>>())
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok((
+                call_id(row)?,
+                (AttemptId(get(row, "attempt")?), get(row, "send_by")?),
+            ))
+        })
+        .collect()
+}
+
+/// Calls with their bodies, as of this transaction.
+async fn stored<'a>(tx: &mut Tx, ids: impl Iterator<Item = &'a CallId>) -> Result<Vec<StoredCall>> {
+    let (accounts, interactions) = key_columns(ids);
+    let rows = sqlx::query(STORED_CALLS)
+        .bind(accounts)
+        .bind(interactions)
+        .fetch_all(&mut **tx)
+        .await?;
+    rows.iter().map(stored_call).collect()
+}
+
+/// What an attempt does, from the columns `kind` and `task`.
+pub(super) fn attempt_kind(row: &PgRow) -> Result<AttemptKind> {
+    Ok(match id_opt(row, "task")? {
+        Some(task) => AttemptKind::Update { task },
+        None => AttemptKind::Create,
+    })
+}
+
+/// An open attempt.
+fn open_attempt(row: &PgRow) -> Result<OpenAttempt> {
+    Ok(OpenAttempt {
+        attempt: AttemptId(get(row, "attempt")?),
+        call: call_id(row)?,
+        shard: shard(row)?,
+        org: id(row, "org")?,
+        generation: Generation(get(row, "generation")?),
+        mode: json(row, "mode")?,
+        kind: attempt_kind(row)?,
+        revision: Revision(get(row, "revision")?),
+        degraded: degraded(row)?,
+        send_by: get(row, "send_by")?,
+        look_at: get(row, "look_at")?,
+        attempts: count(row, "attempts")?,
+    })
+}

@@ -1,0 +1,83 @@
+//! The driver's errors as what the caller can do. Never with a row's content: where PostgreSQL
+//! quotes values in its message, only the code and the constraint are kept.
+
+use sqlx::postgres::PgDatabaseError;
+
+use crate::store::Error;
+
+/// What is kept of a refusal.
+#[derive(Debug, thiserror::Error)]
+#[error("SQLSTATE {code}{}", constraint.as_deref().map(|c| format!(", constraint {c}")).unwrap_or_default())]
+struct Refusal {
+    /// The SQLSTATE.
+    code: String,
+    /// The constraint that was violated.
+    constraint: Option<String>,
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(ref database) => {
+                match database.try_downcast_ref::<PgDatabaseError>() {
+                    Some(answer) => of_answer(answer),
+                    None => Self::Other(Box::new(error)),
+                }
+            }
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::BeginFailed => Self::Unavailable(Box::new(error)),
+            sqlx::Error::ColumnDecode { index, .. } => Self::Corrupt { what: index },
+            _ => Self::Other(Box::new(error)),
+        }
+    }
+}
+
+/// By SQLSTATE (PostgreSQL manual, appendix A).
+fn of_answer(answer: &PgDatabaseError) -> Error {
+    let kept = Refusal {
+        code: answer.code().to_owned(),
+        constraint: answer.constraint().map(str::to_owned),
+    };
+    if goes_away(answer.code()) {
+        return Error::Unavailable(Box::new(kept));
+    }
+    if answer.code().starts_with("22") || answer.code().starts_with("23") {
+        let rule = kept.constraint.clone().unwrap_or_else(|| kept.code.clone());
+        return Error::Refused {
+            rule,
+            source: Box::new(kept),
+        };
+    }
+    // The rest is about statements and rights, not rows, so its message may be kept.
+    let text = format!("{} (SQLSTATE {})", answer.message(), answer.code());
+    Error::Other(text.into())
+}
+
+/// Whether trying again later may help: connection exceptions, shutdown and cancelled statements,
+/// too few resources, lost races, a lock not had, a server that became a standby, and I/O.
+fn goes_away(code: &str) -> bool {
+    const CLASSES: [&str; 5] = ["08", "53", "57", "40", "58"];
+    const CODES: [&str; 3] = ["55P03", "25006", "25P03"];
+    CLASSES.iter().any(|class| code.starts_with(class)) || CODES.contains(&code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::goes_away;
+
+    #[test]
+    fn only_what_goes_away_is_tried_again() {
+        for code in [
+            "08006", "57P01", "57014", "53300", "40001", "40P01", "25006",
+        ] {
+            assert!(goes_away(code), "{code}");
+        }
+        for code in ["22021", "23505", "42P01", "28P01"] {
+            assert!(!goes_away(code), "{code}");
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! Grants: tokens of one generation, and the journal of their refresh (rule 11).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgRow;
+
+use super::fence::{held, lock_accounts};
+use super::values::{column, get, id, shard_column};
+use super::{Postgres, Result, Tx};
+use crate::domain::ids::{AccountId, Generation, ShardId, TokenSequence};
+use crate::store::links::{Grant, NewLink, RefreshClaim, RefreshResult};
+use crate::store::{Fence, Sealed, Written};
+
+/// The columns of a [`Grant`], of `grants` as `g`.
+macro_rules! grant_columns {
+    () => {
+        "g.account, g.generation, g.org, g.api_user, g.instance_url, g.login_url,
+         g.token_sequence, g.tokens, g.issued_at, g.in_doubt"
+    };
+}
+
+impl Postgres {
+    /// See [`Links::grant`](crate::store::Links::grant).
+    pub(super) async fn read_grant(
+        &self,
+        account: &AccountId,
+        generation: Generation,
+    ) -> Result<Option<Grant>> {
+        let row = sqlx::query(concat!(
+            "select ",
+            grant_columns!(),
+            " from grants g where account = $1 and generation = $2"
+        ))
+        .bind(account.as_str())
+        .bind(generation.0)
+        .fetch_optional(&self.pool)
+        .await?;
+        row.as_ref().map(grant).transpose()
+    }
+
+    /// See [`Links::stale_grants`](crate::store::Links::stale_grants).
+    pub(super) async fn read_stale_grants(
+        &self,
+        shards: &[ShardId],
+        issued_before: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<Grant>> {
+        let rows = sqlx::query(concat!(
+            "select ",
+            grant_columns!(),
+            " from grants g join accounts a using (account, generation)
+             where a.shard = any($1) and a.health <> 'broken' and g.issued_at < $2
+                and g.retired_at is null
+             order by g.issued_at, g.account limit $3"
+        ))
+        .bind(column(shards, |shard| shard_column(*shard)))
+        .bind(issued_before)
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(grant).collect()
+    }
+
+    /// See [`Links::retired_grants`](crate::store::Links::retired_grants).
+    pub(super) async fn read_retired_grants(
+        &self,
+        shards: &[ShardId],
+        limit: u32,
+    ) -> Result<Vec<Grant>> {
+        let rows = sqlx::query(concat!(
+            "select ",
+            grant_columns!(),
+            " from grants g join accounts a using (account)
+             where a.shard = any($1) and g.retired_at is not null
+                and not exists (select from attempts o where o.shard = a.shard
+                    and o.account = g.account and o.generation = g.generation
+                    and o.closed_at is null)
+             order by g.retired_at, g.account limit $2"
+        ))
+        .bind(column(shards, |shard| shard_column(*shard)))
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(grant).collect()
+    }
+
+    /// See [`Links::give_up_grant`](crate::store::Links::give_up_grant).
+    pub(super) async fn delete_grant(
+        &self,
+        account: &AccountId,
+        generation: Generation,
+    ) -> Result<Written> {
+        let (deleted, kept): (i64, i64) = sqlx::query_as(
+            "with gone as (delete from grants
+                where account = $1 and generation = $2 and retired_at is not null returning 1)
+             select (select count(*) from gone),
+                (select count(*) from grants
+                 where account = $1 and generation = $2 and retired_at is null)",
+        )
+        .bind(account.as_str())
+        .bind(generation.0)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(match (deleted, kept) {
+            (0, 0) => Written::Already,
+            (0, _) => Written::Stale,
+            _ => Written::Yes,
+        })
+    }
+
+    /// See [`Links::claim_refresh`](crate::store::Links::claim_refresh).
+    pub(super) async fn claim(
+        &self,
+        account: &AccountId,
+        generation: Generation,
+        seen: TokenSequence,
+        fence: Fence,
+        send_within: Duration,
+    ) -> Result<RefreshClaim> {
+        let mut tx = self.begin().await?;
+        let held = held(&mut tx, [fence]).await?;
+        let locked = lock_accounts(&mut tx, &BTreeSet::from([account])).await?;
+        let is_there = locked
+            .get(account)
+            .is_some_and(|locked| locked.shard == fence.shard);
+        if held.is_empty() || !is_there {
+            return Ok(RefreshClaim::Stale);
+        }
+        let Some(row) = lock_grant(&mut tx, account, generation).await? else {
+            return Ok(RefreshClaim::Stale);
+        };
+        let found = grant(&row)?;
+        if found.token_sequence > seen {
+            return Ok(RefreshClaim::Newer(found));
+        }
+        let until: Option<DateTime<Utc>> = get(&row, "claim_until")?;
+        let expired: Option<bool> = get(&row, "expired")?;
+        if let (Some(until), Some(false)) = (until, expired) {
+            return Ok(RefreshClaim::Busy { until });
+        }
+        let in_doubt = found.in_doubt || until.is_some();
+        // A last step that was not taken is given back when its claim ends; see `end_claim`.
+        if get(&row, "last_step")? {
+            return Ok(RefreshClaim::Exhausted);
+        }
+        let send_by = self
+            .open_claim(&mut tx, &found, in_doubt, send_within)
+            .await?;
+        tx.commit().await?;
+        let grant = Grant { in_doubt, ..found };
+        Ok(RefreshClaim::Granted {
+            grant,
+            send_by,
+            last_step: in_doubt,
+        })
+    }
+
+    /// Notes the claim; a claim in doubt is the last step.
+    async fn open_claim(
+        &self,
+        tx: &mut Tx,
+        grant: &Grant,
+        in_doubt: bool,
+        send_within: Duration,
+    ) -> Result<DateTime<Utc>> {
+        let send_by = sqlx::query_scalar(
+            "update grants set claim_send_by = now() + make_interval(secs => $3),
+                claim_until = now() + make_interval(secs => $3 + $4),
+                in_doubt = $5, last_step = $5
+             where account = $1 and generation = $2
+             returning claim_send_by",
+        )
+        .bind(grant.account.as_str())
+        .bind(grant.generation.0)
+        .bind(send_within.as_secs_f64())
+        .bind(self.refresh_answer_timeout.as_secs_f64())
+        .bind(in_doubt)
+        .fetch_one(&mut **tx)
+        .await?;
+        Ok(send_by)
+    }
+
+    /// See [`Links::record_refresh`](crate::store::Links::record_refresh).
+    pub(super) async fn end_claim(
+        &self,
+        account: &AccountId,
+        generation: Generation,
+        seen: TokenSequence,
+        result: &RefreshResult,
+    ) -> Result<Written> {
+        let mut tx = self.begin().await?;
+        // The account's row first, as everywhere: the new address may be written there too.
+        lock_accounts(&mut tx, &BTreeSet::from([account])).await?;
+        let Some(row) = lock_grant(&mut tx, account, generation).await? else {
+            return Ok(Written::Stale);
+        };
+        let found = grant(&row)?;
+        if found.token_sequence != seen {
+            let same = matches!(result, RefreshResult::Refreshed { tokens, .. }
+                if found.token_sequence == seen.next() && *tokens == found.tokens);
+            return Ok(if same {
+                Written::Already
+            } else {
+                Written::Stale
+            });
+        }
+        match result {
+            RefreshResult::Refreshed {
+                tokens,
+                issued_at,
+                instance_url,
+            } => {
+                write_tokens(&mut tx, &found, tokens, *issued_at, instance_url).await?;
+            }
+            RefreshResult::Untouched => {
+                sqlx::query(
+                    "update grants set claim_send_by = null, claim_until = null, last_step = false
+                     where account = $1 and generation = $2",
+                )
+                .bind(account.as_str())
+                .bind(generation.0)
+                .execute(&mut *tx)
+                .await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(Written::Yes)
+    }
+}
+
+/// Stores new tokens, and where requests go from now on.
+async fn write_tokens(
+    tx: &mut Tx,
+    grant: &Grant,
+    tokens: &Sealed,
+    issued_at: DateTime<Utc>,
+    instance_url: &str,
+) -> Result<()> {
+    sqlx::query(
+        "update grants set token_sequence = token_sequence + 1, tokens = $3, issued_at = $4,
+            instance_url = $5, claim_send_by = null, claim_until = null, in_doubt = false,
+            last_step = false
+         where account = $1 and generation = $2",
+    )
+    .bind(grant.account.as_str())
+    .bind(grant.generation.0)
+    .bind(tokens.0.as_slice())
+    .bind(issued_at)
+    .bind(instance_url)
+    .execute(&mut **tx)
+    .await?;
+    if grant.instance_url == instance_url {
+        return Ok(());
+    }
+    sqlx::query(
+        "update accounts
+         set linked_org = jsonb_set(linked_org, '{instance_url}', to_jsonb($3::text))
+         where account = $1 and generation = $2 and linked_org is not null",
+    )
+    .bind(grant.account.as_str())
+    .bind(grant.generation.0)
+    .bind(instance_url)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Locks a grant, with the state of its claim by the database's clock.
+async fn lock_grant(
+    tx: &mut Tx,
+    account: &AccountId,
+    generation: Generation,
+) -> Result<Option<PgRow>> {
+    let row = sqlx::query(concat!(
+        "select ",
+        grant_columns!(),
+        ", g.claim_until, g.last_step, g.claim_until <= clock_timestamp() as expired
+         from grants g where account = $1 and generation = $2 for update"
+    ))
+    .bind(account.as_str())
+    .bind(generation.0)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row)
+}
+
+/// Stores the tokens of a new generation.
+pub(super) async fn insert_grant(
+    tx: &mut Tx,
+    link: &NewLink,
+    generation: Generation,
+) -> Result<()> {
+    sqlx::query(
+        "insert into grants (account, generation, org, api_user, instance_url, login_url,
+            token_sequence, tokens, issued_at)
+         values ($1, $2, $3, $4, $5, $6, 1, $7, $8)",
+    )
+    .bind(link.account.as_str())
+    .bind(generation.0)
+    .bind(link.org.org.as_str())
+    .bind(link.org.user.as_str())
+    .bind(&link.org.instance_url)
+    .bind(&link.login_url)
+    .bind(link.tokens.0.as_slice())
+    .bind(link.at)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Reads the columns of [`grant_columns`].
+fn grant(row: &PgRow) -> Result<Grant> {
+    Ok(Grant {
+        account: id(row, "account")?,
+        generation: Generation(get(row, "generation")?),
+        org: id(row, "org")?,
+        user: id(row, "api_user")?,
+        instance_url: get(row, "instance_url")?,
+        login_url: get(row, "login_url")?,
+        token_sequence: TokenSequence(get(row, "token_sequence")?),
+        tokens: Sealed(get(row, "tokens")?),
+        issued_at: get(row, "issued_at")?,
+        in_doubt: get(row, "in_doubt")?,
+    })
+}

@@ -1,0 +1,297 @@
+//! Links: their state, Link, Relink, Unlink, and the account's move to another shard.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
+
+use super::append::insert_accounts;
+use super::fence::wake;
+use super::outbox::{Publish, insert_events};
+use super::values::{
+    corrupt, from_word, from_word_opt, get, id, json_opt, shard, shard_column, to_json, word,
+};
+use super::{Postgres, Result, Tx};
+use crate::domain::ids::{AccountId, Generation, Sequence, ShardId, TokenSequence};
+use crate::domain::link::{LinkState, LinkStatus};
+use crate::store::links::{Grant, LinkChange, LinkWrite, NewLink, RefreshClaim, RefreshResult};
+use crate::store::outbox::OutboxRow;
+use crate::store::{Fence, Links, Written};
+
+#[async_trait]
+impl Links for Postgres {
+    async fn links(&self, accounts: &[AccountId]) -> Result<Vec<LinkState>> {
+        let names: Vec<&str> = accounts.iter().map(AccountId::as_str).collect();
+        let rows = sqlx::query(
+            "select account, shard, status, health, reason, coalesce(since, now()) as since,
+                generation, sequence, linked_org::text
+             from unnest($1::text[]) as asked (account) left join accounts using (account)",
+        )
+        .bind(names)
+        .fetch_all(&self.pool)
+        .await?;
+        let mut found = BTreeMap::new();
+        for row in &rows {
+            let account: AccountId = id(row, "account")?;
+            let state = match get::<Option<i16>>(row, "shard")? {
+                Some(_) => link_state(row)?,
+                None => LinkState::unlinked(account.clone(), get(row, "since")?),
+            };
+            found.insert(account, state);
+        }
+        let state = |account| {
+            found
+                .get(account)
+                .cloned()
+                .ok_or_else(|| corrupt("account"))
+        };
+        accounts.iter().map(state).collect()
+    }
+
+    async fn all_links(&self, after: Option<&AccountId>, limit: u32) -> Result<Vec<LinkState>> {
+        let rows = sqlx::query(
+            "select account, shard, status, health, reason, since, generation, sequence,
+                linked_org::text
+             from accounts where account > $1 order by account limit $2",
+        )
+        .bind(after.map_or("", AccountId::as_str))
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(link_state).collect()
+    }
+
+    async fn save_link(&self, link: &NewLink, max_accounts: u32) -> Result<LinkWrite> {
+        let mut tx = self.begin().await?;
+        // Held to the end: two accounts that link the same API user at once come one by one.
+        sqlx::query("select pg_advisory_xact_lock(hashtextextended($1, 0))")
+            .bind(format!("api_user/{}/{}", link.org.org, link.org.user))
+            .execute(&mut *tx)
+            .await?;
+        let before = lock_account(&mut tx, &link.account).await?;
+        if before.sequence != link.expected {
+            return Ok(LinkWrite::Changed(before));
+        }
+        let accounts = others_of_api_user(&mut tx, link).await?;
+        if accounts.len() >= max_accounts as usize {
+            return Ok(LinkWrite::ApiUserFull { accounts });
+        }
+        let after = LinkState {
+            account: link.account.clone(),
+            shard: ShardId::of(&link.account, Some(&link.org.org)),
+            status: link.status,
+            health: link.health,
+            reason: Some(link.reason),
+            since: link.at,
+            generation: before.generation.next(),
+            sequence: before.sequence.next(),
+            org: Some(link.org.clone()),
+        };
+        retire_grants(&mut tx, &link.account, link.at).await?;
+        super::grants::insert_grant(&mut tx, link, after.generation).await?;
+        write_link(&mut tx, &before, &after, &link.event).await?;
+        tx.commit().await?;
+        Ok(LinkWrite::Stored(after))
+    }
+
+    async fn change_link(&self, change: &LinkChange) -> Result<LinkWrite> {
+        let mut tx = self.begin().await?;
+        let before = lock_account(&mut tx, &change.account).await?;
+        if before.sequence != change.expected || before.generation != change.generation {
+            return Ok(LinkWrite::Changed(before));
+        }
+        let mut after = LinkState {
+            status: change.status,
+            health: change.health,
+            reason: Some(change.reason),
+            since: change.at,
+            sequence: before.sequence.next(),
+            ..before.clone()
+        };
+        if change.status == LinkStatus::Unlinked {
+            after.generation = before.generation.next();
+            after.shard = ShardId::of(&change.account, None);
+            after.org = None;
+            retire_grants(&mut tx, &change.account, change.at).await?;
+        }
+        write_link(&mut tx, &before, &after, &change.event).await?;
+        tx.commit().await?;
+        Ok(LinkWrite::Stored(after))
+    }
+
+    async fn parked_calls(&self, account: &AccountId) -> Result<u64> {
+        let parked: i64 = sqlx::query_scalar(
+            "select count(*) from calls where account = $1 and parked_reason is not null",
+        )
+        .bind(account.as_str())
+        .fetch_one(&self.pool)
+        .await?;
+        u64::try_from(parked).map_err(|_| corrupt("count"))
+    }
+
+    async fn grant(&self, account: &AccountId, generation: Generation) -> Result<Option<Grant>> {
+        self.read_grant(account, generation).await
+    }
+
+    async fn stale_grants(
+        &self,
+        shards: &[ShardId],
+        issued_before: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<Grant>> {
+        self.read_stale_grants(shards, issued_before, limit).await
+    }
+
+    async fn claim_refresh(
+        &self,
+        account: &AccountId,
+        generation: Generation,
+        seen: TokenSequence,
+        fence: Fence,
+        send_within: std::time::Duration,
+    ) -> Result<RefreshClaim> {
+        self.claim(account, generation, seen, fence, send_within)
+            .await
+    }
+
+    async fn record_refresh(
+        &self,
+        account: &AccountId,
+        generation: Generation,
+        seen: TokenSequence,
+        result: &RefreshResult,
+    ) -> Result<Written> {
+        self.end_claim(account, generation, seen, result).await
+    }
+
+    async fn retired_grants(&self, shards: &[ShardId], limit: u32) -> Result<Vec<Grant>> {
+        self.read_retired_grants(shards, limit).await
+    }
+
+    async fn give_up_grant(&self, account: &AccountId, generation: Generation) -> Result<Written> {
+        self.delete_grant(account, generation).await
+    }
+}
+
+/// An account's link.
+fn link_state(row: &PgRow) -> Result<LinkState> {
+    Ok(LinkState {
+        account: id(row, "account")?,
+        shard: shard(row)?,
+        status: from_word(row, "status")?,
+        health: from_word(row, "health")?,
+        reason: from_word_opt(row, "reason")?,
+        since: get(row, "since")?,
+        generation: Generation(get(row, "generation")?),
+        sequence: Sequence(get(row, "sequence")?),
+        org: json_opt(row, "linked_org")?,
+    })
+}
+
+/// Locks the account's row against everybody who works on its calls, making it if need be.
+async fn lock_account(tx: &mut Tx, account: &AccountId) -> Result<LinkState> {
+    insert_accounts(tx, std::iter::once(account)).await?;
+    let row = sqlx::query(
+        "select account, shard, status, health, reason, since, generation, sequence,
+            linked_org::text
+         from accounts where account = $1 for update",
+    )
+    .bind(account.as_str())
+    .fetch_one(&mut **tx)
+    .await?;
+    link_state(&row)
+}
+
+/// The other accounts that the API user serves.
+async fn others_of_api_user(tx: &mut Tx, link: &NewLink) -> Result<Vec<AccountId>> {
+    let rows = sqlx::query(
+        "select account from accounts
+         where org = $1 and api_user = $2 and account <> $3 order by account",
+    )
+    .bind(link.org.org.as_str())
+    .bind(link.org.user.as_str())
+    .bind(link.account.as_str())
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.iter().map(|row| id(row, "account")).collect()
+}
+
+/// Ends the account's current grant; see `Links::retired_grants` for what becomes of it.
+async fn retire_grants(tx: &mut Tx, account: &AccountId, at: DateTime<Utc>) -> Result<()> {
+    sqlx::query("update grants set retired_at = $2 where account = $1 and retired_at is null")
+        .bind(account.as_str())
+        .bind(at)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Writes the link with its event, and moves the account's work if its shard changes.
+async fn write_link(
+    tx: &mut Tx,
+    before: &LinkState,
+    after: &LinkState,
+    event: &OutboxRow,
+) -> Result<()> {
+    sqlx::query(
+        "update accounts set shard = $2, status = $3, health = $4, reason = $5, since = $6,
+            generation = $7, sequence = $8, linked_org = $9::jsonb
+         where account = $1",
+    )
+    .bind(after.account.as_str())
+    .bind(shard_column(after.shard))
+    .bind(word(after.status))
+    .bind(word(after.health))
+    .bind(after.reason.map(word))
+    .bind(after.since)
+    .bind(after.generation.0)
+    .bind(after.sequence.0)
+    .bind(after.org.as_ref().map(to_json))
+    .execute(&mut **tx)
+    .await?;
+    let mut woken = BTreeSet::new();
+    if before.shard != after.shard {
+        move_work(tx, &after.account, before.shard, after.shard).await?;
+        woken.insert(after.shard);
+    }
+    // After the move, so that the events which were there first keep their place before it.
+    insert_events(tx, &[Publish::of_link(event, &after.account, after.shard)]).await?;
+    wake(tx, &woken, &[&after.account]).await
+}
+
+/// Moves all of an account's work that is not over: by the partial indexes, so that the calls
+/// which are over are not even read. Those take the account's shard when they are revived.
+async fn move_work(
+    connection: &mut PgConnection,
+    account: &AccountId,
+    from: ShardId,
+    to: ShardId,
+) -> Result<()> {
+    const CALLS: &str = "update calls set shard = $3
+        from (select account, interaction from calls
+                where shard = $2 and account = $1 and task_due_at is not null
+            union select account, interaction from calls
+                where shard = $2 and account = $1 and lookup_due_at is not null
+            union select account, interaction from calls
+                where account = $1 and parked_reason is not null
+            union select account, interaction from calls
+                where account = $1 and ended_event is null
+            union select account, interaction from attempts
+                where shard = $2 and account = $1 and closed_at is null) as open
+        where calls.account = open.account and calls.interaction = open.interaction";
+    const ATTEMPTS: &str =
+        "update attempts set shard = $3 where shard = $2 and account = $1 and closed_at is null";
+    const EVENTS: &str =
+        "update outbox set shard = $3 where shard = $2 and account = $1 and published_at is null";
+    for sql in [CALLS, ATTEMPTS, EVENTS] {
+        sqlx::query(sql)
+            .bind(account.as_str())
+            .bind(shard_column(from))
+            .bind(shard_column(to))
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}

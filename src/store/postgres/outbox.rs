@@ -1,0 +1,140 @@
+//! Events to publish.
+
+use async_trait::async_trait;
+use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
+
+use super::fence::held;
+use super::values::{column, from_word, get, id, shard, shard_column, word};
+use super::{Postgres, Result};
+use crate::domain::ids::{AccountId, CallId, ShardId};
+use crate::store::outbox::{OutboxRow, Unpublished};
+use crate::store::{Fence, Outbox, Sealed, Written};
+
+/// An event in the place that the transaction gives it.
+pub(super) struct Publish<'a> {
+    /// The event.
+    row: &'a OutboxRow,
+    /// Whose relay publishes it: where its account lies now, whatever the writer thought.
+    shard: ShardId,
+    /// Whose event it is.
+    account: Option<&'a AccountId>,
+    /// Which call's.
+    call: Option<&'a CallId>,
+}
+
+impl<'a> Publish<'a> {
+    /// An event of a call.
+    pub(super) const fn of_call(row: &'a OutboxRow, call: &'a CallId, shard: ShardId) -> Self {
+        Self {
+            row,
+            shard,
+            account: Some(&call.account),
+            call: Some(call),
+        }
+    }
+
+    /// An event of an account's link.
+    pub(super) const fn of_link(
+        row: &'a OutboxRow,
+        account: &'a AccountId,
+        shard: ShardId,
+    ) -> Self {
+        Self {
+            row,
+            shard,
+            account: Some(account),
+            call: None,
+        }
+    }
+
+    /// An event of a call that is not stored.
+    pub(super) const fn of_nobody(row: &'a OutboxRow) -> Self {
+        Self {
+            row,
+            shard: row.shard,
+            account: None,
+            call: None,
+        }
+    }
+}
+
+/// Writes events, each once by its id.
+pub(super) async fn insert_events(
+    connection: &mut PgConnection,
+    events: &[Publish<'_>],
+) -> Result<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let interactions = events
+        .iter()
+        .map(|e| e.call.map(|call| call.interaction.as_str()));
+    sqlx::query(
+        "insert into outbox (id, shard, topic, account, interaction, body)
+         select * from unnest($1::text[], $2::smallint[], $3::text[], $4::text[], $5::text[],
+                              $6::bytea[])
+         on conflict (id) do nothing",
+    )
+    .bind(column(events, |e| e.row.id.as_str()))
+    .bind(column(events, |e| shard_column(e.shard)))
+    .bind(column(events, |e| word(e.row.topic)))
+    .bind(column(events, |e| e.account.map(AccountId::as_str)))
+    .bind(interactions.collect::<Vec<_>>())
+    .bind(column(events, |e| e.row.body.0.as_slice()))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+#[async_trait]
+impl Outbox for Postgres {
+    async fn unpublished(&self, shards: &[ShardId], limit: u32) -> Result<Vec<Unpublished>> {
+        // By shard and not over all at once, so that each shard is read from its own stretch of
+        // the index and none waits behind another's backlog.
+        let rows = sqlx::query(
+            "select o.position, o.id, o.shard, o.topic, o.body
+             from unnest($1::smallint[]) as asked (shard),
+                lateral (select * from outbox
+                    where outbox.shard = asked.shard and published_at is null
+                    order by position limit $2) as o
+             order by o.position limit $2",
+        )
+        .bind(column(shards, |shard| shard_column(*shard)))
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(unpublished).collect()
+    }
+
+    async fn mark_published(&self, fence: Fence, positions: &[i64]) -> Result<Written> {
+        let mut tx = self.begin().await?;
+        if held(&mut tx, [fence]).await?.is_empty() {
+            return Ok(Written::Stale);
+        }
+        let marked = sqlx::query(
+            "update outbox set published_at = now(), body = null
+             where position = any($1) and shard = $2 and published_at is null",
+        )
+        .bind(positions)
+        .bind(shard_column(fence.shard))
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let none = marked.rows_affected() == 0 && !positions.is_empty();
+        Ok(if none { Written::Already } else { Written::Yes })
+    }
+}
+
+/// A row to publish.
+fn unpublished(row: &PgRow) -> Result<Unpublished> {
+    Ok(Unpublished {
+        position: get(row, "position")?,
+        row: OutboxRow {
+            id: id(row, "id")?,
+            shard: shard(row)?,
+            topic: from_word(row, "topic")?,
+            body: Sealed(get(row, "body")?),
+        },
+    })
+}

@@ -1,0 +1,232 @@
+//! What people ask.
+
+use async_trait::async_trait;
+use sqlx::QueryBuilder;
+use sqlx::postgres::PgRow;
+
+use super::attempts::attempt_kind;
+use super::inbox::{STORED_CALLS, stored_call};
+use super::values::{
+    call_id, corrupt, count, get, id, id_opt, json_opt, key_columns, shard, state,
+};
+use super::{Error, Postgres, Result, Tx, migrator};
+use crate::domain::ids::{AttemptId, CallId, Generation, Revision};
+use crate::store::Reports;
+use crate::store::reports::{
+    AttemptLine, CallFilter, CallLine, CallState, EventLine, StateCount, Story,
+};
+
+/// The columns of a [`CallLine`], of `calls` as `c`.
+const LINE: &str = "select account, interaction, c.state, c.received_at, c.ended_at,
+    coalesce(c.task_due_at, c.lookup_due_at) as due_at, c.outcome::text, c.attempts, c.task";
+
+/// Calls that are not terminal, each counted once: by the narrow index of where it waits. The
+/// `offset 0` keeps the planner from reading all calls for the few that have an open attempt.
+const OPEN_COUNTS: &str = "select state, sum(calls)::bigint as calls, min(oldest) as oldest from (
+        select state, count(*) as calls, min(received_at) as oldest
+        from calls where task_due_at is not null group by state
+        union all select state, count(*), min(received_at)
+        from calls where parked_reason is not null group by state
+        union all select state, count(*), min(received_at)
+        from calls where ended_event is null group by state
+        union all select c.state, count(*), min(c.received_at)
+        from attempts a, lateral (select state, received_at from calls
+            where calls.account = a.account and calls.interaction = a.interaction
+            offset 0) as c
+        where a.closed_at is null group by c.state) as lanes
+    group by state";
+
+#[async_trait]
+impl Reports for Postgres {
+    async fn list_calls(&self, filter: &CallFilter) -> Result<Vec<CallLine>> {
+        let mut query: QueryBuilder<sqlx::Postgres> = QueryBuilder::new(LINE);
+        query.push(" from calls c where true");
+        if let Some(account) = &filter.account {
+            query.push(" and account = ").push_bind(account.as_str());
+        }
+        if !filter.states.is_empty() {
+            let words: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
+            query.push(" and state = any(").push_bind(words).push(")");
+        }
+        // Said again in the words of the index over dead letters: they are few among many.
+        if filter.states == [CallState::Dead] {
+            query.push(" and dead_reason is not null");
+        }
+        if let Some(since) = filter.since {
+            query.push(" and received_at >= ").push_bind(since);
+        }
+        query.push(" order by received_at desc, account, interaction limit ");
+        query.push_bind(i64::from(filter.limit));
+        let rows = query.build().fetch_all(&self.pool).await?;
+        rows.iter().map(line).collect()
+    }
+
+    async fn story(&self, call: &CallId) -> Result<Option<Story>> {
+        let mut tx = self.begin().await?;
+        // One picture over several statements.
+        sqlx::query("set transaction isolation level repeatable read, read only")
+            .execute(&mut *tx)
+            .await?;
+        story(&mut tx, call).await
+    }
+
+    async fn open_counts(&self) -> Result<Vec<StateCount>> {
+        let rows = sqlx::query(OPEN_COUNTS).fetch_all(&self.pool).await?;
+        let mut counts = rows.iter().map(state_count).collect::<Result<Vec<_>>>()?;
+        counts.sort_by_key(|count| count.state);
+        Ok(counts)
+    }
+
+    async fn check(&self) -> Result<()> {
+        let known = migrator()
+            .iter()
+            .map(|m| m.version)
+            .max()
+            .unwrap_or_default();
+        let found = match self.schema_version().await {
+            Err(Error::Other(_)) => 0,
+            found => found?,
+        };
+        if found < known {
+            let advice = "run `vcc-link migrate`";
+            return Err(Error::Schema {
+                found,
+                known,
+                advice,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Postgres {
+    /// The schema's version; `Other` where there is no schema at all.
+    async fn schema_version(&self) -> Result<i64> {
+        let sql = "select coalesce(max(version), 0) from _sqlx_migrations where success";
+        Ok(sqlx::query_scalar(sql).fetch_one(&self.pool).await?)
+    }
+}
+
+/// A call in a list.
+fn line(row: &PgRow) -> Result<CallLine> {
+    Ok(CallLine {
+        id: call_id(row)?,
+        state: state(row)?,
+        received_at: get(row, "received_at")?,
+        ended_at: get(row, "ended_at")?,
+        due_at: get(row, "due_at")?,
+        outcome: json_opt(row, "outcome")?,
+        attempts: count(row, "attempts")?,
+        task: id_opt(row, "task")?,
+    })
+}
+
+/// A state's count.
+fn state_count(row: &PgRow) -> Result<StateCount> {
+    let calls = u64::try_from(get::<i64>(row, "calls")?).map_err(|_| corrupt("calls"))?;
+    Ok(StateCount {
+        state: state(row)?,
+        calls,
+        oldest: get(row, "oldest")?,
+    })
+}
+
+/// All that is known of a call.
+async fn story(tx: &mut Tx, call: &CallId) -> Result<Option<Story>> {
+    let mut query: QueryBuilder<sqlx::Postgres> = QueryBuilder::new(LINE);
+    query.push(
+        ", c.shard, c.events, c.looked_up, c.lookup_generation, c.revision,
+            c.started_event, c.started_time, c.started_received_at,
+            c.ended_event, c.ended_time, c.ended_received_at,
+            (select count(*) from outbox o where o.account = c.account
+                and o.interaction = c.interaction and published_at is not null)::integer
+                as published,
+            (select count(*) from outbox o where o.account = c.account
+                and o.interaction = c.interaction and published_at is null)::integer
+                as unpublished
+         from calls c where account = ",
+    );
+    query
+        .push_bind(call.account.as_str())
+        .push(" and interaction = ");
+    query.push_bind(call.interaction.as_str());
+    let Some(row) = query.build().fetch_optional(&mut **tx).await? else {
+        return Ok(None);
+    };
+    let (accounts, interactions) = key_columns([call]);
+    let bodies = sqlx::query(STORED_CALLS).bind(accounts).bind(interactions);
+    let bodies = bodies.fetch_one(&mut **tx).await?;
+    Ok(Some(Story {
+        line: line(&row)?,
+        shard: shard(&row)?,
+        events: [begin_line(&row)?, end_line(&row)?]
+            .into_iter()
+            .flatten()
+            .collect(),
+        events_received: count(&row, "events")?,
+        looked_up: get(&row, "looked_up")?,
+        lookup_generation: get::<Option<i64>>(&row, "lookup_generation")?.map(Generation),
+        call: stored_call(&bodies)?,
+        attempts: attempt_lines(tx, call).await?,
+        published: count(&row, "published")?,
+        unpublished: count(&row, "unpublished")?,
+    }))
+}
+
+/// The begin that stands.
+fn begin_line(row: &PgRow) -> Result<Option<EventLine>> {
+    let Some(event) = id_opt(row, "started_event")? else {
+        return Ok(None);
+    };
+    let (time, received_at) = (get(row, "started_time")?, get(row, "started_received_at")?);
+    Ok(Some(EventLine {
+        event,
+        time,
+        received_at,
+        revision: None,
+    }))
+}
+
+/// The end that stands.
+fn end_line(row: &PgRow) -> Result<Option<EventLine>> {
+    let Some(event) = id_opt(row, "ended_event")? else {
+        return Ok(None);
+    };
+    let (time, received_at) = (get(row, "ended_time")?, get(row, "ended_received_at")?);
+    let revision = Some(Revision(get(row, "revision")?));
+    Ok(Some(EventLine {
+        event,
+        time,
+        received_at,
+        revision,
+    }))
+}
+
+/// The attempts of a call, oldest first.
+async fn attempt_lines(tx: &mut Tx, call: &CallId) -> Result<Vec<AttemptLine>> {
+    let rows = sqlx::query(
+        "select attempt, generation, org, kind, task, revision, begun_at, send_by, closed_at,
+            outcome::text
+         from attempts where account = $1 and interaction = $2 order by attempt",
+    )
+    .bind(call.account.as_str())
+    .bind(call.interaction.as_str())
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.iter().map(attempt_line).collect()
+}
+
+/// One attempt of a call.
+fn attempt_line(row: &PgRow) -> Result<AttemptLine> {
+    Ok(AttemptLine {
+        attempt: AttemptId(get(row, "attempt")?),
+        generation: Generation(get(row, "generation")?),
+        org: id(row, "org")?,
+        kind: attempt_kind(row)?,
+        revision: Revision(get(row, "revision")?),
+        begun_at: get(row, "begun_at")?,
+        send_by: get(row, "send_by")?,
+        closed_at: get(row, "closed_at")?,
+        outcome: json_opt(row, "outcome")?,
+    })
+}

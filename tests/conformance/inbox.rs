@@ -1,0 +1,302 @@
+//! Ingest's and the scheduler's room.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use vcc_link::domain::ids::Revision;
+use vcc_link::domain::outcome::{DeadReason, Outcome, SkipReason};
+use vcc_link::domain::work::Lane;
+use vcc_link::store::inbox::{IngestBatch, LookupRow, Partition, QuarantineRow, Wake};
+use vcc_link::store::{Sealed, Written};
+
+use super::Harness;
+use super::fixture::*;
+
+/// A begin and an end are due in their lanes; the same batch again changes nothing.
+pub(crate) async fn what_is_appended_is_due_once(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    let batch = || vec![started("acme", "c1"), ended("acme", "c2", 0)];
+    let appended = fixture.append(batch()).await;
+    assert_eq!((appended.new_calls, appended.duplicates), (2, 0));
+    let lanes: Vec<_> = appended
+        .due
+        .iter()
+        .map(|due| (due.lane, due.call.interaction.to_string()))
+        .collect();
+    assert_eq!(
+        lanes,
+        [
+            (Lane::Lookup, "c1".to_owned()),
+            (Lane::Task, "c2".to_owned())
+        ]
+    );
+    assert_eq!(
+        fixture.due_in("acme", Lane::Lookup).await,
+        appended.due[..1]
+    );
+    assert_eq!(fixture.due("acme").await, appended.due[1..]);
+    assert_eq!(appended.due[0].lookup_deadline, Some(at(5)));
+    assert_eq!(appended.due[1].lookup_deadline, None, "no begin came");
+
+    let again = fixture.append(batch()).await;
+    assert_eq!(
+        (again.new_calls, again.duplicates, again.due.len()),
+        (0, 2, 0)
+    );
+    assert_eq!(fixture.due("acme").await, appended.due[1..]);
+    let ids = [
+        call_id("acme", "c2"),
+        call_id("acme", "nobody"),
+        call_id("acme", "c1"),
+    ];
+    let calls = fixture.store.calls(&ids).await.expect("calls");
+    assert_eq!(
+        calls.iter().map(|c| c.id.clone()).collect::<Vec<_>>(),
+        [ids[0].clone(), ids[2].clone()]
+    );
+    assert_eq!(calls[0].ended, Some(Sealed(b"c2 ended 0".to_vec())));
+    assert_eq!(calls[1].started, Some(Sealed(b"c1 started".to_vec())));
+}
+
+/// A higher revision of a logged call is due, as an update of its Task; a lower one is not.
+pub(crate) async fn a_higher_revision_is_due_again(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    fixture.link("acme").await;
+    fixture.append(vec![ended("acme", "c", 1)]).await;
+    let begun = fixture.begin("acme", "c", 1).await;
+    fixture
+        .record(&fixture.outcome(&begun, 1, created()).await)
+        .await;
+    assert!(
+        fixture
+            .append(vec![ended("acme", "c", 0)])
+            .await
+            .due
+            .is_empty()
+    );
+    let due = fixture.append(vec![ended("acme", "c", 2)]).await.due;
+    assert_eq!(
+        (due.len(), due[0].revision, due[0].attempts),
+        (1, Revision(2), 0)
+    );
+    let begun = fixture.begin("acme", "c", 2).await;
+    assert_eq!(begun.call.task, Some(task_id()));
+    assert_eq!(begun.call.ended, Some(Sealed(b"c ended 2".to_vec())));
+}
+
+/// Neither a call that was too old nor one that may have a Task is revived by a revision.
+pub(crate) async fn a_revision_revives_nothing_that_could_double(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    let dead = |reason| Outcome::Dead {
+        reason,
+        failure: None,
+    };
+    let cases = [
+        (
+            "a",
+            Outcome::Skipped {
+                reason: SkipReason::TooOld,
+            },
+            false,
+        ),
+        ("b", dead(DeadReason::Unknown), false),
+        ("c", dead(DeadReason::UnresolvedInPreviousOrg), false),
+        ("d", dead(DeadReason::Refused), true),
+        (
+            "e",
+            Outcome::Skipped {
+                reason: SkipReason::Unlinked,
+            },
+            true,
+        ),
+    ];
+    for (call, outcome, revived) in cases {
+        fixture.append(vec![ended("acme", call, 0)]).await;
+        let row = fixture.unsent("acme", call, outcome).await;
+        assert_eq!(fixture.record(&row).await, Written::Yes);
+        let due = fixture.append(vec![ended("acme", call, 1)]).await.due;
+        assert_eq!(due.len(), usize::from(revived), "{call}");
+    }
+}
+
+/// Offsets are kept with the batch, and never move back.
+pub(crate) async fn offsets_never_move_back(harness: Arc<dyn Harness>) {
+    let store = harness.store();
+    let partition = |partition| Partition {
+        topic: "vcc.calls".to_owned(),
+        partition,
+    };
+    for next in [10, 20, 15] {
+        let quarantined = vec![QuarantineRow {
+            partition: partition(0),
+            offset: 9,
+            received_at: at(0),
+            reason: "not JSON".to_owned(),
+            body: Sealed(vec![1]),
+        }];
+        let offsets = vec![(partition(0), next)];
+        let batch = IngestBatch {
+            quarantined,
+            offsets,
+            ..IngestBatch::default()
+        };
+        store.append(&batch).await.expect("append");
+    }
+    let offsets = store
+        .offsets(&[partition(1), partition(0)])
+        .await
+        .expect("offsets");
+    assert_eq!(offsets, [None, Some(20)]);
+}
+
+/// Pages come in order, and behind the cursor.
+pub(crate) async fn pages_of_due_calls_are_in_order(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    for batch in 0..3 {
+        let calls = (0..5)
+            .map(|n| ended("acme", &format!("{n}-{batch}"), 0))
+            .collect();
+        fixture.append(calls).await;
+    }
+    let all = fixture.due("acme").await;
+    assert_eq!(all.len(), 15);
+    assert!(all.is_sorted_by_key(|due| (due.due_at, due.call.clone())));
+    let mut paged = Vec::new();
+    let mut after = None;
+    loop {
+        let page = fixture
+            .store
+            .due(all[0].shard, Lane::Task, far_ahead(), after, 4)
+            .await;
+        let page = page.expect("due");
+        let Some(last) = page.last() else { break };
+        after = Some((last.due_at, last.call.clone()));
+        paged.extend(page);
+    }
+    assert_eq!(paged, all);
+    let early = all[0].due_at - TimeDelta::microseconds(1);
+    let none = fixture
+        .store
+        .due(all[0].shard, Lane::Task, early, None, 4)
+        .await
+        .expect("due");
+    assert!(none.is_empty());
+}
+
+/// Of two answers the first stands; a begin behind the answer asks for no other.
+pub(crate) async fn the_first_answer_stands(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    fixture
+        .append(vec![started("acme", "c"), ended("acme", "d", 0)])
+        .await;
+    let fence = fixture.fence_of("acme").await;
+    let row = |call: &str, text: &str, event: Option<&str>| LookupRow {
+        id: call_id("acme", call),
+        fence,
+        generation: NEVER_LINKED,
+        answer: Sealed(text.as_bytes().to_vec()),
+        event: event.map(call_event),
+    };
+    let rows = [
+        row("c", "first", Some("e1")),
+        row("c", "second", Some("e2")),
+        row("d", "third", None),
+        row("nobody", "fourth", None),
+    ];
+    let written = fixture
+        .store
+        .record_lookups(&rows)
+        .await
+        .expect("record_lookups");
+    assert_eq!(
+        written,
+        [Written::Yes, Written::Already, Written::Yes, Written::Stale]
+    );
+    assert!(fixture.due_in("acme", Lane::Lookup).await.is_empty());
+    assert_eq!(
+        fixture.unpublished().await,
+        [(fence.shard, "e1".to_owned())]
+    );
+    let calls = fixture
+        .store
+        .calls(&[call_id("acme", "c")])
+        .await
+        .expect("calls");
+    assert_eq!(calls[0].lookup, Some(Sealed(b"first".to_vec())));
+
+    let late = fixture.append(vec![started("acme", "d")]).await;
+    assert!(late.due.is_empty(), "it is answered already");
+    assert!(fixture.due("acme").await[0].looked_up);
+    let mut stale = row("c", "fifth", Some("e5"));
+    stale.fence.epoch = stale.fence.epoch.next();
+    let written = fixture
+        .store
+        .record_lookups(&[stale])
+        .await
+        .expect("record_lookups");
+    assert_eq!(written, [Written::Stale]);
+}
+
+/// Another process hears which shards have work and whose link changed.
+pub(crate) async fn other_processes_are_woken(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    let mut listener = harness.other().await.listen().await.expect("listen");
+    fixture.append(vec![ended("acme", "c", 0)]).await;
+    let mut heard = Wake::default();
+    let shard = fixture.link_of("acme").await.shard;
+    let linked = fixture.link("acme").await;
+    while !(heard.accounts.contains(&linked.account) && heard.shards.contains(&linked.shard)) {
+        let wake = listener.next(Duration::from_secs(20)).await;
+        assert_ne!(wake, Wake::default(), "only {heard:?} was heard");
+        heard.shards.extend(wake.shards);
+        heard.accounts.extend(wake.accounts);
+    }
+    assert!(heard.shards.contains(&shard));
+    assert_eq!(listener.next(Duration::ZERO).await, Wake::default());
+}
+
+/// Terminal calls and those that never ended are forgotten; all others stay.
+pub(crate) async fn only_what_is_over_is_forgotten(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    fixture.link("acme").await;
+    let calls = ["logged", "open", "ready"].map(|call| ended("acme", call, 0));
+    fixture
+        .append(
+            calls
+                .into_iter()
+                .chain([started("acme", "ringing")])
+                .collect(),
+        )
+        .await;
+    let begun = fixture.begin("acme", "logged", 0).await;
+    fixture
+        .record(&fixture.outcome(&begun, 0, created()).await)
+        .await;
+    fixture.begin("acme", "open", 0).await;
+    assert_eq!(
+        fixture.store.forget(at(0), 100).await.expect("forget"),
+        0,
+        "none is so old"
+    );
+    assert_eq!(
+        fixture.store.forget(far_ahead(), 1).await.expect("forget"),
+        1,
+        "the limit"
+    );
+    assert_eq!(
+        fixture
+            .store
+            .forget(far_ahead(), 100)
+            .await
+            .expect("forget"),
+        1
+    );
+    let ids = ["logged", "open", "ready", "ringing"].map(|call| call_id("acme", call));
+    let kept = fixture.store.calls(&ids).await.expect("calls");
+    let kept: Vec<_> = kept
+        .iter()
+        .map(|c| (c.id.interaction.as_str(), c.ended.is_some()))
+        .collect();
+    assert_eq!(kept, [("open", true), ("ready", true)]);
+}

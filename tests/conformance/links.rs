@@ -1,0 +1,247 @@
+//! The linking's and the token refresh's room.
+
+use std::sync::Arc;
+
+use vcc_link::domain::ids::{Generation, Sequence, ShardId, TokenSequence};
+use vcc_link::domain::link::{Health, LinkReason, LinkStatus};
+use vcc_link::domain::outcome::ParkReason;
+use vcc_link::domain::work::Lane;
+use vcc_link::store::Written;
+use vcc_link::store::links::LinkWrite;
+
+use super::Harness;
+use super::fixture::*;
+
+/// Link, a change of health, and Unlink: a compare-and-set each, with its event.
+pub(crate) async fn a_link_is_stored_and_changed(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    let never = fixture.link_of("acme").await;
+    assert_eq!(
+        (never.status, never.generation),
+        (LinkStatus::Unlinked, NEVER_LINKED)
+    );
+    let linked = fixture.link("acme").await;
+    assert_eq!(
+        (linked.generation, linked.sequence),
+        (Generation(1), Sequence(1))
+    );
+    assert_eq!(
+        linked.shard,
+        ShardId::of(&linked.account, Some(&org_id(ORG)))
+    );
+    assert_eq!(fixture.link_of("acme").await, linked);
+    let late = fixture
+        .store
+        .save_link(&new_link("acme", ORG, Sequence(0)), 5)
+        .await;
+    assert_eq!(late.expect("save_link"), LinkWrite::Changed(linked.clone()));
+
+    let LinkWrite::Stored(broken) = fixture
+        .change("acme", LinkStatus::Linked, Health::Broken)
+        .await
+    else {
+        panic!("nobody else changes it")
+    };
+    assert_eq!(
+        (broken.generation, broken.sequence),
+        (Generation(1), Sequence(2))
+    );
+    assert_eq!(
+        (broken.health, broken.reason),
+        (Health::Broken, Some(LinkReason::Unknown))
+    );
+    assert_eq!((broken.since, &broken.org), (at(100), &linked.org));
+    fixture
+        .change("acme", LinkStatus::Unlinked, Health::Healthy)
+        .await;
+    let unlinked = fixture.link_of("acme").await;
+    assert_eq!(
+        (unlinked.generation, unlinked.sequence),
+        (Generation(2), Sequence(3))
+    );
+    assert_eq!((unlinked.org, unlinked.shard), (None, never.shard));
+    let events: Vec<_> = fixture.unpublished().await;
+    let own = ["link/acme/1", "link/acme/2", "link/acme/3"].map(|id| (never.shard, id.to_owned()));
+    assert_eq!(events, own, "in order, where the account lies now");
+    let all = fixture.store.all_links(None, 10).await.expect("all_links");
+    assert_eq!(all.len(), 1);
+    let behind = fixture
+        .store
+        .all_links(Some(&all[0].account), 10)
+        .await
+        .expect("all_links");
+    assert!(behind.is_empty());
+}
+
+/// The account's work moves with it: due calls, open attempts, events.
+pub(crate) async fn work_moves_with_its_account(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    let first = fixture.link("acme").await;
+    let calls = ["done", "open", "parked", "ready"].map(|call| ended("acme", call, 0));
+    fixture.append(calls.to_vec()).await;
+    fixture.append(vec![started("acme", "ringing")]).await;
+    fixture.log("acme", "done").await;
+    fixture.begin("acme", "open", 0).await;
+    fixture.park("acme", "parked", ParkReason::LinkBroken).await;
+
+    let second = fixture.link_to("acme", OTHER_ORG).await;
+    assert_ne!(first.shard, second.shard);
+    assert_eq!(fixture.open_attempts(first.shard).await, []);
+    let open = fixture.open_attempts(second.shard).await;
+    assert_eq!((open.len(), open[0].shard), (1, second.shard));
+    assert_eq!(
+        (&open[0].org, open[0].generation),
+        (&org_id(ORG), Generation(1))
+    );
+    assert_eq!(fixture.due("acme").await[0].call, call_id("acme", "ready"));
+    assert_eq!(fixture.due_in("acme", Lane::Lookup).await.len(), 1);
+    let events = fixture.unpublished().await;
+    assert!(
+        events.iter().all(|(shard, _)| *shard == second.shard),
+        "{events:?}"
+    );
+    for call in ["parked", "ringing", "ready"] {
+        let story = fixture
+            .store
+            .story(&call_id("acme", call))
+            .await
+            .expect("story");
+        assert_eq!(story.map(|story| story.shard), Some(second.shard), "{call}");
+    }
+    let revised = fixture.append(vec![ended("acme", "done", 1)]).await.due;
+    assert_eq!(
+        revised[0].shard, second.shard,
+        "what was over follows when it is revived"
+    );
+}
+
+/// An outcome is taken by its attempt, whatever the link is by then, from the shard's owner.
+pub(crate) async fn an_outcome_is_taken_after_a_relink(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    fixture.link("acme").await;
+    fixture.append(vec![ended("acme", "c", 0)]).await;
+    let begun = fixture.begin("acme", "c", 0).await;
+    let before = fixture.outcome(&begun, 0, created()).await;
+    fixture.link_to("acme", OTHER_ORG).await;
+    assert_eq!(
+        fixture.record(&before).await,
+        Written::Stale,
+        "the old shard's owner"
+    );
+    let after = fixture.outcome(&begun, 0, created()).await;
+    assert_eq!(fixture.record(&after).await, Written::Yes);
+}
+
+/// Calls that are appended while their account moves are never left behind.
+pub(crate) async fn no_call_is_left_behind_by_a_move(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    let moving = async {
+        for turn in 0..40 {
+            // Always on to another shard: one that comes back would pick up what it left.
+            fixture.link_to("acme", &format!("00D{turn:012}")).await;
+        }
+    };
+    let append = |writer: usize| {
+        let fixture = &fixture;
+        async move {
+            for n in 0..40 {
+                let call = format!("call-{writer}-{n}");
+                fixture
+                    .append(vec![ended("acme", &call, 0), ended("other", &call, 0)])
+                    .await;
+            }
+        }
+    };
+    tokio::join!(moving, append(0), append(1));
+    assert_eq!(fixture.due("acme").await.len(), 80);
+    assert_eq!(fixture.due("other").await.len(), 80);
+}
+
+/// Two accounts that link at once cannot both be the API user's last.
+pub(crate) async fn an_api_user_serves_only_so_many(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    for round in 0..20 {
+        let org = format!("00D{round:012}");
+        let first = format!("first-{round}");
+        fixture.link_to(&first, &org).await;
+        let links = ["second", "third"]
+            .map(|account| new_link(&format!("{account}-{round}"), &org, Sequence(0)));
+        let save = |link| fixture.store.save_link(link, 2);
+        let (one, two) = tokio::join!(save(&links[0]), save(&links[1]));
+        let full: Vec<_> = [one, two]
+            .into_iter()
+            .filter_map(|written| match written.expect("save_link") {
+                LinkWrite::ApiUserFull { accounts } => Some(accounts),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(full.len(), 1, "one of them is refused");
+        assert_eq!(full[0].len(), 2);
+        let again = fixture
+            .store
+            .save_link(&new_link(&first, &org, Sequence(1)), 2)
+            .await;
+        let again = again.expect("save_link");
+        assert!(
+            matches!(again, LinkWrite::Stored(_)),
+            "the account itself does not count"
+        );
+    }
+}
+
+/// A grant outlives its generation until its attempts are closed and it is given up.
+pub(crate) async fn a_grant_is_kept_until_it_is_given_up(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    let linked = fixture.link("acme").await;
+    let (account, first) = (linked.account.clone(), linked.generation);
+    fixture.append(vec![ended("acme", "c", 0)]).await;
+    let begun = fixture.begin("acme", "c", 0).await;
+    let give_up = |generation| fixture.store.give_up_grant(&account, generation);
+    assert_eq!(
+        give_up(first).await.expect("give_up"),
+        Written::Stale,
+        "it is in use"
+    );
+    let second = fixture.link_to("acme", OTHER_ORG).await;
+    let retired = || async {
+        fixture
+            .store
+            .retired_grants(&[second.shard], 9)
+            .await
+            .expect("retired_grants")
+    };
+    assert_eq!(retired().await, [], "its attempt is open");
+    let grant = fixture
+        .store
+        .grant(&account, first)
+        .await
+        .expect("grant")
+        .expect("kept");
+    assert_eq!(
+        (&grant.org, grant.token_sequence),
+        (&org_id(ORG), TokenSequence(1))
+    );
+    fixture
+        .record(&fixture.outcome(&begun, 0, created()).await)
+        .await;
+    assert_eq!(retired().await, [grant]);
+    assert_eq!(give_up(first).await.expect("give_up"), Written::Yes);
+    assert_eq!(give_up(first).await.expect("give_up"), Written::Already);
+    assert_eq!(
+        fixture.store.grant(&account, first).await.expect("grant"),
+        None
+    );
+    assert_eq!(
+        give_up(second.generation).await.expect("give_up"),
+        Written::Stale
+    );
+
+    let stale = |before| {
+        fixture
+            .store
+            .stale_grants(std::slice::from_ref(&second.shard), before, 9)
+    };
+    assert_eq!(stale(at(0)).await.expect("stale_grants"), []);
+    let old = stale(at(1)).await.expect("stale_grants");
+    assert_eq!((old.len(), old[0].generation), (1, second.generation));
+}

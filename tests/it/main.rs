@@ -1,0 +1,11 @@
+//! Tests that need no service: `cargo test` alone runs them.
+
+mod architecture;
+mod contract;
+#[path = "../dashboard/mod.rs"]
+mod dashboard;
+mod dashboards;
+mod operations;
+mod salesforce;
+mod settings;
+mod simulation;

@@ -1,0 +1,375 @@
+//! The engine in deterministic simulation: many worlds with several replicas, a model store and a
+//! model Salesforce, in which everything goes wrong that the design knows of. After it calms
+//! down, every call must have come to its one end.
+//!
+//! `VCC_LINK_SIMULATION_SEEDS=100000` runs more worlds; `VCC_LINK_SIMULATION_SEED=7` runs one and
+//! tells its story.
+
+mod salesforce;
+mod store;
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rand::Rng;
+use vcc_link::domain::call::{
+    Agent, CallEnded, CallEvent, CallFacts, CallOutcome, CallStarted, CrmContext, Direction,
+    Durations, EventMeta, Party, Service,
+};
+use vcc_link::domain::ids::{AccountId, CallId, OrgId, Revision};
+use vcc_link::domain::link::{Environment, LinkedOrg};
+use vcc_link::domain::outcome::{DeadReason, LoggedAs, Outcome};
+use vcc_link::domain::task::KeyMode;
+use vcc_link::engine::Config;
+use vcc_link::engine::backoff::Backoff;
+
+use world::{Event, World};
+
+/// Worlds in a plain test run.
+const SEEDS: u64 = 2_000;
+
+/// What must have happened to some call in some of them.
+const EVERYTHING: [&str; 17] = [
+    "Created",
+    "Updated",
+    "Adopted",
+    "Unlinked",
+    "Unknown",
+    "UnresolvedInPreviousOrg",
+    "LinkBroken",
+    "OrgRefuses",
+    "Quota",
+    "retried",
+    "not sent",
+    "in doubt",
+    "stale",
+    "looked up: None",
+    "looked up: Timeout",
+    "looked up: Throttled",
+    "looked up: NotLinked",
+];
+
+#[test]
+fn every_call_comes_to_one_end_whatever_goes_wrong() {
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok())
+    };
+    if let Some(seed) = number("VCC_LINK_SIMULATION_SEED") {
+        live(seed, true);
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    for seed in 0..number("VCC_LINK_SIMULATION_SEEDS").unwrap_or(SEEDS) {
+        let Ok(happened) = catch_unwind(AssertUnwindSafe(|| live(seed, false))) else {
+            panic!(
+                "world {seed} broke a promise; its story: \
+                 VCC_LINK_SIMULATION_SEED={seed} cargo test --test it simulation -- --nocapture"
+            );
+        };
+        seen.extend(happened);
+    }
+    // Worlds in which nothing went wrong would prove nothing.
+    let unseen: Vec<_> = EVERYTHING
+        .iter()
+        .filter(|what| !seen.contains(**what))
+        .collect();
+    assert!(
+        unseen.is_empty(),
+        "never happened: {unseen:?}; it did: {seen:?}"
+    );
+}
+
+/// One world, from its troubles to its end. Tells what happened to its calls.
+fn live(seed: u64, tell: bool) -> BTreeSet<String> {
+    let mut world = World::new(
+        seed,
+        config(),
+        1 + usize::try_from(seed % 3).expect("small"),
+        tell,
+    );
+    let troubles = Duration::from_secs(world.rng.random_range(300..1_800));
+    let calm = world.now + troubles;
+    let orgs = orgs(&mut world);
+    let accounts: Vec<AccountId> = (0..world.rng.random_range(1..=4))
+        .map(|n| format!("account-{n}").parse().expect("an id"))
+        .collect();
+    plan_links(&mut world, &accounts, &orgs, calm);
+    plan_calls(&mut world, &accounts, troubles);
+    plan_accidents(&mut world, calm);
+    world.plan(calm, Event::Calm);
+    world.run(calm, |_| false);
+
+    mend_links(&mut world, &accounts, &orgs);
+    let end = world.now + Duration::from_hours(4);
+    world.run(end, |world| {
+        world.calm && world.unfinished().all(|(_, right)| right)
+    });
+    check(&world);
+    let settled = world.now + Duration::from_mins(2);
+    world.run(settled, |_| false);
+    assert!(world.is_balanced(), "shards are not shared fairly");
+    world.store.happened
+}
+
+/// The defaults, with waits that fit into an afternoon.
+fn config() -> Config {
+    let mut config = Config::default();
+    config.memory.poll = Duration::from_mins(1);
+    config.memory.page = 7;
+    config.memory.calls = 40;
+    config.memory.calls_per_account = 12;
+    config.batching.tasks = 6;
+    config.batching.lookups = 4;
+    config.retry.tasks = Backoff::new(Duration::from_secs(5), Duration::from_mins(5));
+    config.pacing.quota_park_after = Duration::from_mins(10);
+    config.reconcile.previous_org_patience = Duration::from_mins(15);
+    config.links.storm_window = Duration::from_mins(1);
+    config.links.unpark_page = 5;
+    config.links.refused_every = Duration::from_mins(10);
+    config
+}
+
+fn orgs(world: &mut World) -> Vec<LinkedOrg> {
+    let modes = [
+        KeyMode::CallObject { sees_all: true },
+        KeyMode::CallObject { sees_all: false },
+        KeyMode::UniqueField {
+            field: "VccKey__c".to_owned(),
+        },
+    ];
+    (0..3)
+        .map(|n| LinkedOrg {
+            org: format!("00D{n:012}").parse::<OrgId>().expect("an org id"),
+            user: format!("005{n:012}").parse().expect("a user id"),
+            username_masked: "v***".to_owned(),
+            environment: Environment::Production,
+            instance_url: String::new(),
+            key_mode: modes[world.rng.random_range(0..modes.len())].clone(),
+            time_zone: None,
+            default_country: None,
+            closed_status: None,
+        })
+        .collect()
+}
+
+fn plan_links(world: &mut World, accounts: &[AccountId], orgs: &[LinkedOrg], calm: DateTime<Utc>) {
+    let span = (calm - world.now)
+        .to_std()
+        .expect("calm comes later")
+        .as_secs();
+    for account in accounts {
+        let pick = |world: &mut World| orgs[world.rng.random_range(0..orgs.len())].clone();
+        if world.rng.random_bool(0.9) {
+            let org = pick(world);
+            world.plan(world.now, Event::Link(account.clone(), Some(org)));
+        }
+        for _ in 0..world.rng.random_range(0..3) {
+            let at = world.now + Duration::from_secs(world.rng.random_range(0..span));
+            let event = match world.rng.random_range(0..6) {
+                0 => Event::Link(account.clone(), None),
+                1 | 2 => Event::Link(account.clone(), Some(pick(world))),
+                3 => Event::Revoke(account.clone()),
+                _ => Event::Expire(account.clone()),
+            };
+            world.plan(at, event);
+        }
+    }
+    for linked in orgs {
+        let until = |world: &mut World, odds| {
+            let at = world.now + Duration::from_secs(world.rng.random_range(0..span));
+            world.rng.random_bool(odds).then_some(at)
+        };
+        let trouble = salesforce::Troubles {
+            down_until: until(world, 0.2),
+            quota_until: until(world, 0.2),
+            refuses_until: until(world, 0.2),
+        };
+        world
+            .salesforce
+            .troubles
+            .insert(linked.org.clone(), trouble);
+    }
+}
+
+/// Links that broke are mended by their admins, or not.
+fn mend_links(world: &mut World, accounts: &[AccountId], orgs: &[LinkedOrg]) {
+    for account in accounts {
+        let link = world.store.link(account, world.now);
+        if link.org.is_some() && world.rng.random_bool(0.8) {
+            let other = orgs[world.rng.random_range(0..orgs.len())].clone();
+            let same = link.org.clone().filter(|_| world.rng.random_bool(0.7));
+            let at = world.now + Duration::from_secs(world.rng.random_range(1..300));
+            world.plan(
+                at,
+                Event::Link(account.clone(), Some(same.unwrap_or(other))),
+            );
+        }
+    }
+}
+
+fn plan_calls(world: &mut World, accounts: &[AccountId], troubles: Duration) {
+    for n in 0..world.rng.random_range(5..40) {
+        let account = accounts[world.rng.random_range(0..accounts.len())].clone();
+        let id = CallId {
+            account,
+            interaction: format!("call-{n}").parse().expect("an id"),
+        };
+        let began = world.now + Duration::from_secs(world.rng.random_range(0..troubles.as_secs()));
+        let ended = began + Duration::from_secs(world.rng.random_range(1..300));
+        let mut events = Vec::new();
+        if world.rng.random_bool(0.8) {
+            events.push((began, started(&id, began)));
+        }
+        let revisions = [0, 1, 1, 1, 2, 3][world.rng.random_range(0..6)];
+        for revision in 0..revisions {
+            let at = ended + Duration::from_secs(u64::try_from(revision).expect("small") * 40);
+            events.push((at, end(&id, began, ended, Revision(revision))));
+        }
+        for (at, event) in events {
+            let late = if world.rng.random_bool(0.2) {
+                200_000
+            } else {
+                500
+            };
+            for _ in 0..=u32::from(world.rng.random_bool(0.1)) {
+                let at = at + Duration::from_millis(world.rng.random_range(0..late));
+                world.plan(at, Event::Call(Box::new(event.clone())));
+            }
+        }
+    }
+}
+
+fn plan_accidents(world: &mut World, calm: DateTime<Utc>) {
+    let span = (calm - world.now)
+        .to_std()
+        .expect("calm comes later")
+        .as_secs();
+    let replicas = world.replicas();
+    for _ in 0..world.rng.random_range(0..4) {
+        let at = world.now + Duration::from_secs(world.rng.random_range(0..span));
+        let replica = world.rng.random_range(0..replicas);
+        let event = if world.rng.random_bool(0.5) {
+            Event::Crash(replica)
+        } else {
+            let stands = Duration::from_secs(world.rng.random_range(1..120));
+            Event::Pause(replica, at + stands)
+        };
+        world.plan(at, event);
+    }
+}
+
+fn meta(id: &CallId, what: &str, time: DateTime<Utc>) -> EventMeta {
+    EventMeta {
+        id: format!("{}-{what}", id.interaction).parse().expect("an id"),
+        time,
+        traceparent: None,
+    }
+}
+
+fn facts(id: &CallId, started_at: DateTime<Utc>) -> CallFacts {
+    CallFacts {
+        id: id.clone(),
+        conversation_id: None,
+        direction: Direction::Inbound,
+        started_at,
+        from: Party::default(),
+        to: Party::default(),
+        customer_side: None,
+        service: Service::default(),
+        agent: Agent::default(),
+        crm: CrmContext::default(),
+        attributes: BTreeMap::new(),
+        test: true,
+    }
+}
+
+fn started(id: &CallId, at: DateTime<Utc>) -> CallEvent {
+    CallEvent::Started(Box::new(CallStarted {
+        meta: meta(id, "started", at),
+        facts: facts(id, at),
+        expires_at: None,
+    }))
+}
+
+fn end(id: &CallId, began: DateTime<Utc>, at: DateTime<Utc>, revision: Revision) -> CallEvent {
+    CallEvent::Ended(Box::new(CallEnded {
+        meta: meta(id, &format!("ended-{revision}"), at),
+        facts: facts(id, began),
+        ended_at: at,
+        durations: Durations::default(),
+        outcome: CallOutcome::Answered,
+        ended_by: None,
+        handled_by: None,
+        legs: Vec::new(),
+        disposition: None,
+        notes: None,
+        recording: None,
+        revision,
+        last: false,
+    }))
+}
+
+/// The promises, once the world is calm.
+fn check(world: &World) {
+    let open: Vec<_> = world
+        .unfinished()
+        .filter(|(_, right)| !right)
+        .map(|(id, _)| &world.store.calls[id])
+        .collect();
+    assert!(open.is_empty(), "calls without an end: {open:#?}");
+    for (id, row) in &world.store.calls {
+        let tasks = world.salesforce.tasks.get(id).map_or(0, Vec::len);
+        assert!(tasks <= 1, "{id} has {tasks} Tasks");
+        assert_eq!(
+            world.store.looked_up.contains_key(id),
+            row.call.started.is_some() && !row.begun_late,
+            "{id}: one lookup answer for each begun call"
+        );
+        let mut ends = world.store.ended.iter().filter(|((call, _), _)| call == id);
+        if let Some(((_, revision), last)) = ends.next_back().filter(|_| row.is_done()) {
+            check_end(world, id, *revision, last);
+        }
+    }
+}
+
+fn check_end(world: &World, id: &CallId, revision: Revision, last: &Outcome) {
+    let tasks = world
+        .salesforce
+        .tasks
+        .get(id)
+        .map_or(&[][..], Vec::as_slice);
+    let logged = world
+        .store
+        .ended
+        .iter()
+        .any(|((call, _), outcome)| call == id && matches!(outcome, Outcome::Logged { .. }));
+    match last {
+        Outcome::Logged { how, task } => {
+            // An adopted Task may hold what an earlier attempt said.
+            let says = |t: &salesforce::Task| *how == LoggedAs::Adopted || t.revision == revision;
+            assert!(
+                tasks.iter().any(|t| &t.id == task && says(t)),
+                "{id} is logged as {task} at revision {revision}: {tasks:?}"
+            );
+        }
+        Outcome::Skipped { .. } => {
+            assert!(
+                logged || tasks.is_empty(),
+                "{id} is skipped and has {tasks:?}"
+            );
+        }
+        Outcome::Dead { reason, .. } => assert!(
+            matches!(
+                reason,
+                DeadReason::Unknown | DeadReason::UnresolvedInPreviousOrg | DeadReason::Bug
+            ),
+            "{id} is given up: {reason:?}"
+        ),
+        other => panic!("{id} ended with {other:?}"),
+    }
+}

@@ -1,0 +1,187 @@
+//! A model of Salesforce: it commits, loses answers, commits late, hides Tasks, refuses rows and
+//! revokes tokens that are used twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use rand::Rng;
+use rand::rngs::StdRng;
+use vcc_link::domain::ids::{CallId, OrgId, RecordId, Revision};
+use vcc_link::domain::outcome::{Answer, Failure, FailureClass, FailureScope};
+use vcc_link::domain::task::{KeyMode, TaskField};
+use vcc_link::domain::work::{AttemptKind, OpenAttempt};
+
+type At = DateTime<Utc>;
+
+/// A Task.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+    pub(super) id: RecordId,
+    pub(super) org: OrgId,
+    pub(super) revision: Revision,
+}
+
+/// One org's troubles.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "each tells until when")]
+pub(super) struct Troubles {
+    pub(super) down_until: Option<At>,
+    pub(super) quota_until: Option<At>,
+    pub(super) refuses_until: Option<At>,
+}
+
+#[derive(Default)]
+pub(super) struct Salesforce {
+    /// By call; more than one is what must never be.
+    pub(super) tasks: BTreeMap<CallId, Vec<Task>>,
+    pub(super) troubles: BTreeMap<OrgId, Troubles>,
+    /// Access tokens that work, with the refresh token that they came from.
+    access: BTreeSet<u64>,
+    /// Refresh tokens that work.
+    refresh: BTreeSet<u64>,
+    /// Refresh tokens that were used up, and how often they were used again.
+    used: BTreeMap<u64, u32>,
+    next: u64,
+}
+
+impl Salesforce {
+    /// A new approval: a pair of tokens with one number.
+    pub(super) fn approve(&mut self) -> u64 {
+        self.next += 1;
+        self.access.insert(self.next);
+        self.refresh.insert(self.next);
+        self.next
+    }
+
+    pub(super) fn expire(&mut self, access: u64) {
+        self.access.remove(&access);
+    }
+
+    pub(super) fn revoke(&mut self, token: u64) {
+        self.access.remove(&token);
+        self.refresh.remove(&token);
+    }
+
+    /// Rotates a refresh token. `None`: it is used up, or revoked.
+    pub(super) fn rotate(&mut self, token: u64, last_step: bool) -> Option<u64> {
+        if let Some(replays) = self.used.get_mut(&token) {
+            // Reuse: Salesforce revokes whatever the token had led to.
+            *replays += 1;
+            assert!(
+                last_step && *replays == 1,
+                "refresh token {token} is replayed"
+            );
+            return None;
+        }
+        if !self.refresh.remove(&token) {
+            return None;
+        }
+        self.used.insert(token, 0);
+        Some(self.approve())
+    }
+
+    /// What stands in the way of a whole request.
+    pub(super) fn refusal(&self, now: At, org: &OrgId, access: u64) -> Option<Failure> {
+        let trouble = self.troubles.get(org);
+        let ahead =
+            |f: fn(&Troubles) -> Option<At>| trouble.and_then(f).is_some_and(|until| now < until);
+        if ahead(|t| t.down_until) {
+            return Some(Failure::new(
+                FailureClass::Transient,
+                FailureScope::Org,
+                "SERVER_UNAVAILABLE",
+            ));
+        }
+        if !self.access.contains(&access) {
+            return Some(Failure::new(
+                FailureClass::Session,
+                FailureScope::Request,
+                "INVALID_SESSION_ID",
+            ));
+        }
+        if ahead(|t| t.quota_until) {
+            return Some(Failure::new(
+                FailureClass::Quota,
+                FailureScope::Org,
+                "REQUEST_LIMIT_EXCEEDED",
+            ));
+        }
+        None
+    }
+
+    /// Serves one row of a request.
+    pub(super) fn write(
+        &mut self,
+        now: At,
+        rng: &mut StdRng,
+        attempt: &OpenAttempt,
+        troubled: bool,
+    ) -> Answer {
+        let refuses = self
+            .troubles
+            .get(&attempt.org)
+            .and_then(|t| t.refuses_until);
+        let row =
+            |class, code: &str| Answer::Failed(Failure::new(class, FailureScope::Record, code));
+        if refuses.is_some_and(|until| now < until) {
+            return row(FailureClass::Admin, "FIELD_CUSTOM_VALIDATION_EXCEPTION");
+        }
+        if troubled && rng.random_bool(0.05) {
+            return row(FailureClass::Transient, "UNABLE_TO_LOCK_ROW");
+        }
+        if !attempt.degraded.contains(&TaskField::WhatId) && troubled && rng.random_bool(0.05) {
+            let mut failure =
+                Failure::new(FailureClass::Payload, FailureScope::Record, "INVALID_FIELD");
+            failure.fields.insert(TaskField::WhatId);
+            return Answer::Failed(failure);
+        }
+        let tasks = self.tasks.entry(attempt.call.clone()).or_default();
+        match &attempt.kind {
+            AttemptKind::Update { task } => {
+                match tasks
+                    .iter_mut()
+                    .find(|t| &t.id == task && t.org == attempt.org)
+                {
+                    Some(found) => {
+                        found.revision = attempt.revision;
+                        Answer::Updated(task.clone())
+                    }
+                    // It was made in an org that the account has left.
+                    None => row(FailureClass::Bug, "ENTITY_IS_DELETED"),
+                }
+            }
+            AttemptKind::Create => {
+                let unique = matches!(attempt.mode, KeyMode::UniqueField { .. });
+                if let Some(there) = tasks.iter().find(|t| unique && t.org == attempt.org) {
+                    return Answer::Exists(there.id.clone());
+                }
+                self.next += 1;
+                let id: RecordId = format!("00T{:012}", self.next)
+                    .parse()
+                    .expect("a record id");
+                let (org, revision) = (attempt.org.clone(), attempt.revision);
+                tasks.push(Task {
+                    id: id.clone(),
+                    org,
+                    revision,
+                });
+                assert!(
+                    tasks.len() == 1,
+                    "two Tasks for {}: {tasks:?}",
+                    attempt.call
+                );
+                Answer::Created(id)
+            }
+        }
+    }
+
+    /// What a query shows to a user who may or may not see what it made.
+    pub(super) fn find(&self, attempt: &OpenAttempt) -> Option<RecordId> {
+        let hidden = matches!(attempt.mode, KeyMode::CallObject { sees_all: false });
+        let tasks = self.tasks.get(&attempt.call)?;
+        tasks
+            .iter()
+            .find(|t| t.org == attempt.org && !hidden)
+            .map(|t| t.id.clone())
+    }
+}

@@ -1,0 +1,868 @@
+//! The world: replicas with an engine each, the shells that carry its commands out, one clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use vcc_link::domain::call::CallEvent;
+use vcc_link::domain::ids::{AccountId, AttemptId, CallId, Generation, OrgId};
+use vcc_link::domain::link::{LinkReason, LinkedOrg};
+use vcc_link::domain::matching::LookupResult;
+use vcc_link::domain::outcome::{Answer, Failure, FailureClass, FailureScope};
+use vcc_link::domain::work::{ApiUsage, OpenAttempt};
+use vcc_link::engine::{
+    BatchId, Command, Config, Engine, Finding, Input, Refreshed, Reply, ReplyResult, leases,
+};
+
+use super::salesforce::Salesforce;
+use super::store::{Claim, SHARDS, Store};
+
+type At = DateTime<Utc>;
+
+/// How often leases are extended.
+const BEAT: Duration = Duration::from_secs(10);
+/// How long a shell waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A replica in one of its lives: what is addressed to an earlier life is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct To {
+    replica: usize,
+    life: u32,
+}
+
+/// What happens at a moment.
+pub(super) enum Event {
+    /// The engine hears of something.
+    Hear(To, Input),
+    /// A shell carries a command out, as far as the store.
+    Run(To, Command),
+    /// A shell writes a request's first byte.
+    Send(To, Request),
+    /// Salesforce works on a request; whoever sent it may be dead.
+    Work(Option<To>, Request),
+    /// Salesforce refreshes a token; without `To` nobody hears of it.
+    Refresh(To, Refresh),
+    /// The engine's timer.
+    Tick(To),
+    /// A heartbeat.
+    Beat(To),
+    /// The platform tells of a call, to whichever replica polls the partition.
+    Call(Box<CallEvent>),
+    /// A replica dies, and comes back later.
+    Crash(usize),
+    /// It comes back.
+    Restart(usize),
+    /// It stands still until then, and then goes on as if nothing had been.
+    Pause(usize, At),
+    /// An admin links (or, without an org, unlinks) an account.
+    Link(AccountId, Option<LinkedOrg>),
+    /// An access token expires.
+    Expire(AccountId),
+    /// An admin revokes the approval at Salesforce.
+    Revoke(AccountId),
+    /// Faults end.
+    Calm,
+}
+
+/// A write on its way.
+#[derive(Clone)]
+pub(super) struct Request {
+    batch: BatchId,
+    org: OrgId,
+    access: u64,
+    attempts: Vec<OpenAttempt>,
+    refused: Vec<Reply>,
+    began: At,
+}
+
+/// A refresh on its way.
+pub(super) struct Refresh {
+    key: (AccountId, Generation),
+    seen: u64,
+    token: u64,
+    last_step: bool,
+    send_by: At,
+}
+
+struct Replica {
+    life: u32,
+    engine: Option<Engine>,
+    rng: StdRng,
+    skew: TimeDelta,
+    paused_until: Option<At>,
+    replicas: u32,
+    beats: u32,
+    tick: Option<At>,
+    /// The tokens as its shells last saw them.
+    tokens: BTreeMap<(AccountId, Generation), (u64, u64)>,
+}
+
+/// How often things go wrong.
+pub(super) struct Faults {
+    pub(super) lose_answer: f64,
+    pub(super) late: f64,
+    pub(super) lose_request: f64,
+    pub(super) not_sent: f64,
+    pub(super) query: f64,
+    pub(super) search: f64,
+    pub(super) slow_store: f64,
+    pub(super) lose_wake: f64,
+}
+
+pub(super) struct World {
+    pub(super) rng: StdRng,
+    pub(super) now: At,
+    queue: BTreeMap<(At, u64), Event>,
+    next: u64,
+    replicas: Vec<Replica>,
+    pub(super) store: Store,
+    pub(super) salesforce: Salesforce,
+    pub(super) faults: Faults,
+    config: Config,
+    pub(super) calm: bool,
+    tell: bool,
+    /// Answers to lookups are due so long after a call began.
+    pub(super) lookup_within: Duration,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, config: Config, replicas: usize, tell: bool) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a moment");
+        let mut chance = |most: f64| {
+            if rng.random_bool(0.5) {
+                rng.random_range(0.0..most)
+            } else {
+                0.0
+            }
+        };
+        let faults = Faults {
+            lose_answer: chance(0.3),
+            late: chance(0.2),
+            lose_request: chance(0.2),
+            not_sent: chance(0.2),
+            query: chance(0.4),
+            search: chance(0.4),
+            slow_store: chance(0.1),
+            lose_wake: chance(1.0),
+        };
+        let mut world = Self {
+            replicas: (0..replicas)
+                .map(|_| Replica {
+                    life: 0,
+                    engine: None,
+                    rng: StdRng::seed_from_u64(rng.random()),
+                    skew: TimeDelta::milliseconds(rng.random_range(-5000..5000)),
+                    paused_until: None,
+                    replicas: 0,
+                    beats: 0,
+                    tick: None,
+                    tokens: BTreeMap::new(),
+                })
+                .collect(),
+            rng,
+            now,
+            queue: BTreeMap::new(),
+            next: 0,
+            store: Store::default(),
+            salesforce: Salesforce::default(),
+            faults,
+            config,
+            calm: false,
+            tell,
+            lookup_within: Duration::from_secs(3),
+        };
+        for replica in 0..replicas {
+            world.plan(now, Event::Restart(replica));
+        }
+        world
+    }
+
+    pub(super) fn tell(&self, what: impl FnOnce() -> String) {
+        if self.tell {
+            println!("{} {}", self.now.format("%H:%M:%S%.3f"), what());
+        }
+    }
+
+    pub(super) fn plan(&mut self, at: At, event: Event) {
+        self.next += 1;
+        self.queue.insert((at, self.next), event);
+    }
+
+    fn soon(&mut self, milliseconds: std::ops::Range<u64>) -> At {
+        self.now + Duration::from_millis(self.rng.random_range(milliseconds))
+    }
+
+    /// A chance that is none once the faults are over.
+    fn odds(&mut self, odds: f64) -> bool {
+        !self.calm && self.rng.random_bool(odds)
+    }
+
+    /// Lives until `until`, or until `done`.
+    pub(super) fn run(&mut self, until: At, done: impl Fn(&Self) -> bool) {
+        while let Some(((at, _), event)) = self.queue.pop_first() {
+            if at > until {
+                self.plan(at, event);
+                break;
+            }
+            self.now = self.now.max(at);
+            let checks = matches!(event, Event::Beat(_) | Event::Calm);
+            self.happen(event);
+            if checks && done(self) {
+                break;
+            }
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        if let Event::Hear(to, _)
+        | Event::Run(to, _)
+        | Event::Send(to, _)
+        | Event::Refresh(to, _)
+        | Event::Tick(to)
+        | Event::Beat(to) = &event
+        {
+            let replica = &self.replicas[to.replica];
+            if replica.life != to.life || replica.engine.is_none() {
+                return;
+            }
+            if let Some(until) = replica.paused_until.filter(|until| self.now < *until) {
+                // A refresh or a request on the wire is past its replica already.
+                self.plan(until, event);
+                return;
+            }
+        }
+        match event {
+            Event::Hear(to, input) => self.hear(to, input),
+            Event::Run(to, command) => self.carry_out(to, command),
+            Event::Send(to, request) => self.send(to, request),
+            Event::Work(to, request) => self.work(to, &request),
+            Event::Refresh(to, refresh) => self.refresh(to, &refresh),
+            Event::Tick(to) => {
+                self.replicas[to.replica].tick = None;
+                self.hear(to, Input::Tick);
+            }
+            Event::Beat(to) => self.beat(to),
+            Event::Call(event) => self.ingest(*event),
+            Event::Crash(replica) => self.crash(replica),
+            Event::Restart(replica) => self.restart(replica),
+            Event::Pause(replica, until) => {
+                self.tell(|| format!("replica {replica} stands still until {until}"));
+                self.replicas[replica].paused_until = Some(until);
+            }
+            Event::Link(account, org) => self.link(&account, org),
+            Event::Expire(account) => {
+                if let Some(token) = self.current_token(&account) {
+                    self.salesforce.expire(token);
+                }
+            }
+            Event::Revoke(account) => {
+                self.tell(|| format!("{account} is revoked"));
+                if let Some(token) = self.current_token(&account) {
+                    self.salesforce.revoke(token);
+                }
+            }
+            Event::Calm => self.calm_down(),
+        }
+    }
+
+    pub(super) fn replicas(&self) -> usize {
+        self.replicas.len()
+    }
+
+    fn current_token(&self, account: &AccountId) -> Option<u64> {
+        let link = self.store.links.get(account)?;
+        let grant = self.store.grants.get(&(account.clone(), link.generation))?;
+        Some(grant.access_token)
+    }
+
+    // Replicas.
+
+    fn restart(&mut self, id: usize) {
+        let replica = &mut self.replicas[id];
+        if replica.engine.is_some() {
+            return;
+        }
+        replica.engine = Some(Engine::with_shards(self.config.clone(), SHARDS));
+        (replica.replicas, replica.tick, replica.paused_until) = (0, None, None);
+        replica.tokens.clear();
+        replica.beats = 0;
+        let to = To {
+            replica: id,
+            life: replica.life,
+        };
+        self.tell(|| format!("replica {id} starts"));
+        self.plan(self.now, Event::Beat(to));
+    }
+
+    fn crash(&mut self, id: usize) {
+        let replica = &mut self.replicas[id];
+        if replica.engine.take().is_some() {
+            replica.life += 1;
+            self.tell(|| format!("replica {id} dies"));
+        }
+        let back = self.soon(1_000..120_000);
+        self.plan(back, Event::Restart(id));
+    }
+
+    fn calm_down(&mut self) {
+        self.calm = true;
+        self.tell(|| "the world calms down".to_owned());
+        for id in 0..self.replicas.len() {
+            self.replicas[id].paused_until = None;
+            self.plan(self.now, Event::Restart(id));
+        }
+        for trouble in self.salesforce.troubles.values_mut() {
+            *trouble = super::salesforce::Troubles::default();
+        }
+    }
+
+    fn beat(&mut self, to: To) {
+        let replica = &self.replicas[to.replica];
+        let owned = self.store.owned_by(to.replica);
+        let share = leases::fair_share(SHARDS, replica.replicas) as usize;
+        let claim = u32::try_from(share.saturating_sub(owned)).expect("few shards");
+        let (owned, replicas) = self.store.beat(self.now, to.replica, claim);
+        self.replicas[to.replica].replicas = replicas;
+        let hears = self.soon(1..20);
+        self.plan(hears, Event::Hear(to, Input::Leases { owned, replicas }));
+        let beats = &mut self.replicas[to.replica].beats;
+        *beats += 1;
+        if *beats % 20 == 2 {
+            let links = self.store.links.values().cloned().collect();
+            self.answer(to, Input::Links(links));
+        }
+        self.plan(self.now + BEAT, Event::Beat(to));
+    }
+
+    fn hear(&mut self, to: To, input: Input) {
+        let replica = &mut self.replicas[to.replica];
+        let now = self.now + replica.skew;
+        if self.tell && !matches!(input, Input::Tick | Input::Leases { .. }) {
+            println!(
+                "{} {} < {input:?}",
+                self.now.format("%H:%M:%S%.3f"),
+                to.replica
+            );
+        }
+        let engine = replica.engine.as_mut().expect("alive");
+        let commands = engine.handle(now, &mut replica.rng, input);
+        let wakeup = engine
+            .next_wakeup()
+            .map(|at| (at - replica.skew).max(self.now));
+        if let Some(at) = wakeup.filter(|at| replica.tick.is_none_or(|tick| *at < tick)) {
+            replica.tick = Some(at);
+            self.plan(at, Event::Tick(to));
+        }
+        for command in commands {
+            self.tell(|| format!("{} > {command:?}", to.replica));
+            let slow = self.odds(self.faults.slow_store);
+            let at = if slow {
+                self.soon(1_000..15_000)
+            } else {
+                self.soon(1..10)
+            };
+            self.plan(at, Event::Run(to, command));
+        }
+    }
+
+    fn answer(&mut self, to: To, input: Input) {
+        let at = self.soon(1..10);
+        self.plan(at, Event::Hear(to, input));
+    }
+
+    // The platform and the admins.
+
+    fn ingest(&mut self, event: CallEvent) {
+        let alive: Vec<usize> = (0..self.replicas.len())
+            .filter(|id| self.replicas[*id].engine.is_some())
+            .collect();
+        let deadline = event.started_at() + self.lookup_within;
+        self.tell(|| format!("event {} {}", event.meta().id, event.call()));
+        let due = self.store.append(self.now, event, Some(deadline));
+        let shards: BTreeSet<_> = due.iter().map(|due| due.shard).collect();
+        if !alive.is_empty() {
+            let reader = alive[self.rng.random_range(0..alive.len())];
+            let to = To {
+                replica: reader,
+                life: self.replicas[reader].life,
+            };
+            self.answer(
+                to,
+                Input::Due {
+                    page: None,
+                    calls: due,
+                    more: false,
+                },
+            );
+        }
+        for shard in shards {
+            self.wake(self.store.owner(shard), vec![shard], Vec::new());
+        }
+    }
+
+    fn wake(
+        &mut self,
+        owner: Option<usize>,
+        shards: Vec<vcc_link::domain::ids::ShardId>,
+        accounts: Vec<AccountId>,
+    ) {
+        let Some(owner) = owner.filter(|owner| *owner < self.replicas.len()) else {
+            return;
+        };
+        if !self.odds(self.faults.lose_wake) {
+            let to = To {
+                replica: owner,
+                life: self.replicas[owner].life,
+            };
+            self.answer(to, Input::Woken { shards, accounts });
+        }
+    }
+
+    fn link(&mut self, account: &AccountId, org: Option<LinkedOrg>) {
+        self.tell(|| format!("{account} is linked to {:?}", org.as_ref().map(|o| &o.org)));
+        let token = self.salesforce.approve();
+        self.store.save_link(self.now, account, org, token);
+        for owner in 0..self.replicas.len() {
+            self.wake(Some(owner), Vec::new(), vec![account.clone()]);
+        }
+    }
+
+    // Shells.
+
+    #[expect(clippy::too_many_lines, reason = "one arm for each command")]
+    fn carry_out(&mut self, to: To, command: Command) {
+        let now = self.now;
+        match command {
+            Command::LoadDue {
+                shard,
+                lane,
+                after,
+                limit,
+            } => {
+                let (calls, more) = self.store.due(now, shard, lane, after.as_ref(), limit);
+                self.answer(
+                    to,
+                    Input::Due {
+                        page: Some((shard, lane)),
+                        calls,
+                        more,
+                    },
+                );
+            }
+            Command::LoadAttempts { shard } => {
+                let attempts = self.store.open_attempts(shard);
+                self.answer(to, Input::OpenAttempts { shard, attempts });
+            }
+            Command::LoadLinks { accounts } => {
+                let links = accounts.iter().map(|id| self.store.link(id, now)).collect();
+                self.answer(to, Input::Links(links));
+            }
+            Command::AnswerLookups {
+                batch,
+                calls,
+                result,
+                ..
+            } => {
+                let answered = self.store.record_lookups(&calls, result);
+                self.answer(
+                    to,
+                    Input::LookedUp {
+                        batch,
+                        answered,
+                        failure: None,
+                        usage: None,
+                    },
+                );
+            }
+            Command::Record { decisions } => {
+                let done = decisions
+                    .iter()
+                    .map(|decision| (decision.call.clone(), self.store.record(now, decision)))
+                    .collect();
+                self.answer(to, Input::Recorded { done });
+            }
+            Command::MarkLink {
+                account,
+                generation,
+                health,
+                reason,
+                ..
+            } => {
+                let link = self.store.mark(now, &account, generation, health, reason);
+                self.answer(to, Input::Links(vec![link]));
+            }
+            Command::Unpark {
+                account,
+                shard,
+                epoch,
+                reasons,
+                limit,
+            } => {
+                let calls = self
+                    .store
+                    .unpark(now, &account, (shard, epoch), &reasons, limit);
+                self.answer(to, Input::Unparked { account, calls });
+            }
+            Command::Release { shards } => self.store.release(now, to.replica, &shards),
+            Command::Lookup { .. } => self.search(to, command),
+            Command::Dispatch { .. } => self.begin(to, command),
+            Command::Reconcile { .. } => self.reconcile(to, command),
+            Command::RefreshToken {
+                account,
+                generation,
+            } => {
+                self.claim(to, (account, generation));
+            }
+        }
+    }
+
+    /// The tokens of a link as the replica knows them: read from the store once.
+    fn tokens(&mut self, replica: usize, key: &(AccountId, Generation)) -> Option<(u64, u64)> {
+        if let Some(tokens) = self.replicas[replica].tokens.get(key) {
+            return Some(*tokens);
+        }
+        let grant = self.store.grants.get(key)?;
+        let tokens = (grant.sequence, grant.access_token);
+        self.replicas[replica].tokens.insert(key.clone(), tokens);
+        Some(tokens)
+    }
+
+    fn search(&mut self, to: To, command: Command) {
+        let Command::Lookup {
+            batch,
+            account,
+            generation,
+            calls,
+            deadline,
+        } = command
+        else {
+            unreachable!("called for a search")
+        };
+        let tokens = self.tokens(to.replica, &(account.clone(), generation));
+        let org = self
+            .store
+            .grants
+            .get(&(account, generation))
+            .map(|grant| grant.org.clone());
+        let refusal = match (tokens, org) {
+            (Some((_, access)), Some(org)) => self.salesforce.refusal(self.now, &org, access),
+            _ => Some(no_tokens()),
+        };
+        let late = self.now + self.replicas[to.replica].skew > deadline;
+        let lost = self
+            .odds(self.faults.search)
+            .then(|| lost_answer("search_timeout"));
+        let late = late.then(|| lost_answer("deadline"));
+        let failure = refusal.or(late).or(lost);
+        let answered = match failure {
+            Some(_) => Vec::new(),
+            None => self.store.record_lookups(&calls, LookupResult::None),
+        };
+        let hears = self.soon(50..400);
+        let input = Input::LookedUp {
+            batch,
+            answered,
+            failure,
+            usage: Some(USAGE),
+        };
+        self.plan(hears, Event::Hear(to, input));
+    }
+
+    fn begin(&mut self, to: To, command: Command) {
+        let Command::Dispatch {
+            batch,
+            account,
+            generation,
+            org,
+            calls,
+            ..
+        } = command
+        else {
+            unreachable!("called for a dispatch")
+        };
+        let Some((_, access)) = self.tokens(to.replica, &(account.clone(), generation)) else {
+            let unavailable = |call: &vcc_link::engine::BatchCall| Reply {
+                call: call.call.clone(),
+                result: ReplyResult::Unavailable(no_tokens()),
+            };
+            let replies = calls.iter().map(unavailable).collect();
+            self.answer(
+                to,
+                Input::Answered {
+                    batch,
+                    replies,
+                    usage: None,
+                    took: Duration::ZERO,
+                },
+            );
+            return;
+        };
+        let linked = self
+            .store
+            .link(&account, self.now)
+            .org
+            .filter(|linked| linked.org == org);
+        let mut attempts = Vec::new();
+        let mut refused = Vec::new();
+        for call in &calls {
+            let begun = match &linked {
+                Some(linked) => self.store.begin(self.now, call, generation, linked),
+                None => Err(vcc_link::domain::work::Refusal::LinkChanged),
+            };
+            match begun {
+                Ok(attempt) => attempts.push(attempt),
+                Err(refusal) => refused.push(Reply {
+                    call: call.call.clone(),
+                    result: ReplyResult::Refused(refusal),
+                }),
+            }
+        }
+        let request = Request {
+            batch,
+            org,
+            access,
+            attempts,
+            refused,
+            began: self.now,
+        };
+        let at = self.soon(1..50);
+        self.plan(at, Event::Send(to, request));
+    }
+
+    fn send(&mut self, to: To, request: Request) {
+        let began = request.began;
+        if request.attempts.is_empty() {
+            self.reply(to, &request, |_| unreachable!("nothing began"));
+            return;
+        }
+        let too_late = request
+            .attempts
+            .iter()
+            .any(|attempt| self.now > attempt.send_by);
+        if too_late || self.odds(self.faults.not_sent) {
+            let class = FailureClass::Transient;
+            let failure = Failure::new(class, FailureScope::Request, "connect_failed");
+            self.reply(to, &request, |_| Answer::NotSent(failure.clone()));
+            return;
+        }
+        let lost = self.odds(self.faults.lose_request);
+        let late = self.odds(self.faults.late);
+        let unheard = late || self.odds(self.faults.lose_answer);
+        if lost || unheard {
+            let ambiguous = lost_answer("no_answer");
+            let give_up = began + PATIENCE;
+            let input = answered(&request, |_| Answer::Failed(ambiguous.clone()));
+            self.plan(give_up.max(self.now), Event::Hear(to, input));
+        }
+        if !lost {
+            let arrives = if late {
+                self.soon(30_000..599_000)
+            } else {
+                self.soon(50..3_000)
+            };
+            self.plan(arrives, Event::Work((!unheard).then_some(to), request));
+        }
+    }
+
+    fn work(&mut self, to: Option<To>, request: &Request) {
+        let refusal = self
+            .salesforce
+            .refusal(self.now, &request.org, request.access);
+        let mut answers: BTreeMap<AttemptId, Answer> = BTreeMap::new();
+        for attempt in &request.attempts {
+            let answer = match &refusal {
+                Some(failure) => Answer::Failed(failure.clone()),
+                None => self
+                    .salesforce
+                    .write(self.now, &mut self.rng, attempt, !self.calm),
+            };
+            self.tell(|| format!("  Salesforce: {} {answer:?}", attempt.call));
+            answers.insert(attempt.attempt, answer);
+        }
+        if let Some(to) = to {
+            self.reply(to, request, |attempt| answers[&attempt.attempt].clone());
+        }
+    }
+
+    fn reply(&mut self, to: To, request: &Request, answer: impl Fn(&OpenAttempt) -> Answer) {
+        let input = answered(request, answer);
+        self.answer(to, input);
+    }
+
+    fn reconcile(&mut self, to: To, command: Command) {
+        let Command::Reconcile {
+            batch,
+            account,
+            generation,
+            org,
+            attempts,
+        } = command
+        else {
+            unreachable!("called for a reconcile")
+        };
+        let tokens = self.tokens(to.replica, &(account, generation));
+        let refusal = match tokens {
+            Some((_, access)) => self.salesforce.refusal(self.now, &org, access),
+            None => Some(no_tokens()),
+        };
+        let lost = self
+            .odds(self.faults.query)
+            .then(|| lost_answer("query_timeout"));
+        let failure = refusal.or(lost);
+        let findings = match &failure {
+            Some(_) => Vec::new(),
+            None => attempts
+                .iter()
+                .map(|a| (a.attempt, self.finding(a)))
+                .collect(),
+        };
+        let hears = self.soon(50..5_000);
+        let input = Input::Reconciled {
+            batch,
+            findings,
+            failure,
+            usage: Some(USAGE),
+        };
+        self.plan(hears, Event::Hear(to, input));
+    }
+
+    fn finding(&self, attempt: &OpenAttempt) -> Finding {
+        self.salesforce
+            .find(attempt)
+            .map_or(Finding::Absent, Finding::Found)
+    }
+
+    fn claim(&mut self, to: To, key: (AccountId, Generation)) {
+        let seen = self
+            .tokens(to.replica, &key)
+            .map_or(0, |(sequence, _)| sequence);
+        let later = Refreshed::Later(lost_answer("refresh_busy"));
+        let result = match self.store.claim_refresh(self.now, &key, seen) {
+            Claim::Granted {
+                refresh_token: token,
+                last_step,
+            } => {
+                let send_by = self.now + super::store::SEND_WITHIN;
+                let refresh = Refresh {
+                    key,
+                    seen,
+                    token,
+                    last_step,
+                    send_by,
+                };
+                let at = self.soon(1..200);
+                self.plan(at, Event::Refresh(to, refresh));
+                return;
+            }
+            Claim::Busy => later,
+            Claim::Newer => {
+                self.replicas[to.replica].tokens.remove(&key);
+                Refreshed::Fresh
+            }
+            Claim::Exhausted => Refreshed::Dead(LinkReason::RefreshInDoubt, no_tokens()),
+            Claim::Stale => Refreshed::Dead(LinkReason::Unknown, no_tokens()),
+        };
+        let (account, generation) = key;
+        self.answer(
+            to,
+            Input::Refreshed {
+                account,
+                generation,
+                result,
+            },
+        );
+    }
+
+    fn refresh(&mut self, to: To, refresh: &Refresh) {
+        let Refresh {
+            key,
+            seen,
+            token,
+            last_step,
+            send_by,
+        } = refresh;
+        let mut result = Refreshed::Later(lost_answer("refresh_lost"));
+        if self.now <= *send_by && !self.odds(self.faults.lose_request) {
+            match self.salesforce.rotate(*token, *last_step) {
+                // The claim stays: a token that was refused is not to be tried as if untouched.
+                None => result = Refreshed::Dead(LinkReason::TokenRevoked, no_tokens()),
+                Some(fresh) => {
+                    if !self.odds(self.faults.lose_answer) {
+                        self.store.record_refresh(key, *seen, fresh);
+                        self.replicas[to.replica].tokens.remove(key);
+                        result = Refreshed::Fresh;
+                    }
+                }
+            }
+        }
+        let (account, generation) = key.clone();
+        self.answer(
+            to,
+            Input::Refreshed {
+                account,
+                generation,
+                result,
+            },
+        );
+    }
+
+    /// Whether every shard has an owner, and none has more than its share.
+    pub(super) fn is_balanced(&self) -> bool {
+        let replicas = u32::try_from(self.replicas.len()).expect("few replicas");
+        let share = leases::fair_share(SHARDS, replicas) as usize;
+        let owned: Vec<usize> = (0..self.replicas.len())
+            .map(|id| self.store.owned_by(id))
+            .collect();
+        owned.iter().sum::<usize>() == usize::from(SHARDS) && owned.iter().all(|n| *n <= share)
+    }
+
+    /// Calls that are not at their end, with the reason why that is right, if it is.
+    pub(super) fn unfinished(&self) -> impl Iterator<Item = (&CallId, bool)> {
+        self.store.calls.iter().filter_map(|(id, row)| {
+            let unanswered = row.call.started.is_some() && row.answer.is_none();
+            let open = row.revision().is_some() && !row.is_done();
+            let live = self.store.link(&id.account, self.now).is_live();
+            (unanswered || open).then_some((id, !unanswered && !live))
+        })
+    }
+}
+
+/// The replies to a request's calls, with those that never began.
+fn answered(request: &Request, answer: impl Fn(&OpenAttempt) -> Answer) -> Input {
+    let mut replies = request.refused.clone();
+    replies.extend(request.attempts.iter().map(|attempt| Reply {
+        call: attempt.call.clone(),
+        result: ReplyResult::Answered {
+            attempt: attempt.attempt,
+            kind: attempt.kind.clone(),
+            mode: attempt.mode.clone(),
+            send_by: attempt.send_by,
+            answer: answer(attempt),
+        },
+    }));
+    let took = Duration::from_millis(200);
+    Input::Answered {
+        batch: request.batch,
+        replies,
+        usage: Some(USAGE),
+        took,
+    }
+}
+
+fn lost_answer(code: &str) -> Failure {
+    Failure::new(FailureClass::Ambiguous, FailureScope::Request, code)
+}
+
+fn no_tokens() -> Failure {
+    Failure::new(FailureClass::Link, FailureScope::Request, "no_tokens")
+}
+
+/// Far from any limit.
+const USAGE: ApiUsage = ApiUsage {
+    used: 100,
+    limit: 100_000,
+};

@@ -1,0 +1,15 @@
+
+acme-uk$016f1c6b-9766-4a5c-9f6e-3c1d5a8b2e47$c0ffee00-5d2b-4f3b-8a52-9e7d5c2f7d10"emea(2phone:¿Ö’Ø€åšwB
++44207946001802079460018J
++442079460123PZ&
+	Main lineSupport
+Support v7"EMEAb
+Second linej8
+1042u-77sam.field@acme.example"005B0000005Bk90IACr<
+Case500B0000005Bk90IAC00TB0000005Bk90MAC"agent_choicez
+campaignautumnz
+languageen€¢ÈØ’Ø€Êµî¨¢˜°ð.¸ÐŒÀà¶Èà]Ð°êØâreleasedêcustomerò1042ú2
+leg-11007×Ö’Ø€åšw"§×’Ø€åšw*	deliveredú7
+leg-21042§×’Ø€åšw"ÈØ’Ø€Êµî*warm_transfer‚ 
+resolvedResolved on the callŠ3Asked about invoice 1042.
+Will call back on Friday.’rec-016f1c6b˜ 

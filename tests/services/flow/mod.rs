@@ -1,0 +1,19 @@
+//! The whole flow with real processes: Kafka to PostgreSQL to a simulated Salesforce and back.
+//!
+//! What came of the calls is judged by the simulator's oracle and by what was published, never by
+//! the tables of the program that is tested.
+
+#![expect(
+    clippy::too_many_lines,
+    reason = "a scenario is told from its beginning to its end"
+)]
+
+mod calls;
+mod crashes;
+mod hostile;
+mod links;
+mod ordinary;
+mod results;
+mod sharing;
+mod worker;
+mod world;

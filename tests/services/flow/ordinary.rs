@@ -1,0 +1,84 @@
+//! The ordinary day: every kind of call, in orgs with and without a unique field.
+
+use serde_json::json;
+
+use super::calls::Call;
+use super::world::{End, KNOWN, NOBODY, SEVERAL, World};
+use crate::environment::produce_with_kafkas_own_tool;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_call_ends_as_it_should() {
+    let mut world = World::start("ordinary").await;
+    world.link("acme", "api@acme.example");
+    world.link("acme-two", "api@acme.example");
+    world.link("beta", "api@beta.example");
+    world.work(1).await;
+
+    for account in ["acme", "acme-two", "beta"] {
+        every_kind(&mut world, account);
+    }
+    let stranger = Call::new("stranger", KNOWN[0]);
+    world.ring(&stranger);
+    world.end(&stranger, 0, End::Skipped("unlinked"));
+
+    let mut traced = Call::new("beta", KNOWN[0]);
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    traced.traceparent = Some(format!("00-{trace}-00f067aa0ba902b7-01"));
+    world.end(&traced, 0, End::Logged);
+    world.flush();
+    world.settled().await;
+    let told = world.of(&traced);
+    assert!(
+        told.iter().all(|p| p.header("traceparent").contains(trace)),
+        "{told:?}"
+    );
+
+    // What is learnt later changes the Task that there is.
+    let later = traced
+        .clone()
+        .ending("disposition", json!({"label": "Sold"}));
+    world.end(&later, 1, End::Logged);
+    world.settled().await;
+    let tasks = world.control().tasks(Some("Beta")).expect("the Tasks");
+    let task = tasks
+        .iter()
+        .find(|t| t["CallObject"] == traced.task_key().as_str());
+    assert_eq!(task.expect("its Task")["CallDisposition"], "Sold");
+
+    let foreign = Call::new("acme", KNOWN[1]);
+    produce_with_kafkas_own_tool(&world.calls_topic(), &foreign.ended(0).console_line());
+    world
+        .until("the foreign producer's call", |w| {
+            w.of(&foreign)
+                .iter()
+                .any(super::results::Published::is_terminal)
+                .then_some(())
+        })
+        .await;
+    world.end(&foreign, 0, End::Logged);
+    world.finish().await;
+}
+
+/// One call of every kind of one account.
+fn every_kind(world: &mut World, account: &str) {
+    for number in [KNOWN[0], SEVERAL, NOBODY, "+442079460010", "+442079460011"] {
+        let call = Call::new(account, number);
+        world.ring(&call);
+        world.end(&call, 0, End::Logged);
+    }
+    let withheld = Call::new(account, NOBODY).with("from", json!({"presentation": "restricted"}));
+    world.ring(&withheld);
+    world.end(&withheld, 0, End::Logged);
+    let internal = Call::new(account, KNOWN[0]).with("direction", json!("internal"));
+    world.end(&internal, 0, End::Skipped("internal"));
+    let missed = Call::new(account, KNOWN[1])
+        .ending("outcome", json!("missed"))
+        .ending("handledByAgentId", json!(null));
+    world.end(&missed, 0, End::Skipped("policy"));
+    // The end overtakes the begin, and the platform repeats itself.
+    let twice = Call::new(account, KNOWN[2]);
+    world.end(&twice, 0, End::Logged);
+    world.ring(&twice);
+    world.end(&twice, 0, End::Logged);
+    world.ring(&Call::new(account, KNOWN[3]));
+}

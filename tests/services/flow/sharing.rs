@@ -1,0 +1,40 @@
+//! Two workers share the accounts, and one leaves.
+
+use std::time::{Duration, Instant};
+
+use super::crashes::{ended, everything, owns};
+use super::world::World;
+
+const ACCOUNTS: [&str; 3] = ["acme", "acme-two", "beta"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_or_dies_is_replaced_in_time() {
+    let mut world = World::start("sharing").await;
+    world.link("acme", "api@acme.example");
+    world.link("acme-two", "api@acme.example");
+    world.link("beta", "api@beta.example");
+    world.work(2).await;
+    let all = everything(&world).await;
+
+    world.load(&ACCOUNTS, 20);
+    let told = Instant::now();
+    world.workers[0].signal("TERM");
+    owns(&world, 1, all).await;
+    let took = told.elapsed();
+    println!("SIGTERM: all {all} shards taken over after {took:?}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    ended(&mut world, 0).await;
+    world.settled().await;
+
+    world.restart(0);
+    assert_eq!(everything(&world).await, all);
+    world.load(&ACCOUNTS, 20);
+    let killed = Instant::now();
+    world.workers[1].signal("KILL");
+    owns(&world, 0, all).await;
+    let took = killed.elapsed();
+    println!("SIGKILL: all {all} shards taken over after {took:?}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    world.load(&ACCOUNTS, 5);
+    world.finish().await;
+}

@@ -1,0 +1,375 @@
+//! The store's conformance suites on PostgreSQL, and what only PostgreSQL can do wrong.
+//!
+//! Each test makes a database of its own on the server that `VCC_LINK_TEST_DATABASE_URL` names (a
+//! user who may create databases: `postgres://user@127.0.0.1:5432/postgres`), and drops it.
+
+#[path = "../conformance/mod.rs"]
+mod conformance;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use conformance::Harness;
+use futures::future::BoxFuture;
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use vcc_link::store::postgres::Postgres;
+use vcc_link::store::{Config, Error, Inbox as _, Reports as _, Store, Written};
+
+/// A database of one test.
+struct Database {
+    /// Where the databases are made.
+    admin_url: String,
+    /// Its name.
+    name: String,
+    /// How to open it.
+    config: Config,
+    /// It, open.
+    store: Postgres,
+}
+
+impl Database {
+    /// Makes an empty database, with its schema.
+    async fn create() -> Self {
+        let database = Self::create_without_schema().await;
+        database.store.migrate().await.expect("migrate");
+        database
+    }
+
+    /// Makes a database without a schema.
+    async fn create_without_schema() -> Self {
+        let admin_url = std::env::var("VCC_LINK_TEST_DATABASE_URL")
+            .expect("set VCC_LINK_TEST_DATABASE_URL, or run `make test`, which does");
+        let name = format!("vcc_link_test_{}", uuid::Uuid::new_v4().simple());
+        execute(&admin_url, format!("create database {name}")).await;
+        let mut url = url::Url::parse(&admin_url).expect("VCC_LINK_TEST_DATABASE_URL is a URL");
+        url.set_path(&name);
+        let config = Config {
+            url: SecretString::from(url.to_string()),
+            max_connections: 4,
+            refresh_answer_timeout: Duration::ZERO,
+            ..Config::default()
+        };
+        let store = Postgres::connect(&config).await.expect("connect");
+        Self {
+            admin_url,
+            name,
+            config,
+            store,
+        }
+    }
+
+    /// Runs a statement in it.
+    async fn execute(&self, sql: &str) {
+        execute(self.config.url.expose_secret(), sql.to_owned()).await;
+    }
+
+    /// A connection of the test's own.
+    async fn connection(&self) -> PgConnection {
+        let url = self.config.url.expose_secret();
+        PgConnection::connect(url).await.expect("connect")
+    }
+
+    /// Returns once a transaction waits for another's lock; panics after half a minute without.
+    async fn wait_for_a_waiting_transaction(&self) {
+        let mut connection = self.connection().await;
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        let sql = "select exists (select from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock')";
+        while !sqlx::query_scalar::<_, bool>(sql)
+            .fetch_one(&mut connection)
+            .await
+            .expect("asked")
+        {
+            assert!(std::time::Instant::now() < deadline, "no transaction waits");
+        }
+    }
+
+    /// Drops it, whoever is connected.
+    async fn remove(&self) {
+        self.store.close().await;
+        execute(
+            &self.admin_url,
+            format!("drop database {} with (force)", self.name),
+        )
+        .await;
+    }
+}
+
+/// Runs one statement on a connection of its own.
+async fn execute(url: &str, sql: String) {
+    let mut connection = PgConnection::connect(url).await.expect("connect");
+    sqlx::query(AssertSqlSafe(sql))
+        .execute(&mut connection)
+        .await
+        .expect("execute");
+    connection.close().await.expect("close");
+}
+
+#[async_trait]
+impl Harness for Database {
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::new(self.store.clone())
+    }
+
+    async fn other(&self) -> Arc<dyn Store> {
+        Arc::new(Postgres::connect(&self.config).await.expect("connect"))
+    }
+}
+
+/// Runs a test on a database of its own. A test that fails leaves its database for a look.
+async fn on_postgres(test: impl FnOnce(Arc<dyn Harness>) -> BoxFuture<'static, ()>) {
+    let database = Arc::new(Database::create().await);
+    test(Arc::clone(&database) as Arc<dyn Harness>).await;
+    database.remove().await;
+}
+
+conformance::conformance_tests! {
+    crate::store::on_postgres;
+    folding:
+        events_fold_in_any_order_and_cut;
+    inbox:
+        what_is_appended_is_due_once,
+        a_higher_revision_is_due_again,
+        a_revision_revives_nothing_that_could_double,
+        offsets_never_move_back,
+        pages_of_due_calls_are_in_order,
+        the_first_answer_stands,
+        other_processes_are_woken,
+        only_what_is_over_is_forgotten;
+    journal:
+        an_attempt_begins_once,
+        an_open_attempt_is_kept,
+        an_attempt_is_refused_for_each_reason,
+        an_outcome_is_taken_once,
+        retries_are_due_at_their_time,
+        an_attempt_in_doubt_stays_open,
+        a_later_revision_waits_for_the_attempt,
+        unsent_outcomes_need_a_waiting_call,
+        parked_calls_come_back_when_asked,
+        a_lost_lease_changes_nothing;
+    leases:
+        an_expired_lease_is_taken_with_a_new_epoch,
+        an_own_expired_lease_keeps_its_epoch,
+        what_is_released_is_free,
+        no_shard_has_two_owners;
+    links:
+        a_link_is_stored_and_changed,
+        work_moves_with_its_account,
+        an_outcome_is_taken_after_a_relink,
+        no_call_is_left_behind_by_a_move,
+        an_api_user_serves_only_so_many,
+        a_grant_is_kept_until_it_is_given_up;
+    grants:
+        one_claim_is_granted_at_a_time,
+        new_tokens_are_kept,
+        a_lost_refresh_leaves_one_last_step,
+        a_claim_needs_the_lease_and_the_grant;
+    outbox:
+        events_come_in_order,
+        published_events_are_marked_by_the_owner;
+    reports:
+        open_calls_are_counted_by_state,
+        calls_are_listed_by_filter,
+        a_call_has_a_story;
+}
+
+/// A database without the schema is told from one that is away, and what to do is said.
+#[tokio::test]
+async fn a_missing_schema_is_told() {
+    let database = Database::create_without_schema().await;
+    let missing = database
+        .store
+        .check()
+        .await
+        .expect_err("there is no schema");
+    assert!(
+        matches!(missing, Error::Schema { found: 0, .. }),
+        "{missing:?}"
+    );
+    for _ in 0..2 {
+        database.store.migrate().await.expect("migrate");
+    }
+    database.store.check().await.expect("check");
+    database.remove().await;
+}
+
+/// A row that the database refuses takes its whole batch back, and its content is not repeated.
+#[tokio::test]
+async fn a_refused_row_takes_its_batch_back() {
+    use conformance::fixture::{at, ended};
+    use vcc_link::store::inbox::{IngestBatch, Partition, QuarantineRow};
+    use vcc_link::store::reports::CallFilter;
+    let database = Database::create().await;
+    let partition = Partition {
+        topic: "vcc.calls".to_owned(),
+        partition: 0,
+    };
+    let poison = QuarantineRow {
+        partition: partition.clone(),
+        offset: 1,
+        received_at: at(0),
+        reason: "Ada\0Lovelace".to_owned(),
+        body: vcc_link::store::Sealed(Vec::new()),
+    };
+    let batch = IngestBatch {
+        calls: vec![ended("acme", "c", 0)],
+        quarantined: vec![poison],
+        offsets: vec![(partition.clone(), 2)],
+        outbox: Vec::new(),
+    };
+    let refused = database
+        .store
+        .append(&batch)
+        .await
+        .expect_err("PostgreSQL's text has no NUL");
+    assert!(matches!(refused, Error::Refused { .. }), "{refused:?}");
+    assert!(!format!("{refused:?}").contains("Ada"));
+    assert_eq!(
+        database.store.offsets(&[partition]).await.expect("offsets"),
+        [None]
+    );
+    assert_eq!(
+        database
+            .store
+            .list_calls(&CallFilter::default())
+            .await
+            .expect("list"),
+        []
+    );
+    database.remove().await;
+}
+
+/// A day's bodies are dropped with its last call, and its partition is made again when needed.
+#[tokio::test]
+async fn a_day_is_dropped_with_its_last_call() {
+    use conformance::fixture::{Fixture, call_id, ended, far_ahead};
+    let database = Database::create().await;
+    let fixture = Fixture::new(&database).await;
+    let mut connection = database.connection().await;
+    let mut partitions = async || {
+        let sql = "select count(*) from pg_inherits where inhparent = 'call_bodies'::regclass";
+        sqlx::query_scalar::<_, i64>(sql)
+            .fetch_one(&mut connection)
+            .await
+            .expect("count")
+    };
+    fixture.link("acme").await;
+    for kept in ["first", "second"] {
+        fixture
+            .append(vec![ended("acme", "over", 0), ended("acme", kept, 0)])
+            .await;
+        fixture.log("acme", "over").await;
+        fixture.store.forget(far_ahead(), 9).await.expect("forget");
+        assert_eq!(partitions().await, 1, "a call still needs it");
+        fixture.log("acme", kept).await;
+        fixture.store.forget(far_ahead(), 9).await.expect("forget");
+        assert_eq!(partitions().await, 0);
+    }
+    assert_eq!(
+        fixture
+            .store
+            .calls(&[call_id("acme", "over")])
+            .await
+            .expect("calls"),
+        []
+    );
+    database.remove().await;
+}
+
+/// An owner's write waits for the transaction that takes its shard over, and then is stale.
+#[tokio::test]
+async fn a_write_waits_for_a_takeover() {
+    use conformance::fixture::{Fixture, created, ended};
+    let database = Database::create().await;
+    let fixture = Fixture::new(&database).await;
+    fixture.link("acme").await;
+    fixture.append(vec![ended("acme", "c", 0)]).await;
+    let begun = fixture.begin("acme", "c", 0).await;
+    let row = fixture.outcome(&begun, 0, created()).await;
+
+    let mut other = database.connection().await;
+    let mut takeover = other.begin().await.expect("begin");
+    sqlx::query("select from leases where shard = $1 for update")
+        .bind(i16::try_from(row.fence.shard.0).expect("there are 256 shards"))
+        .execute(&mut *takeover)
+        .await
+        .expect("lock");
+    let commit = async {
+        database.wait_for_a_waiting_transaction().await;
+        sqlx::query("update leases set epoch = epoch + 1")
+            .execute(&mut *takeover)
+            .await
+            .expect("take");
+        takeover.commit().await.expect("commit");
+    };
+    let (written, ()) = tokio::join!(fixture.record(&row), commit);
+    assert_eq!(written, Written::Stale);
+    assert_eq!(fixture.open_attempts(row.fence.shard).await.len(), 1);
+    database.remove().await;
+}
+
+/// A heartbeat passes over a shard whose owner is about to commit.
+#[tokio::test]
+async fn a_takeover_passes_over_a_shard_in_use() {
+    use conformance::fixture::Fixture;
+    let database = Database::create().await;
+    let fixture = Fixture::new(&database).await;
+    let (old, new) = (
+        "worker-1".parse().expect("id"),
+        "worker-2".parse().expect("id"),
+    );
+    let store = &fixture.store;
+    store.beat(&old, Duration::ZERO, 0).await.expect("beat");
+    let mut owner = database.connection().await;
+    let mut write = owner.begin().await.expect("begin");
+    sqlx::query("select from leases where shard = 7 for key share")
+        .execute(&mut *write)
+        .await
+        .expect("lock");
+    let ttl = Duration::from_mins(10);
+    assert_eq!(
+        store.beat(&new, ttl, 256).await.expect("beat").owned.len(),
+        255
+    );
+    write.commit().await.expect("commit");
+    assert_eq!(
+        store.beat(&new, ttl, 256).await.expect("beat").owned.len(),
+        256
+    );
+    database.remove().await;
+}
+
+/// A lost connection is told as unavailable at most once, and mended.
+#[tokio::test]
+async fn a_lost_connection_is_mended() {
+    let database = Database::create().await;
+    let mut listener = database.store.listen().await.expect("listen");
+    database
+        .execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity
+             where datname = current_database() and pid <> pg_backend_pid()",
+        )
+        .await;
+    let mut lost = 0;
+    while let Err(error) = database.store.check().await {
+        assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+        lost += 1;
+        assert!(lost <= 4, "one for each connection of the pool");
+    }
+    // The listener reconnects while it waits; until then it hears nothing.
+    let notify = async {
+        loop {
+            database
+                .execute("select pg_notify('vcc_link_wake', '7;acme')")
+                .await;
+        }
+    };
+    let wake = tokio::select! {
+        wake = listener.next(Duration::from_secs(20)) => wake,
+        () = notify => unreachable!("it never ends"),
+    };
+    assert_eq!(wake.shards, [vcc_link::domain::ids::ShardId(7)]);
+    database.remove().await;
+}
