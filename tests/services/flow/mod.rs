@@ -3,11 +3,6 @@
 //! What came of the calls is judged by the simulator's oracle and by what was published, never by
 //! the tables of the program that is tested.
 
-#![expect(
-    clippy::too_many_lines,
-    reason = "a scenario is told from its beginning to its end"
-)]
-
 mod calls;
 mod crashes;
 mod hostile;
