@@ -95,6 +95,8 @@ create table calls (
     deferrals integer not null default 0,
     -- Task fields that earlier attempts taught to leave out, as a JSON list; null for none.
     degraded jsonb,
+    -- Its next request holds at most so many calls: it failed in a larger one.
+    batch_limit integer,
     outcome jsonb,
     parked_reason text,
     dead_reason text,
@@ -185,6 +187,8 @@ create table attempts (
     task text,
     revision integer not null,
     degraded jsonb,
+    -- How many calls its request held.
+    together integer not null,
     begun_at timestamptz not null,
     send_by timestamptz not null,
     look_at timestamptz not null,

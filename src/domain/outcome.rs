@@ -198,6 +198,9 @@ pub enum Outcome {
         failure: Failure,
         /// What the next attempt leaves out.
         degraded: BTreeSet<TaskField>,
+        /// The next request with this call holds at most so many calls: it failed in a larger one.
+        #[serde(default)]
+        batch_limit: Option<u32>,
     },
     /// Sent and not answered: reconcile, not before `look_at`. The attempt stays open.
     InDoubt {

@@ -52,6 +52,8 @@ pub struct Due {
     pub attempts: u32,
     /// What earlier attempts taught to leave out.
     pub degraded: BTreeSet<TaskField>,
+    /// Its next request holds at most so many calls; `None`: any number.
+    pub batch_limit: Option<u32>,
 }
 
 /// What an attempt does at Salesforce.
@@ -93,6 +95,13 @@ pub struct OpenAttempt {
     pub look_at: DateTime<Utc>,
     /// Attempts of the call so far, this one included.
     pub attempts: u32,
+    /// How many calls the request held, this one included.
+    pub together: u32,
+    /// When the call ended.
+    pub call_ended_at: Option<DateTime<Utc>>,
+    /// Salesforce's application server answered with an error: the request is over there, and one
+    /// look is final (rule 4).
+    pub answered: bool,
 }
 
 /// Why an attempt may not begin. Nothing was sent.

@@ -39,8 +39,10 @@ pub(super) struct Call {
     pub(super) skip: Option<SkipReason>,
     pub(super) attempts: u32,
     pub(super) degraded: BTreeSet<TaskField>,
-    /// The next request with this call holds at most so many: it failed in a larger one.
-    pub(super) batch_limit: usize,
+    /// The next search with this call holds at most so many: it failed in a larger one.
+    pub(super) search_limit: Option<u32>,
+    /// The same for its Task.
+    pub(super) batch_limit: Option<u32>,
     /// Searches that failed.
     pub(super) searches: u32,
     /// When its Task is due, were it looked up.
@@ -62,7 +64,8 @@ impl Call {
             skip: due.skip,
             attempts: due.attempts,
             degraded: due.degraded.clone(),
-            batch_limit: usize::MAX,
+            search_limit: None,
+            batch_limit: due.batch_limit,
             searches: 0,
             task_due: due.due_at,
             lookup: Place::Idle,
@@ -112,6 +115,7 @@ impl Account {
             call.skip = due.skip;
             call.attempts = due.attempts;
             call.degraded.clone_from(&due.degraded);
+            call.batch_limit = due.batch_limit;
             call.task_due = due.due_at;
         }
         call

@@ -41,7 +41,7 @@ struct Attempted {
     send_by: chrono::DateTime<chrono::Utc>,
     answer: Answer,
     /// How many calls the request held.
-    together: usize,
+    together: u32,
 }
 
 impl Engine {
@@ -80,7 +80,7 @@ impl Engine {
                         mode,
                         send_by,
                         answer,
-                        together: calls.len(),
+                        together: u32::try_from(calls.len()).unwrap_or(u32::MAX),
                     };
                     self.decide(turn, &flight, call, attempted, around);
                 }
@@ -188,22 +188,28 @@ impl Engine {
         let sent = Sent {
             attempts,
             degraded: &call.degraded,
+            batch_limit: known.as_ref().and_then(|known| known.batch_limit),
             kind: &kind,
             send_by,
             ended_at: known.as_ref().and_then(|known| known.ended_at),
             together,
         };
-        let verdict = judge(&self.config, turn.now, turn.rng, &sent, around, answer);
+        let outcome = judge(&self.config, turn.now, turn.rng, &sent, around, answer);
         if let Some(known) = known {
             known.attempts = attempts;
-            known.batch_limit = verdict.batch_limit.unwrap_or(known.batch_limit);
-            if let Outcome::RetryAt { degraded, .. } = &verdict.outcome {
+            if let Outcome::RetryAt {
+                degraded,
+                batch_limit,
+                ..
+            } = &outcome
+            {
                 known.degraded.clone_from(degraded);
+                known.batch_limit = *batch_limit;
             }
         }
-        let then = match &verdict.outcome {
+        let then = match &outcome {
             Outcome::RetryAt { at, .. } | Outcome::NotSent { at } => Then::Again(*at),
-            Outcome::InDoubt { look_at, .. } => Then::Doubt(Box::new(OpenAttempt {
+            Outcome::InDoubt { look_at, failure } => Then::Doubt(Box::new(OpenAttempt {
                 attempt,
                 call: call.call.clone(),
                 shard: call.shard,
@@ -216,10 +222,13 @@ impl Engine {
                 send_by,
                 look_at: *look_at,
                 attempts,
+                together,
+                call_ended_at: sent.ended_at,
+                answered: failure.ended,
             })),
             _ => Then::End,
         };
-        self.note_refusal(&call.call, &verdict.outcome);
+        self.note_refusal(&call.call, &outcome);
         let pending = Pending {
             shard: call.shard,
             epoch: call.epoch,
@@ -233,7 +242,7 @@ impl Engine {
             attempt: Some(attempt),
             revision: call.revision,
             generation: flight.generation,
-            outcome: verdict.outcome,
+            outcome,
         });
     }
 

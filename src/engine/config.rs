@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use rand::RngCore;
 use serde::{Deserialize, Serialize};
 
 use super::backoff::Backoff;
@@ -236,6 +238,21 @@ impl Default for Retry {
 }
 
 impl Retry {
+    /// When to try a Task again after so many attempts. `None`: never again, as both their number
+    /// and the call's age are beyond the settings: a long outage alone uses up many attempts, and
+    /// a short burst of failures alone is no reason to give up.
+    pub(super) fn next(
+        &self,
+        now: DateTime<Utc>,
+        rng: &mut dyn RngCore,
+        attempts: u32,
+        ended_at: Option<DateTime<Utc>>,
+    ) -> Option<DateTime<Utc>> {
+        let old = ended_at.is_none_or(|ended| now >= ended + self.at_least_for);
+        let used_up = attempts >= self.attempts && old;
+        (!used_up).then(|| now + self.tasks.full(attempts, rng))
+    }
+
     fn validate(&self, faults: &mut Vec<Fault>) {
         self.tasks.validate("engine.retry.tasks", faults);
         self.lookups.validate("engine.retry.lookups", faults);

@@ -75,7 +75,12 @@ impl Engine {
             // More may become ready before that, and fill the batch.
             return Served::Until(next.map_or(goes_at, |next| next.min(goes_at)));
         }
-        let calls = limited(account, ready.map(|(_, call)| call.clone()), most);
+        let calls = limited(
+            account,
+            Lane::Task,
+            ready.map(|(_, call)| call.clone()),
+            most,
+        );
         let calls = self.take_off(Lane::Task, &calls);
         let (mode, org) = (linked.key_mode, linked.org);
         let load = Load::Tasks(calls.clone());

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use rand::RngCore;
 
-use super::config::{Config, Retry};
+use super::config::Config;
 use super::reconcile;
 use crate::domain::outcome::{
     Answer, DeadReason, Failure, FailureClass, FailureScope, LoggedAs, Outcome, ParkReason,
@@ -23,6 +23,8 @@ pub(super) struct Sent<'a> {
     pub(super) attempts: u32,
     /// What was left out.
     pub(super) degraded: &'a BTreeSet<TaskField>,
+    /// The most calls that its request was allowed to hold.
+    pub(super) batch_limit: Option<u32>,
     /// Create or update.
     pub(super) kind: &'a AttemptKind,
     /// No byte was written after this.
@@ -30,7 +32,7 @@ pub(super) struct Sent<'a> {
     /// When the call ended.
     pub(super) ended_at: Option<DateTime<Utc>>,
     /// Calls in the same request.
-    pub(super) together: usize,
+    pub(super) together: u32,
 }
 
 /// What holds for the whole request.
@@ -44,15 +46,6 @@ pub(super) struct Circumstances {
     pub(super) link_dead: bool,
 }
 
-/// What an answer means for its call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Verdict {
-    /// What is stored.
-    pub(super) outcome: Outcome,
-    /// The next request with this call holds at most so many.
-    pub(super) batch_limit: Option<usize>,
-}
-
 /// Judges one call's answer.
 pub(super) fn judge(
     config: &Config,
@@ -61,16 +54,15 @@ pub(super) fn judge(
     sent: &Sent<'_>,
     around: Circumstances,
     answer: Answer,
-) -> Verdict {
+) -> Outcome {
     let mut judge = Judge {
         config,
         now,
         rng,
         sent,
         around,
-        batch_limit: None,
     };
-    let outcome = match answer {
+    match answer {
         Answer::Created(task) => Outcome::Logged {
             how: LoggedAs::Created,
             task,
@@ -85,15 +77,11 @@ pub(super) fn judge(
         },
         Answer::NotSent(failure) => judge.not_sent(failure),
         Answer::Failed(failure) => judge.failed(failure),
-    };
-    Verdict {
-        outcome,
-        batch_limit: judge.batch_limit,
     }
 }
 
 /// How large the halves of a batch are that failed as a whole.
-pub(super) const fn half(together: usize) -> usize {
+pub(super) const fn half(together: u32) -> u32 {
     together.div_ceil(2)
 }
 
@@ -103,7 +91,6 @@ struct Judge<'a> {
     rng: &'a mut dyn RngCore,
     sent: &'a Sent<'a>,
     around: Circumstances,
-    batch_limit: Option<usize>,
 }
 
 impl Judge<'_> {
@@ -118,7 +105,8 @@ impl Judge<'_> {
 
     fn failed(&mut self, failure: Failure) -> Outcome {
         if failure.class == FailureClass::Ambiguous {
-            let look_at = reconcile::first_look(&self.config.reconcile, self.now, self.sent);
+            let look_at =
+                reconcile::first_look(&self.config.reconcile, self.now, self.sent, failure.ended);
             return Outcome::InDoubt { look_at, failure };
         }
         if failure.scope == FailureScope::Everyone {
@@ -140,23 +128,19 @@ impl Judge<'_> {
         }
     }
 
-    /// Later, or never again once number and age are both beyond the settings: a long outage
-    /// alone uses up many attempts, and a short burst of failures alone is no reason to give up.
+    /// Later, or never again.
     fn retry(&mut self, failure: Failure) -> Outcome {
-        let Retry {
-            attempts,
-            at_least_for,
-            ..
-        } = self.config.retry;
-        let old = self
-            .sent
-            .ended_at
-            .is_none_or(|ended| self.now >= ended + at_least_for);
-        if self.sent.attempts >= attempts && old {
-            return dead(DeadReason::RetriesExhausted, failure);
+        let Sent {
+            attempts, ended_at, ..
+        } = *self.sent;
+        let next = self
+            .config
+            .retry
+            .next(self.now, self.rng, attempts, ended_at);
+        match next {
+            Some(at) => self.retry_at(self.not_before(at), failure),
+            None => dead(DeadReason::RetriesExhausted, failure),
         }
-        let at = self.next_try();
-        self.retry_at(at, failure)
     }
 
     /// As soon as what stands in the way of the whole request is gone.
@@ -196,6 +180,7 @@ impl Judge<'_> {
                 at: self.now,
                 failure,
                 degraded,
+                batch_limit: self.sent.batch_limit,
             };
         }
         if self.is_shared(&failure) {
@@ -209,8 +194,12 @@ impl Judge<'_> {
         if !self.is_shared(&failure) {
             return dead(alone, failure);
         }
-        self.batch_limit = Some(half(self.sent.together));
-        self.retry_at(self.now, failure)
+        Outcome::RetryAt {
+            at: self.now,
+            failure,
+            degraded: self.sent.degraded.clone(),
+            batch_limit: Some(half(self.sent.together)),
+        }
     }
 
     /// Whether another call of the request may have caused the failure.
@@ -219,10 +208,14 @@ impl Judge<'_> {
     }
 
     fn next_try(&mut self) -> DateTime<Utc> {
-        let at = self.now + self.config.retry.tasks.full(self.sent.attempts, self.rng);
-        self.around
-            .not_before
-            .map_or(at, |not_before| at.max(not_before))
+        let wait = self.config.retry.tasks.full(self.sent.attempts, self.rng);
+        self.not_before(self.now + wait)
+    }
+
+    /// Not while nothing can be sent.
+    fn not_before(&self, at: DateTime<Utc>) -> DateTime<Utc> {
+        let not_before = self.around.not_before;
+        not_before.map_or(at, |not_before| at.max(not_before))
     }
 
     fn retry_at(&self, at: DateTime<Utc>, failure: Failure) -> Outcome {
@@ -230,6 +223,7 @@ impl Judge<'_> {
             at,
             failure,
             degraded: self.sent.degraded.clone(),
+            batch_limit: self.sent.batch_limit,
         }
     }
 }
@@ -260,11 +254,12 @@ mod tests {
 
     const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
 
-    fn judged(attempts: u32, together: usize, failure: Failure) -> Verdict {
+    fn judged(attempts: u32, together: u32, failure: Failure) -> Outcome {
         let degraded = BTreeSet::from([TaskField::WhoId]);
         let sent = Sent {
             attempts,
             degraded: &degraded,
+            batch_limit: None,
             kind: &AttemptKind::Create,
             send_by: NOW + Duration::from_secs(30),
             ended_at: Some(NOW - Duration::from_mins(1)),
@@ -285,8 +280,8 @@ mod tests {
         )
     }
 
-    fn kind(verdict: &Verdict) -> String {
-        match &verdict.outcome {
+    fn kind(outcome: &Outcome) -> String {
+        match outcome {
             Outcome::Parked { reason, .. } => format!("parked {reason:?}"),
             Outcome::Dead { reason, .. } => format!("dead {reason:?}"),
             Outcome::RetryAt { at, degraded, .. } => {
@@ -380,30 +375,30 @@ mod tests {
         /// One spoilt call in a batch of any size: bisecting ends, sends every other call, and
         /// gives up that one alone.
         #[test]
-        fn bisecting_finds_the_spoilt_call(size in 1_usize..=200, spoilt in 0_usize..200) {
+        fn bisecting_finds_the_spoilt_call(size in 1_u32..=200, spoilt in 0_u32..200) {
             let spoilt = spoilt % size;
-            let mut ready: Vec<(usize, usize)> = (0..size).map(|call| (call, size)).collect();
+            let mut ready: Vec<(u32, u32)> = (0..size).map(|call| (call, size)).collect();
             let (mut sent, mut dead, mut requests) = (Vec::new(), Vec::new(), 0);
             while let Some((_, limit)) = ready.first().copied() {
-                let batch: Vec<_> = ready.drain(..limit.min(ready.len())).collect();
+                let batch: Vec<_> = ready.drain(..ready.len().min(limit as usize)).collect();
                 requests += 1;
                 if batch.iter().all(|(call, _)| *call != spoilt) {
                     sent.extend(batch.iter().map(|(call, _)| *call));
                     continue;
                 }
                 let failure = Failure::new(FailureClass::Split, FailureScope::Request, "x");
-                let verdict = judged(1, batch.len(), failure);
-                match verdict.batch_limit {
-                    Some(limit) => {
-                        prop_assert!(limit < batch.len());
+                let together = u32::try_from(batch.len()).expect("at most 200");
+                match judged(1, together, failure) {
+                    Outcome::RetryAt { batch_limit: Some(limit), .. } => {
+                        prop_assert!(limit < together);
                         ready.splice(0..0, batch.into_iter().map(|(call, _)| (call, limit)));
                     }
-                    None => dead.extend(batch.iter().map(|(call, _)| *call)),
+                    _ => dead.extend(batch.iter().map(|(call, _)| *call)),
                 }
             }
             sent.sort_unstable();
             prop_assert_eq!(dead, vec![spoilt]);
-            prop_assert_eq!(sent.len(), size - 1);
+            prop_assert_eq!(sent.len() + 1, size as usize);
             prop_assert!(requests <= 2 * 8 + 1, "{} requests", requests);
         }
     }

@@ -6,7 +6,7 @@ use super::accounts::Place;
 use super::answers::{Pending, Then};
 use super::machine::{Engine, Load, Planned, Turn};
 use super::pacing::{Gate, Sign};
-use super::reconcile::{Conclusion, Step, after_failure, conclude, plan};
+use super::reconcile::{Conclusion, Settler, Step, after_failure};
 use super::{ApiUsage, BatchId, Command, Decision, Finding};
 use crate::domain::ids::{AccountId, AttemptId, CallId, Generation, OrgId, ShardId};
 use crate::domain::link::LinkState;
@@ -151,7 +151,12 @@ impl Engine {
                 self.look_at(&id, at);
                 continue;
             };
-            match plan(&self.config.reconcile, turn.now, &doubt.attempt, &link) {
+            let mut settler = Settler {
+                config: &self.config.reconcile,
+                retry: &self.config.retry,
+                rng: turn.rng,
+            };
+            match settler.plan(turn.now, &doubt.attempt, &link) {
                 Step::Wait(at) => self.look_at(&id, at),
                 Step::Over(outcome) => self.conclude(turn, &id, *outcome),
                 Step::Ask(generation) => {
@@ -294,9 +299,13 @@ impl Engine {
                 (Some(finding), Some(link)) => {
                     // The org that was asked counts, whatever the link is now.
                     doubt.looks += 1;
-                    let config = &self.config.reconcile;
                     let (looks, attempt) = (doubt.looks, &doubt.attempt);
-                    conclude(config, flight.opened_at, attempt, looks, link, finding)
+                    let mut settler = Settler {
+                        config: &self.config.reconcile,
+                        retry: &self.config.retry,
+                        rng: turn.rng,
+                    };
+                    settler.conclude(flight.opened_at, attempt, looks, link, finding)
                 }
                 _ => Conclusion::Look(after_failure(&self.config.reconcile, turn.now)),
             };

@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use super::accounts::{Account, Place};
+use super::journal::half;
 use super::machine::{Engine, Load, Served, Turn};
 use super::pacing::{Gate, Sign};
 use super::{ApiUsage, BatchCall, BatchId, Command};
@@ -67,7 +68,7 @@ impl Engine {
             .take_while(|(at, _)| *at <= turn.now)
             .filter(|(_, call)| account.calls.get(call).is_some_and(|c| c.shard == shard))
             .map(|(_, call)| call.clone());
-        let calls = limited(account, ready, batching.lookups);
+        let calls = limited(account, Lane::Lookup, ready, batching.lookups);
         if calls.is_empty() {
             return self.next_lookup(turn.now, id);
         }
@@ -289,7 +290,7 @@ impl Engine {
             };
             call.searches += 1;
             if split {
-                call.batch_limit = together.div_ceil(2);
+                call.search_limit = Some(half(u32::try_from(together).unwrap_or(u32::MAX)));
             }
             let wait = self.config.retry.lookups.full(call.searches, turn.rng);
             let owned = self.shards.contains_key(&call.shard);
@@ -316,6 +317,7 @@ fn is_refusal(failure: &Failure) -> bool {
 /// The first of the calls that may share a request: no more than the smallest limit among them.
 pub(super) fn limited(
     account: &Account,
+    lane: Lane,
     calls: impl Iterator<Item = CallId>,
     most: usize,
 ) -> Vec<CallId> {
@@ -325,10 +327,15 @@ pub(super) fn limited(
         let Some(call) = account.calls.get(&id) else {
             continue;
         };
-        if batch.len() >= limit.min(call.batch_limit) {
+        let own = match lane {
+            Lane::Lookup => call.search_limit,
+            Lane::Task => call.batch_limit,
+        };
+        let shared = own.map_or(limit, |own| limit.min(own as usize));
+        if batch.len() >= shared {
             break;
         }
-        limit = limit.min(call.batch_limit);
+        limit = shared;
         batch.push(id);
     }
     batch

@@ -7,10 +7,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use rand::RngCore;
 use serde::{Deserialize, Serialize};
 
 use super::Finding;
-use super::journal::Sent;
+use super::config::Retry;
+use super::journal::{Sent, half};
 use crate::domain::fault::Fault;
 use crate::domain::ids::Generation;
 use crate::domain::link::LinkState;
@@ -84,16 +86,26 @@ impl Config {
 
     /// From when on "no Task" is final. Where a unique field protects the org this is no shorter:
     /// within these minutes the account may be linked to another org, where nothing would refuse
-    /// the second Task.
+    /// the second Task. A request that Salesforce's application server answered is over (rule 4).
     fn final_at(&self, attempt: &OpenAttempt) -> DateTime<Utc> {
+        if attempt.answered {
+            return DateTime::<Utc>::MIN_UTC;
+        }
         attempt.send_by + self.final_after + self.clock_margin
     }
 }
 
-/// When to look for an attempt whose answer was just lost. An update is not looked for: it is
-/// repeated, which changes nothing if it was done, once an older one cannot overtake it.
-pub(super) fn first_look(config: &Config, now: DateTime<Utc>, sent: &Sent<'_>) -> DateTime<Utc> {
+/// When to look for an attempt whose answer was just lost: at once if its request is over. An update
+/// is not looked for: it is repeated, which changes nothing if it was done, once an older one
+/// cannot overtake it.
+pub(super) fn first_look(
+    config: &Config,
+    now: DateTime<Utc>,
+    sent: &Sent<'_>,
+    answered: bool,
+) -> DateTime<Utc> {
     match sent.kind {
+        _ if answered => now,
         AttemptKind::Create => now + config.first_look,
         AttemptKind::Update { .. } => {
             (sent.send_by + config.final_after + config.clock_margin).max(now)
@@ -128,42 +140,6 @@ pub(super) enum Step {
     Over(Box<Outcome>),
 }
 
-/// Decides whether and with which tokens to ask for an attempt at `now`.
-pub(super) fn plan(
-    config: &Config,
-    now: DateTime<Utc>,
-    attempt: &OpenAttempt,
-    link: &LinkState,
-) -> Step {
-    let same_org = link.org.as_ref().is_some_and(|org| org.org == attempt.org);
-    if !same_org {
-        let end = attempt.send_by + config.previous_org_patience;
-        return if now >= end {
-            Step::Over(Box::new(Outcome::Dead {
-                reason: DeadReason::UnresolvedInPreviousOrg,
-                failure: None,
-            }))
-        } else if matches!(attempt.kind, AttemptKind::Update { .. }) {
-            // Nothing that can be asked settles an update; the old org cannot be written any more.
-            Step::Wait(end)
-        } else {
-            Step::Ask(attempt.generation)
-        };
-    }
-    if !link.is_live() {
-        return Step::Wait(now + config.repeat);
-    }
-    if matches!(attempt.kind, AttemptKind::Update { .. }) {
-        let end = config.final_at(attempt);
-        return if now >= end {
-            Step::Over(Box::new(again(now, attempt)))
-        } else {
-            Step::Wait(end)
-        };
-    }
-    Step::Ask(link.generation)
-}
-
 /// What a finding is worth.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Conclusion {
@@ -173,33 +149,109 @@ pub(super) enum Conclusion {
     Look(DateTime<Utc>),
 }
 
-/// Concludes from a query that began at `asked_at`: what was true before it began is what it
-/// shows, however late its answer comes.
-pub(super) fn conclude(
-    config: &Config,
-    asked_at: DateTime<Utc>,
-    attempt: &OpenAttempt,
-    looks: u32,
-    link: &LinkState,
-    finding: &Finding,
-) -> Conclusion {
-    if let Finding::Found(task) = finding {
-        return Conclusion::Over(Box::new(Outcome::Logged {
-            how: LoggedAs::Adopted,
-            task: task.clone(),
-        }));
+/// Settles attempts by the settings.
+pub(super) struct Settler<'a> {
+    pub(super) config: &'a Config,
+    pub(super) retry: &'a Retry,
+    pub(super) rng: &'a mut dyn RngCore,
+}
+
+impl Settler<'_> {
+    /// Decides whether and with which tokens to ask for an attempt at `now`.
+    pub(super) fn plan(
+        &mut self,
+        now: DateTime<Utc>,
+        attempt: &OpenAttempt,
+        link: &LinkState,
+    ) -> Step {
+        let config = self.config;
+        let same_org = link.org.as_ref().is_some_and(|org| org.org == attempt.org);
+        if !same_org {
+            let end = attempt.send_by + config.previous_org_patience;
+            return if now >= end {
+                Step::Over(Box::new(Outcome::Dead {
+                    reason: DeadReason::UnresolvedInPreviousOrg,
+                    failure: None,
+                }))
+            } else if matches!(attempt.kind, AttemptKind::Update { .. }) {
+                // Nothing that can be asked settles an update; the old org cannot be written any more.
+                Step::Wait(end)
+            } else {
+                Step::Ask(attempt.generation)
+            };
+        }
+        if !link.is_live() {
+            return Step::Wait(now + config.repeat);
+        }
+        if matches!(attempt.kind, AttemptKind::Update { .. }) {
+            let end = config.final_at(attempt);
+            return if now >= end {
+                Step::Over(Box::new(self.again(now, attempt)))
+            } else {
+                Step::Wait(end)
+            };
+        }
+        Step::Ask(link.generation)
     }
-    let end = config.final_at(attempt);
-    if asked_at < end {
-        return Conclusion::Look(next_look(config, asked_at, looks, end));
+
+    /// Concludes from a query that began at `asked_at`: what was true before it began is what it
+    /// shows, however late its answer comes.
+    pub(super) fn conclude(
+        &mut self,
+        asked_at: DateTime<Utc>,
+        attempt: &OpenAttempt,
+        looks: u32,
+        link: &LinkState,
+        finding: &Finding,
+    ) -> Conclusion {
+        if let Finding::Found(task) = finding {
+            return Conclusion::Over(Box::new(Outcome::Logged {
+                how: LoggedAs::Adopted,
+                task: task.clone(),
+            }));
+        }
+        let end = self.config.final_at(attempt);
+        if asked_at < end {
+            return Conclusion::Look(next_look(self.config, asked_at, looks, end));
+        }
+        if is_visible(attempt, link) {
+            return Conclusion::Over(Box::new(self.again(asked_at, attempt)));
+        }
+        Conclusion::Over(Box::new(Outcome::Dead {
+            reason: DeadReason::Unknown,
+            failure: None,
+        }))
     }
-    if is_visible(attempt, link) {
-        return Conclusion::Over(Box::new(again(asked_at, attempt)));
+
+    /// The request had no effect. Its calls go again in halves, as one of them may be the reason;
+    /// only one that failed alone, again and again, is given up.
+    fn again(&mut self, now: DateTime<Utc>, attempt: &OpenAttempt) -> Outcome {
+        let mut failure = Failure::new(
+            FailureClass::Ambiguous,
+            FailureScope::Record,
+            "attempt_without_effect",
+        );
+        let (tried, ended_at) = (attempt.attempts, attempt.call_ended_at);
+        let at = match self.retry.next(now, self.rng, tried, ended_at) {
+            None if attempt.together > 1 => Some(now),
+            next => next,
+        };
+        let Some(at) = at else {
+            "Salesforce fails on this call each time: its earlier attempts tell how."
+                .clone_into(&mut failure.hint);
+            return Outcome::Dead {
+                reason: DeadReason::RetriesExhausted,
+                failure: Some(failure),
+            };
+        };
+        "The request before had no effect; it is sent again.".clone_into(&mut failure.hint);
+        Outcome::RetryAt {
+            at,
+            failure,
+            degraded: attempt.degraded.clone(),
+            batch_limit: Some(half(attempt.together)),
+        }
     }
-    Conclusion::Over(Box::new(Outcome::Dead {
-        reason: DeadReason::Unknown,
-        failure: None,
-    }))
 }
 
 /// When to look again after a query that failed.
@@ -229,19 +281,5 @@ fn is_visible(attempt: &OpenAttempt, link: &LinkState) -> bool {
         (KeyMode::CallObject { sees_all }, _)
         | (KeyMode::UniqueField { .. }, KeyMode::CallObject { sees_all }) => *sees_all,
         (KeyMode::UniqueField { .. }, KeyMode::UniqueField { .. }) => is_protected(attempt, link),
-    }
-}
-
-fn again(at: DateTime<Utc>, attempt: &OpenAttempt) -> Outcome {
-    let mut failure = Failure::new(
-        FailureClass::Ambiguous,
-        FailureScope::Record,
-        "attempt_without_effect",
-    );
-    "The request before had no effect; it is sent again.".clone_into(&mut failure.hint);
-    Outcome::RetryAt {
-        at,
-        failure,
-        degraded: attempt.degraded.clone(),
     }
 }

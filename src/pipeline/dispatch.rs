@@ -268,6 +268,7 @@ impl Dispatcher {
                 .unwrap_or(AttemptKind::Create),
             revision: call.revision,
             degraded: call.degraded.clone(),
+            together: u32::try_from(work.calls.len()).unwrap_or(u32::MAX),
             send_within: self.send_within,
         }
     }

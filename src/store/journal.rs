@@ -33,6 +33,8 @@ pub struct BeginAttempt {
     pub revision: Revision,
     /// What is left out.
     pub degraded: BTreeSet<TaskField>,
+    /// How many calls the request holds, this one included.
+    pub together: u32,
     /// No byte of the request is written later than this after the transaction began.
     pub send_within: Duration,
 }

@@ -33,6 +33,8 @@ pub(super) struct WorkRow {
     pub(super) due_at: Option<DateTime<Utc>>,
     /// What earlier attempts taught to leave out.
     pub(super) degraded: BTreeSet<TaskField>,
+    /// Its next request holds at most so many calls.
+    pub(super) batch_limit: Option<u32>,
     /// The last outcome.
     pub(super) outcome: Option<Outcome>,
     /// Its Task.
@@ -156,9 +158,15 @@ impl WorkRow {
         self.state = state_after(&row.outcome);
         match &row.outcome {
             Outcome::Logged { task, .. } => self.task = Some(task.clone()),
-            Outcome::RetryAt { at, degraded, .. } => {
+            Outcome::RetryAt {
+                at,
+                degraded,
+                batch_limit,
+                ..
+            } => {
                 self.due_at = Some(*at);
                 self.degraded.clone_from(degraded);
+                self.batch_limit = *batch_limit;
             }
             Outcome::NotSent { at } => {
                 self.due_at = Some(*at);

@@ -153,6 +153,7 @@ impl Fixture {
             kind: AttemptKind::Create,
             revision: Revision(revision),
             degraded: BTreeSet::new(),
+            together: 7,
             send_within: Duration::from_secs(5),
         }
     }

@@ -186,6 +186,7 @@ pub(crate) async fn retries_are_due_at_their_time(harness: Arc<dyn Harness>) {
         at: at(900),
         failure: failure(),
         degraded: degraded.clone(),
+        batch_limit: Some(7),
     };
     let mut row = fixture.outcome(&begun, 0, retry).await;
     row.event = Some(call_event("deferred"));
@@ -195,6 +196,7 @@ pub(crate) async fn retries_are_due_at_their_time(harness: Arc<dyn Harness>) {
         (due[0].due_at, due[0].attempts, &due[0].degraded),
         (at(900), 1, &degraded)
     );
+    assert_eq!(due[0].batch_limit, Some(7));
 
     let begun = fixture.begin("acme", "c", 0).await;
     assert_eq!((begun.call.attempts, begun.call.deferrals), (2, 1));
@@ -217,11 +219,10 @@ pub(crate) async fn an_attempt_in_doubt_stays_open(harness: Arc<dyn Harness>) {
     let shard = fixture.link("acme").await.shard;
     fixture.append(vec![ended("acme", "c", 0)]).await;
     let begun = fixture.begin("acme", "c", 0).await;
-    for look_at in [at(700), at(800)] {
-        let doubt = Outcome::InDoubt {
-            look_at,
-            failure: failure(),
-        };
+    for (look_at, answered) in [(at(700), false), (at(800), true)] {
+        let mut failure = failure();
+        failure.ended = answered;
+        let doubt = Outcome::InDoubt { look_at, failure };
         assert_eq!(
             fixture
                 .record(&fixture.outcome(&begun, 0, doubt).await)
@@ -234,6 +235,11 @@ pub(crate) async fn an_attempt_in_doubt_stays_open(harness: Arc<dyn Harness>) {
             (1, begun.attempt, look_at)
         );
         assert_eq!(open[0].send_by, begun.send_by);
+        assert_eq!(
+            (open[0].answered, open[0].together, open[0].attempts),
+            (answered, 7, 1)
+        );
+        assert!(open[0].call_ended_at.is_some());
     }
     assert!(fixture.due("acme").await.is_empty());
     let again = [fixture.wish("acme", "c", 0).await];

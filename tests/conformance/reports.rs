@@ -49,6 +49,7 @@ async fn one_of_each(fixture: &Fixture) {
                 at: at(900),
                 failure: failed,
                 degraded,
+                batch_limit: None,
             },
         ),
     ];

@@ -122,6 +122,7 @@ fn outcomes(at: DateTime<Utc>) -> Vec<Outcome> {
             at,
             failure: failure.clone(),
             degraded: [].into(),
+            batch_limit: None,
         },
         Outcome::InDoubt {
             look_at: at,

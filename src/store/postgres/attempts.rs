@@ -9,13 +9,13 @@ use sqlx::postgres::PgRow;
 use super::fence::{Locked, held, lock_accounts};
 use super::inbox::{STORED_CALLS, stored_call};
 use super::values::{
-    call_id, column, corrupt, count, degraded, degraded_column, get, id, id_opt, json, key_columns,
-    shard, shard_column, to_json, word,
+    call_id, column, corrupt, count, degraded, degraded_column, get, id, id_opt, json, json_opt,
+    key_columns, shard, shard_column, to_json, word,
 };
 use super::work::{lock_calls, write_calls};
 use super::{Postgres, Result, Tx};
 use crate::domain::ids::{AccountId, AttemptId, CallId, Generation, Revision, ShardId};
-use crate::domain::outcome::ParkReason;
+use crate::domain::outcome::{Outcome, ParkReason};
 use crate::domain::work::{AttemptKind, OpenAttempt, Refusal};
 use crate::store::inbox::StoredCall;
 use crate::store::journal::{BeginAttempt, Begun, OutcomeRow};
@@ -68,7 +68,8 @@ impl Journal for Postgres {
     async fn open_attempts(&self, shard: ShardId) -> Result<Vec<OpenAttempt>> {
         let rows = sqlx::query(
             "select a.attempt, account, interaction, a.shard, a.org, a.generation, a.mode::text,
-                a.kind, a.task, a.revision, a.degraded::text, a.send_by, a.look_at, c.attempts
+                a.kind, a.task, a.revision, a.degraded::text, a.together, a.send_by, a.look_at,
+                a.outcome::text, c.attempts, c.ended_at
              from attempts a join calls c using (account, interaction)
              where a.shard = $1 and a.closed_at is null
              order by a.attempt",
@@ -179,14 +180,15 @@ async fn insert_attempts(
     let within = items.iter().map(|item| item.send_within.as_secs_f64());
     let rows = sqlx::query(
         "insert into attempts (account, interaction, shard, org, generation, mode, kind, task,
-            revision, degraded, begun_at, send_by, look_at)
+            revision, degraded, together, begun_at, send_by, look_at)
          select account, interaction, shard, org, generation, mode::jsonb,
             case when task is null then 'create' else 'update' end, task, revision,
-            degraded::jsonb, now(), send_by, send_by
+            degraded::jsonb, together, now(), send_by, send_by
          from unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::bigint[],
-                $6::text[], $7::text[], $8::integer[], $9::text[], $10::double precision[])
+                $6::text[], $7::text[], $8::integer[], $9::text[], $10::integer[],
+                $11::double precision[])
             as item (account, interaction, shard, org, generation, mode, task, revision,
-                degraded, within),
+                degraded, together, within),
             lateral (select now() + make_interval(secs => within) as send_by) as time
          returning attempt, account, interaction, send_by",
     )
@@ -199,6 +201,9 @@ async fn insert_attempts(
     .bind(tasks.collect::<Vec<_>>())
     .bind(column(items, |item| item.revision.0))
     .bind(column(items, |item| degraded_column(&item.degraded)))
+    .bind(column(items, |item| {
+        i32::try_from(item.together).unwrap_or(i32::MAX)
+    }))
     .bind(within.collect::<Vec<_>>())
     .fetch_all(&mut **tx)
     .await?;
@@ -246,5 +251,11 @@ fn open_attempt(row: &PgRow) -> Result<OpenAttempt> {
         send_by: get(row, "send_by")?,
         look_at: get(row, "look_at")?,
         attempts: count(row, "attempts")?,
+        together: count(row, "together")?,
+        call_ended_at: get(row, "ended_at")?,
+        answered: matches!(
+            json_opt(row, "outcome")?,
+            Some(Outcome::InDoubt { failure, .. }) if failure.ended
+        ),
     })
 }

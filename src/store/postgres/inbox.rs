@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 
 use super::values::{
-    call_id, column, count, degraded, from_word_opt, get, id_opt, key_columns, sealed_opt, shard,
-    shard_column,
+    call_id, column, count, count_opt, degraded, from_word_opt, get, id_opt, key_columns,
+    sealed_opt, shard, shard_column,
 };
 use super::{Postgres, Result};
 use crate::domain::ids::{CallId, Revision, ShardId};
@@ -22,7 +22,7 @@ macro_rules! due_page {
             "select account, interaction, shard, ",
             $due_at,
             " as due_at, lookup_deadline, looked_up, ended_at, revision, skip, attempts,
-                degraded::text
+                degraded::text, batch_limit
              from calls
              where shard = $1 and ",
             $due_at,
@@ -137,6 +137,7 @@ pub(super) fn due_call(row: &PgRow, lane: Lane, due_at: DateTime<Utc>) -> Result
         skip: from_word_opt(row, "skip")?,
         attempts: count(row, "attempts")?,
         degraded: degraded(row)?,
+        batch_limit: count_opt(row, "batch_limit")?,
     })
 }
 

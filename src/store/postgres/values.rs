@@ -55,6 +55,14 @@ pub(super) fn count(row: &PgRow, column: &str) -> Result<u32> {
     u32::try_from(get::<i32>(row, column)?).map_err(|_| corrupt(column))
 }
 
+/// A count that may be missing.
+pub(super) fn count_opt(row: &PgRow, column: &str) -> Result<Option<u32>> {
+    let count = get::<Option<i32>>(row, column)?;
+    count
+        .map(|count| u32::try_from(count).map_err(|_| corrupt(column)))
+        .transpose()
+}
+
 /// A shard.
 pub(super) fn shard(row: &PgRow) -> Result<ShardId> {
     u16::try_from(get::<i16>(row, "shard")?)

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::postgres::PgRow;
 
 use super::values::{
-    call_id, column, count, degraded, degraded_column, get, id_opt, json_opt, key_columns, shard,
-    state, to_json, word,
+    call_id, column, count, count_opt, degraded, degraded_column, get, id_opt, json_opt,
+    key_columns, shard, state, to_json, word,
 };
 use super::{Result, Tx};
 use crate::domain::ids::{AttemptId, CallId, RecordId, Revision};
@@ -22,7 +22,7 @@ pub(super) async fn lock_calls<'a>(
     let (accounts, interactions) = key_columns(sorted);
     let rows = sqlx::query(
         "select account, interaction, shard, state, revision, attempt, attempts, deferrals,
-            task_due_at, degraded::text, outcome::text, task, terminal_at
+            task_due_at, degraded::text, batch_limit, outcome::text, task, terminal_at
          from calls join unnest($1::text[], $2::text[]) as asked (account, interaction)
             using (account, interaction)
          order by account, interaction for update of calls",
@@ -47,6 +47,7 @@ fn work_row(row: &PgRow) -> Result<WorkRow> {
         deferrals: count(row, "deferrals")?,
         due_at: get(row, "task_due_at")?,
         degraded: degraded(row)?,
+        batch_limit: count_opt(row, "batch_limit")?,
         outcome: json_opt(row, "outcome")?,
         task: id_opt(row, "task")?,
         terminal_at: get(row, "terminal_at")?,
@@ -64,14 +65,15 @@ pub(super) async fn write_calls(tx: &mut Tx, calls: &[(&CallId, &WorkRow)]) -> R
     sqlx::query(
         "update calls set state = new.state, attempt = new.attempt, attempts = new.attempts,
             deferrals = new.deferrals, task_due_at = new.task_due_at,
-            degraded = new.degraded::jsonb, outcome = new.outcome::jsonb,
+            degraded = new.degraded::jsonb, batch_limit = new.batch_limit,
+            outcome = new.outcome::jsonb,
             parked_reason = new.parked_reason, dead_reason = new.dead_reason, task = new.task,
             terminal_at = new.terminal_at
          from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::integer[],
                 $6::integer[], $7::timestamptz[], $8::text[], $9::text[], $10::text[],
-                $11::text[], $12::text[], $13::timestamptz[])
+                $11::text[], $12::text[], $13::timestamptz[], $14::integer[])
             as new (account, interaction, state, attempt, attempts, deferrals, task_due_at,
-                degraded, outcome, parked_reason, dead_reason, task, terminal_at)
+                degraded, outcome, parked_reason, dead_reason, task, terminal_at, batch_limit)
          where calls.account = new.account and calls.interaction = new.interaction",
     )
     .bind(accounts)
@@ -87,6 +89,7 @@ pub(super) async fn write_calls(tx: &mut Tx, calls: &[(&CallId, &WorkRow)]) -> R
     .bind(column(&rows, |r| r.dead_reason().map(word)))
     .bind(column(&rows, |r| r.task.as_ref().map(RecordId::as_str)))
     .bind(column(&rows, |r| r.terminal_at))
+    .bind(column(&rows, |r| r.batch_limit.map(signed)))
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -41,6 +41,8 @@ pub(super) struct Salesforce {
     refresh: BTreeSet<u64>,
     /// Refresh tokens that were used up, and how often they were used again.
     used: BTreeMap<u64, u32>,
+    /// Calls whose Task breaks every request that would create it.
+    pub(super) spoilers: BTreeSet<CallId>,
     next: u64,
 }
 
@@ -107,6 +109,13 @@ impl Salesforce {
             ));
         }
         None
+    }
+
+    /// Whether one call breaks the whole request.
+    pub(super) fn is_spoilt(&self, attempts: &[OpenAttempt]) -> bool {
+        let spoils =
+            |a: &OpenAttempt| a.kind == AttemptKind::Create && self.spoilers.contains(&a.call);
+        attempts.iter().any(spoils)
     }
 
     /// Serves one row of a request.

@@ -47,6 +47,7 @@ pub(super) struct Row {
     pub(super) task: Option<RecordId>,
     attempts: u32,
     degraded: BTreeSet<TaskField>,
+    batch_limit: Option<u32>,
     open: Option<AttemptId>,
 }
 
@@ -185,6 +186,7 @@ impl Store {
             task: None,
             attempts: 0,
             degraded: BTreeSet::new(),
+            batch_limit: None,
             open: None,
         });
         let before = (row.call.started.is_some(), row.revision());
@@ -229,6 +231,7 @@ impl Store {
             skip: None,
             attempts: row.attempts,
             degraded: row.degraded.clone(),
+            batch_limit: row.batch_limit,
         })
     }
 
@@ -290,6 +293,7 @@ impl Store {
         item: &BatchCall,
         generation: Generation,
         org: &LinkedOrg,
+        together: u32,
     ) -> Result<OpenAttempt, Refusal> {
         if !self.is_current(item.shard, item.epoch) {
             return Err(Refusal::Stale);
@@ -332,6 +336,9 @@ impl Store {
             send_by: now + SEND_WITHIN,
             look_at: now + SEND_WITHIN,
             attempts: row.attempts,
+            together,
+            call_ended_at: row.call.ended.as_ref().map(|ended| ended.ended_at),
+            answered: false,
         };
         row.open = Some(attempt);
         self.attempts.insert(attempt, open.clone());
@@ -354,8 +361,9 @@ impl Store {
             Some(attempt) if self.closed.contains(&attempt) => return true,
             Some(attempt) => {
                 assert_eq!(row.open, Some(attempt), "another attempt is open");
-                if let Outcome::InDoubt { look_at, .. } = &decision.outcome {
-                    self.attempts.get_mut(&attempt).expect("open").look_at = *look_at;
+                if let Outcome::InDoubt { look_at, failure } = &decision.outcome {
+                    let open = self.attempts.get_mut(&attempt).expect("open");
+                    (open.look_at, open.answered) = (*look_at, failure.ended);
                     return true;
                 }
                 row.open = None;
@@ -374,9 +382,15 @@ impl Store {
         row.task_due = None;
         match &decision.outcome {
             Outcome::Logged { task, .. } => row.task = Some(task.clone()),
-            Outcome::RetryAt { at, degraded, .. } => {
+            Outcome::RetryAt {
+                at,
+                degraded,
+                batch_limit,
+                ..
+            } => {
                 row.task_due = Some(*at);
                 row.degraded.clone_from(degraded);
+                row.batch_limit = *batch_limit;
             }
             Outcome::NotSent { at } => row.task_due = Some(*at),
             Outcome::Parked { reason, .. } => row.parked = Some(*reason),

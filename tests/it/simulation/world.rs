@@ -105,6 +105,7 @@ pub(super) struct Faults {
     pub(super) lose_answer: f64,
     pub(super) late: f64,
     pub(super) lose_request: f64,
+    pub(super) breaks: f64,
     pub(super) not_sent: f64,
     pub(super) query: f64,
     pub(super) search: f64,
@@ -143,6 +144,7 @@ impl World {
             lose_answer: chance(0.3),
             late: chance(0.2),
             lose_request: chance(0.2),
+            breaks: chance(0.2),
             not_sent: chance(0.2),
             query: chance(0.4),
             search: chance(0.4),
@@ -608,9 +610,12 @@ impl World {
             .filter(|linked| linked.org == org);
         let mut attempts = Vec::new();
         let mut refused = Vec::new();
+        let together = u32::try_from(calls.len()).expect("few");
         for call in &calls {
             let begun = match &linked {
-                Some(linked) => self.store.begin(self.now, call, generation, linked),
+                Some(linked) => self
+                    .store
+                    .begin(self.now, call, generation, linked, together),
                 None => Err(vcc_link::domain::work::Refusal::LinkChanged),
             };
             match begun {
@@ -672,14 +677,23 @@ impl World {
         let refusal = self
             .salesforce
             .refusal(self.now, &request.org, request.access);
+        // The application breaks in the midst, before or after it has committed.
+        let spoilt = refusal.is_none() && self.salesforce.is_spoilt(&request.attempts);
+        let broken = spoilt || (refusal.is_none() && self.odds(self.faults.breaks));
+        let commits = !broken || (!spoilt && self.rng.random_bool(0.5));
         let mut answers: BTreeMap<AttemptId, Answer> = BTreeMap::new();
         for attempt in &request.attempts {
-            let answer = match &refusal {
+            let mut answer = match &refusal {
                 Some(failure) => Answer::Failed(failure.clone()),
-                None => self
-                    .salesforce
-                    .write(self.now, &mut self.rng, attempt, !self.calm),
+                None if commits => {
+                    let (now, troubled) = (self.now, !self.calm);
+                    self.salesforce.write(now, &mut self.rng, attempt, troubled)
+                }
+                None => Answer::Failed(broke()),
             };
+            if broken {
+                answer = Answer::Failed(broke());
+            }
             self.tell(|| format!("  Salesforce: {} {answer:?}", attempt.call));
             answers.insert(attempt.attempt, answer);
         }
@@ -855,6 +869,13 @@ fn answered(request: &Request, answer: impl Fn(&OpenAttempt) -> Answer) -> Input
 
 fn lost_answer(code: &str) -> Failure {
     Failure::new(FailureClass::Ambiguous, FailureScope::Request, code)
+}
+
+/// Salesforce's application server answered with an error, and may have committed before.
+fn broke() -> Failure {
+    let mut failure = lost_answer("UNKNOWN_EXCEPTION");
+    failure.ended = true;
+    failure
 }
 
 fn no_tokens() -> Failure {

@@ -53,7 +53,6 @@ async fn every_fault_of_a_write_ends_in_one_task() {
 
 /// A record that Salesforce fails on, always, takes none of its neighbours with it.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "found a fault: a batch that is answered with 500 is looked for and sent again whole, never bisected"]
 async fn one_record_that_always_fails_is_given_up_alone() {
     let mut world = linked("poisoned").await;
     let mut doomed = Vec::new();
