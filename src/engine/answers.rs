@@ -185,13 +185,14 @@ impl Engine {
             account.calls.get_mut(&call.call)
         });
         let attempts = known.as_ref().map_or(0, |known| known.attempts) + 1;
+        let ended_at = known.as_ref().and_then(|known| known.ended_at);
         let sent = Sent {
             attempts,
             degraded: &call.degraded,
             batch_limit: known.as_ref().and_then(|known| known.batch_limit),
             kind: &kind,
             send_by,
-            ended_at: known.as_ref().and_then(|known| known.ended_at),
+            ended_at,
             together,
         };
         let outcome = judge(&self.config, turn.now, turn.rng, &sent, around, answer);
@@ -223,7 +224,7 @@ impl Engine {
                 look_at: *look_at,
                 attempts,
                 together,
-                call_ended_at: sent.ended_at,
+                call_ended_at: ended_at,
                 answered: failure.ended,
             })),
             _ => Then::End,

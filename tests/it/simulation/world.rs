@@ -13,7 +13,8 @@ use vcc_link::domain::matching::LookupResult;
 use vcc_link::domain::outcome::{Answer, Failure, FailureClass, FailureScope};
 use vcc_link::domain::work::{ApiUsage, OpenAttempt};
 use vcc_link::engine::{
-    BatchId, Command, Config, Engine, Finding, Input, Refreshed, Reply, ReplyResult, leases,
+    BatchCall, BatchId, Command, Config, Engine, Finding, Input, Refreshed, Reply, ReplyResult,
+    leases,
 };
 
 use super::salesforce::Salesforce;
@@ -587,20 +588,7 @@ impl World {
             unreachable!("called for a dispatch")
         };
         let Some((_, access)) = self.tokens(to.replica, &(account.clone(), generation)) else {
-            let unavailable = |call: &vcc_link::engine::BatchCall| Reply {
-                call: call.call.clone(),
-                result: ReplyResult::Unavailable(no_tokens()),
-            };
-            let replies = calls.iter().map(unavailable).collect();
-            self.answer(
-                to,
-                Input::Answered {
-                    batch,
-                    replies,
-                    usage: None,
-                    took: Duration::ZERO,
-                },
-            );
+            self.answer(to, unavailable(batch, &calls));
             return;
         };
         let linked = self
@@ -869,6 +857,20 @@ fn answered(request: &Request, answer: impl Fn(&OpenAttempt) -> Answer) -> Input
 
 fn lost_answer(code: &str) -> Failure {
     Failure::new(FailureClass::Ambiguous, FailureScope::Request, code)
+}
+
+/// The end of a batch that nothing was noted of.
+fn unavailable(batch: BatchId, calls: &[BatchCall]) -> Input {
+    let reply = |call: &BatchCall| Reply {
+        call: call.call.clone(),
+        result: ReplyResult::Unavailable(no_tokens()),
+    };
+    Input::Answered {
+        batch,
+        replies: calls.iter().map(reply).collect(),
+        usage: None,
+        took: Duration::ZERO,
+    }
 }
 
 /// Salesforce's application server answered with an error, and may have committed before.
