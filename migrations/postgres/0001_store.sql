@@ -64,7 +64,8 @@ create table calls (
     shard smallint not null,
     state text not null,
     received_at timestamptz not null,
-    -- Which partition of call_bodies holds its bodies: by the first event that came, for ever.
+    -- Which partition of call_bodies holds its bodies: by the first event that came, until that
+    -- day is dropped.
     call_day date not null,
     -- Events received, duplicates among them.
     events integer not null,
@@ -172,6 +173,9 @@ begin
     end;
 end;
 $$;
+
+-- Where the bodies of calls go that outlive their day: dead letters, and what is parked for long.
+select ensure_body_partition('0001-01-01');
 
 -- One note per request part that writes at Salesforce, committed before the request.
 create table attempts (

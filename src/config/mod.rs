@@ -100,6 +100,10 @@ impl Config {
             let advice = "write more than kafka.create.calls_retention: what the topic may repeat must be remembered";
             faults.push(Fault::new("ingest.dedupe_horizon", advice));
         }
+        if self.engine.links.parked_at_most <= self.ingest.dedupe_horizon {
+            let advice = "write more than ingest.dedupe_horizon: a call that comes late must have time to wait";
+            faults.push(Fault::new("engine.links.parked_at_most", advice));
+        }
         if self.store.refresh_answer_timeout <= self.salesforce.request_timeout {
             let advice = "write more than salesforce.request_timeout: an answer that may still come is not yet in doubt";
             faults.push(Fault::new("store.refresh_answer_timeout", advice));

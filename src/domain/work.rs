@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use super::ids::{AttemptId, CallId, Generation, OrgId, RecordId, Revision, ShardId};
-use super::outcome::SkipReason;
+use super::ids::{
+    AttemptId, CallId, Generation, InteractionId, OrgId, RecordId, Revision, ShardId,
+};
+use super::outcome::{ParkReason, SkipReason};
 use super::task::{KeyMode, TaskField};
 
 /// Which kind of work.
@@ -115,6 +117,31 @@ pub enum Refusal {
     Moved,
     /// The link is not live, or at another generation.
     LinkChanged,
+}
+
+/// A place in the order of an account's parked calls, the longest known first: behind this one.
+pub type ParkedCursor = (DateTime<Utc>, InteractionId);
+
+/// Some of an account's parked calls, the longest known first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedPage {
+    /// Only those parked for one of these.
+    pub reasons: Vec<ParkReason>,
+    /// Only those first heard of before this.
+    pub received_before: Option<DateTime<Utc>>,
+    /// Behind this one.
+    pub after: Option<ParkedCursor>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Parked calls that were made due again.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Unparked {
+    /// How many.
+    pub calls: u64,
+    /// The last of them.
+    pub last: Option<ParkedCursor>,
 }
 
 /// How much of an org's daily limit is used, as told by an answer (`Sforce-Limit-Info`).

@@ -10,7 +10,7 @@ use super::machine::{Engine, Flight, Load, Turn};
 use super::pacing::Sign;
 use super::{ApiUsage, BatchCall, BatchId, Decision, Reply, ReplyResult};
 use crate::domain::ids::{AttemptId, CallId, Epoch, OrgId, ShardId};
-use crate::domain::outcome::{Answer, Failure, FailureScope, Outcome, ParkReason};
+use crate::domain::outcome::{Answer, Failure, FailureScope, Outcome};
 use crate::domain::task::KeyMode;
 use crate::domain::work::{AttemptKind, Lane, OpenAttempt, Refusal};
 
@@ -153,7 +153,7 @@ impl Engine {
         org.learn(turn.now, turn.rng, sign, usage, &self.config.pacing);
         if throttled && org.stop.is_none() {
             for account in org.accounts.clone() {
-                self.plan_unpark(&account, turn.now, false);
+                self.unpark_from(&account, turn.now);
             }
         }
     }
@@ -229,7 +229,7 @@ impl Engine {
             })),
             _ => Then::End,
         };
-        self.note_refusal(&call.call, &outcome);
+        self.note_taken(&call.call, &outcome);
         let pending = Pending {
             shard: call.shard,
             epoch: call.epoch,
@@ -245,21 +245,6 @@ impl Engine {
             generation: flight.generation,
             outcome,
         });
-    }
-
-    /// The org refuses still: what waits for it is left alone for a longer time.
-    fn note_refusal(&mut self, call: &CallId, outcome: &Outcome) {
-        let refused = matches!(
-            outcome,
-            Outcome::Parked {
-                reason: ParkReason::OrgRefuses,
-                ..
-            }
-        );
-        let account = self.accounts.get_mut(&call.account);
-        if let Some(account) = account.filter(|_| refused) {
-            account.unparking.refused = true;
-        }
     }
 
     /// An attempt that did not begin: what is known of the call is old.

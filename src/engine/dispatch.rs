@@ -6,6 +6,7 @@ use super::answers::{Pending, Then};
 use super::lookups::limited;
 use super::machine::{Engine, Load, Served, Turn};
 use super::pacing::Gate;
+use super::parking::park;
 use super::{Command, Decision};
 use crate::domain::ids::{AccountId, CallId};
 use crate::domain::link::{LinkState, LinkStatus};
@@ -150,18 +151,25 @@ impl Engine {
             .as_ref()
             .expect("recorded after its link is known")
             .clone();
-        let calls: Vec<CallId> = account.tasks.iter().map(|(_, call)| call.clone()).collect();
-        let outcome = match status {
-            LinkStatus::Unlinked => Outcome::Skipped {
-                reason: SkipReason::Unlinked,
-            },
-            LinkStatus::Linked | LinkStatus::Legacy => Outcome::Parked {
-                reason: ParkReason::LinkBroken,
-                failure: None,
-            },
-        };
-        for call in calls {
-            self.record_unsent(turn, &link, &call, outcome.clone());
+        let calls: Vec<_> = account
+            .tasks
+            .iter()
+            .map(|(_, call)| {
+                let known = account.calls.get(call);
+                (call.clone(), known.and_then(|known| known.ended_at))
+            })
+            .collect();
+        let (at_most, now) = (self.config.links.parked_at_most, turn.now);
+        for (call, ended_at) in calls {
+            let outcome = match status {
+                LinkStatus::Unlinked => Outcome::Skipped {
+                    reason: SkipReason::Unlinked,
+                },
+                LinkStatus::Linked | LinkStatus::Legacy => {
+                    park(at_most, now, ended_at, ParkReason::LinkBroken, None)
+                }
+            };
+            self.record_unsent(turn, &link, &call, outcome);
         }
     }
 

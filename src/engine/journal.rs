@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use rand::RngCore;
 
 use super::config::Config;
+use super::parking::park;
 use super::reconcile;
 use crate::domain::outcome::{
     Answer, DeadReason, Failure, FailureClass, FailureScope, LoggedAs, Outcome, ParkReason,
@@ -96,7 +97,7 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn not_sent(&mut self, failure: Failure) -> Outcome {
         if failure.class == FailureClass::Link && self.around.link_dead {
-            return park(ParkReason::LinkBroken, failure);
+            return self.park(ParkReason::LinkBroken, failure);
         }
         Outcome::NotSent {
             at: self.next_try(),
@@ -116,13 +117,15 @@ impl Judge<'_> {
             FailureClass::Transient | FailureClass::Throttled => self.retry(failure),
             FailureClass::Session => self.again(failure),
             FailureClass::Quota => self.quota(failure),
-            FailureClass::Link if self.around.link_dead => park(ParkReason::LinkBroken, failure),
+            FailureClass::Link if self.around.link_dead => {
+                self.park(ParkReason::LinkBroken, failure)
+            }
             FailureClass::Link => self.again(failure),
             FailureClass::Admin => self.refused(failure),
             FailureClass::Payload => self.degrade(failure),
             FailureClass::Split => self.bisect(failure, DeadReason::Refused),
             // The taken key is not ours, or it would have been answered with `Exists` (rule 7).
-            FailureClass::Done => park(ParkReason::OrgRefuses, failure),
+            FailureClass::Done => self.park(ParkReason::OrgRefuses, failure),
             FailureClass::Bug => self.bisect(failure, DeadReason::Bug),
             FailureClass::Ambiguous => unreachable!("an ambiguous answer is reconciled above"),
         }
@@ -152,7 +155,7 @@ impl Judge<'_> {
     fn quota(&mut self, failure: Failure) -> Outcome {
         let patience = self.config.pacing.quota_park_after;
         match self.around.quota_since {
-            Some(since) if self.now >= since + patience => park(ParkReason::Quota, failure),
+            Some(since) if self.now >= since + patience => self.park(ParkReason::Quota, failure),
             _ => {
                 let at = self
                     .around
@@ -167,7 +170,7 @@ impl Judge<'_> {
         if self.sent.attempts < self.config.retry.refusals {
             return self.retry(failure);
         }
-        park(ParkReason::OrgRefuses, failure)
+        self.park(ParkReason::OrgRefuses, failure)
     }
 
     /// Leaves out what is named. Nothing new named: the org refuses the record for a reason that
@@ -186,7 +189,7 @@ impl Judge<'_> {
         if self.is_shared(&failure) {
             return self.bisect(failure, DeadReason::Refused);
         }
-        park(ParkReason::OrgRefuses, failure)
+        self.park(ParkReason::OrgRefuses, failure)
     }
 
     /// Sends again in halves; a single call that still fails is given up.
@@ -207,6 +210,11 @@ impl Judge<'_> {
         self.sent.together > 1 && failure.scope >= FailureScope::Request
     }
 
+    fn park(&self, reason: ParkReason, failure: Failure) -> Outcome {
+        let at_most = self.config.links.parked_at_most;
+        park(at_most, self.now, self.sent.ended_at, reason, Some(failure))
+    }
+
     fn next_try(&mut self) -> DateTime<Utc> {
         let wait = self.config.retry.tasks.full(self.sent.attempts, self.rng);
         self.not_before(self.now + wait)
@@ -225,13 +233,6 @@ impl Judge<'_> {
             degraded: self.sent.degraded.clone(),
             batch_limit: self.sent.batch_limit,
         }
-    }
-}
-
-const fn park(reason: ParkReason, failure: Failure) -> Outcome {
-    Outcome::Parked {
-        reason,
-        failure: Some(failure),
     }
 }
 

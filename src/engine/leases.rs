@@ -76,6 +76,7 @@ impl Engine {
             if let std::collections::btree_map::Entry::Vacant(e) = self.shards.entry(id) {
                 e.insert(Shard::new(epoch));
                 self.want_attempts(turn, id);
+                turn.out.push(Command::LoadShardLinks { shard: id });
             }
         }
         self.choose_surplus(replicas);

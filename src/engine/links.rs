@@ -3,18 +3,16 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::backoff::Backoff;
-use super::machine::{Engine, Flight, Planned, Turn};
+use super::machine::{Engine, Flight, Turn};
 use super::pacing::{Gate, Org};
 use super::{Command, Refreshed};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{AccountId, Generation, OrgId};
 use crate::domain::link::{Health, LinkReason, LinkState};
-use crate::domain::outcome::{Failure, FailureClass, FailureScope, ParkReason};
-use crate::domain::work::Lane;
+use crate::domain::outcome::{Failure, FailureClass, FailureScope};
 
 /// Section `engine.links` of the settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +37,10 @@ pub struct Config {
     /// without telling anybody.
     #[serde(with = "humantime_serde")]
     pub refused_every: Duration,
+    /// How long after its end a call stays parked. Then it is tried once more, if its link works,
+    /// and ends as skipped *expired*. Longer than `ingest.dedupe_horizon`.
+    #[serde(with = "humantime_serde")]
+    pub parked_at_most: Duration,
 }
 
 impl Default for Config {
@@ -51,6 +53,7 @@ impl Default for Config {
             unpark_page: 200,
             unpark_every: Duration::from_secs(5),
             refused_every: Duration::from_hours(1),
+            parked_at_most: Duration::from_hours(30 * 24),
         }
     }
 }
@@ -114,25 +117,6 @@ impl Token {
     }
 }
 
-/// How far an account's parked calls are made due again.
-#[derive(Debug, Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a fact of its own, and they occur in any combination"
-)]
-pub(super) struct Unparking {
-    /// When the next page is asked for.
-    next: Option<DateTime<Utc>>,
-    /// A page is asked for.
-    asked: bool,
-    /// What waited for the link or the budget is through: now what the org had refused.
-    refusals: bool,
-    /// Another page of those follows, if the org takes this one.
-    goes_on: bool,
-    /// The org refused a call since the last page.
-    pub(super) refused: bool,
-}
-
 impl Engine {
     /// Takes links in as they are now.
     pub(super) fn on_links(&mut self, turn: &mut Turn<'_>, links: Vec<LinkState>) {
@@ -159,8 +143,7 @@ impl Engine {
             return;
         }
         let before = account.link.replace(link.clone());
-        let was = |f: fn(&LinkState) -> bool| before.as_ref().is_some_and(f);
-        let revived = link.is_live() && !was(LinkState::is_live);
+        let was_live = before.as_ref().is_some_and(LinkState::is_live);
         let renewed = before
             .as_ref()
             .is_none_or(|old| old.generation != link.generation);
@@ -168,17 +151,8 @@ impl Engine {
             account.token = Token::default();
         }
         self.move_account(turn, before.as_ref(), &link);
-        if revived || (renewed && link.is_live()) {
-            // Accounts that become known together, at a start, do not all ask together.
-            let spread = if before.is_none() {
-                self.config.memory.poll
-            } else {
-                Duration::ZERO
-            };
-            let at = turn.now + spread.mul_f64(turn.rng.random_range(0.0..=1.0));
-            self.plan_unpark(&id, at, false);
-        }
-        if revived || renewed {
+        self.link_has_parked(turn, &link, before.as_ref());
+        if renewed || (link.is_live() && !was_live) {
             self.look_now(turn, &id);
         }
         self.stir(&id);
@@ -430,87 +404,5 @@ impl Engine {
             failure,
         });
         !storm
-    }
-
-    /// Plans the next page of parked calls.
-    pub(super) fn plan_unpark(&mut self, id: &AccountId, at: DateTime<Utc>, refusals: bool) {
-        let Some(account) = self.accounts.get_mut(id) else {
-            return;
-        };
-        account.unparking.refusals = refusals;
-        if let Some(before) = account.unparking.next.replace(at) {
-            self.unparks.remove(&(before, id.clone()));
-        }
-        self.unparks.insert((at, id.clone()));
-    }
-
-    /// Asks for the pages that are due.
-    pub(super) fn unpark_due(&mut self, turn: &mut Turn<'_>) {
-        while let Some((_, id)) = self.unparks.pop_first_due(turn.now) {
-            let limit = self.config.links.unpark_page;
-            let retry = turn.now + self.config.links.unpark_every;
-            let Some(account) = self.accounts.get_mut(&id) else {
-                continue;
-            };
-            account.unparking.next = None;
-            if std::mem::take(&mut account.unparking.goes_on) && account.unparking.refused {
-                let at = turn.now + self.config.links.refused_every;
-                self.plan_unpark(&id, at, false);
-                continue;
-            }
-            let Some(link) = account.link.as_ref().filter(|link| link.is_live()) else {
-                continue;
-            };
-            let shard = link.shard;
-            let asked = account.unparking.asked;
-            let Some(epoch) = self.working_epoch(shard).filter(|_| !asked) else {
-                if self.shards.contains_key(&shard) {
-                    let refusals = self.accounts[&id].unparking.refusals;
-                    self.plan_unpark(&id, retry, refusals);
-                }
-                continue;
-            };
-            let account = self.accounts.get_mut(&id).expect("looked up above");
-            account.unparking.asked = true;
-            account.unparking.refused = false;
-            let reasons = if account.unparking.refusals {
-                vec![ParkReason::OrgRefuses]
-            } else {
-                vec![ParkReason::LinkBroken, ParkReason::Quota]
-            };
-            turn.out.push(Command::Unpark {
-                account: id,
-                shard,
-                epoch,
-                reasons,
-                limit,
-            });
-        }
-    }
-
-    /// Goes on with the parked calls: page by page while the org takes them.
-    pub(super) fn on_unparked(&mut self, turn: &mut Turn<'_>, id: &AccountId, calls: u64) {
-        let (page, every) = (
-            self.config.links.unpark_page,
-            self.config.links.unpark_every,
-        );
-        let refused_every = self.config.links.refused_every;
-        let Some(account) = self.accounts.get_mut(id) else {
-            return;
-        };
-        account.unparking.asked = false;
-        let Some(shard) = account.link.as_ref().map(|link| link.shard) else {
-            return;
-        };
-        let (full, refusals) = (calls >= u64::from(page), account.unparking.refusals);
-        account.unparking.goes_on = full && refusals;
-        if calls > 0 {
-            self.want_sweep(shard, Lane::Task, turn.now);
-        }
-        match (full, refusals) {
-            (true, _) => self.plan_unpark(id, turn.now + every, refusals),
-            (false, false) => self.plan_unpark(id, turn.now + every, true),
-            (false, true) => self.plan_unpark(id, turn.now + refused_every, false),
-        }
     }
 }

@@ -12,6 +12,7 @@
 //! | [`Command::LoadDue`] | `Inbox::due` | [`Input::Due`] |
 //! | [`Command::LoadAttempts`] | `Journal::open_attempts` | [`Input::OpenAttempts`] |
 //! | [`Command::LoadLinks`] | `Links::links` | [`Input::Links`] |
+//! | [`Command::LoadShardLinks`] | `Links::links_of_shard` | [`Input::Links`] |
 //! | [`Command::Lookup`] | search, verify, choose, `Inbox::record_lookups` | [`Input::LookedUp`] |
 //! | [`Command::AnswerLookups`] | `Inbox::record_lookups` | [`Input::LookedUp`] |
 //! | [`Command::Dispatch`] | `Journal::begin_attempts`, **then** one request | [`Input::Answered`] |
@@ -23,9 +24,7 @@
 //! | [`Command::Release`] | `Leases::release` | none: the next [`Input::Leases`] shows it |
 //!
 //! Every command of the table is answered, however often the shell must repeat it inside, unless
-//! the process dies; the engine repeats none by itself. [`Input::Links`] also comes unasked, with
-//! all links, at the start and every few minutes: of an account whose calls are all parked, and
-//! whose wake was lost, nothing else would tell.
+//! the process dies; the engine repeats none by itself.
 //!
 //! Architecture invariant: `engine` knows `domain` and nobody else. It sees ids, times and
 //! failure classes; never a body, a token, an HTTP status or a row.
@@ -46,6 +45,7 @@ mod looking;
 mod lookups;
 mod machine;
 mod paging;
+mod parking;
 
 use std::collections::BTreeSet;
 
@@ -60,9 +60,11 @@ use crate::domain::ids::{
 };
 use crate::domain::link::{Health, LinkReason, LinkState};
 use crate::domain::matching::LookupResult;
-use crate::domain::outcome::{Answer, Failure, Outcome, ParkReason};
+use crate::domain::outcome::{Answer, Failure, Outcome};
 use crate::domain::task::{KeyMode, TaskField};
-use crate::domain::work::{ApiUsage, AttemptKind, Due, Lane, OpenAttempt, Refusal};
+use crate::domain::work::{
+    ApiUsage, AttemptKind, Due, Lane, OpenAttempt, ParkedPage, Refusal, Unparked,
+};
 
 /// Names one request in flight, within one engine's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -205,8 +207,8 @@ pub enum Input {
     Unparked {
         /// The account.
         account: AccountId,
-        /// How many; fewer than asked for means that no more are parked.
-        calls: u64,
+        /// How many, and which was the last; fewer than asked for means that no more follow.
+        calls: Unparked,
     },
     /// Time passed.
     Tick,
@@ -271,6 +273,12 @@ pub enum Command {
     LoadLinks {
         /// The accounts.
         accounts: Vec<AccountId>,
+    },
+    /// Load the links of all accounts of a shard that are linked: of an account whose calls are
+    /// all parked, nothing else would tell.
+    LoadShardLinks {
+        /// The shard.
+        shard: ShardId,
     },
     /// Look callers up in one search.
     Lookup {
@@ -357,10 +365,8 @@ pub enum Command {
         shard: ShardId,
         /// The epoch at which this replica owns it.
         epoch: Epoch,
-        /// Only those parked for one of these.
-        reasons: Vec<ParkReason>,
-        /// At most so many.
-        limit: u32,
+        /// Which of them.
+        page: ParkedPage,
     },
     /// Give shards up: they have nothing in flight any more.
     Release {

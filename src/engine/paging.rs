@@ -179,13 +179,15 @@ impl Engine {
         if !ours || (due.lane == Lane::Task && self.doubts.contains_key(&due.call)) {
             return Accepted::Yes;
         }
-        let room = &self.config.memory;
+        let room = self.config.memory.calls;
+        let share = self.config.memory.share(self.held);
         let account = self.accounts.entry(due.call.account.clone()).or_default();
         if !account.calls.contains_key(&due.call) {
-            if self.held >= room.calls {
+            if self.held >= room {
                 return Accepted::Full;
             }
-            if account.calls.len() >= room.calls_per_account {
+            // A caller does not wait for the account's Tasks, and is gone within its deadline.
+            if due.lane == Lane::Task && account.calls.len() >= share {
                 account.overflow = true;
                 return Accepted::AccountFull;
             }
@@ -272,12 +274,12 @@ impl Engine {
 
     /// Goes on with what was left in the store, once there is room for it.
     pub(super) fn refill_after(&mut self, gone: &CallId) {
-        let room = &self.config.memory;
-        let low = self.held == room.calls / 2;
+        let low = self.held == self.config.memory.calls / 2;
+        let share = self.config.memory.share(self.held);
         let Some(account) = self.accounts.get_mut(&gone.account) else {
             return;
         };
-        let fills = account.overflow && account.calls.len() <= room.calls_per_account / 2;
+        let fills = account.overflow && account.calls.len() <= share / 2;
         if fills {
             account.overflow = false;
         }
@@ -357,6 +359,7 @@ impl Engine {
     /// Reads again what other processes may have changed without a wake that arrived.
     fn recheck(&mut self, turn: &mut Turn<'_>, id: ShardId) {
         self.want_attempts(turn, id);
+        turn.out.push(Command::LoadShardLinks { shard: id });
         let accounts = self
             .accounts
             .iter()

@@ -8,14 +8,18 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::domain::ids::ShardId;
 use crate::linking::Linking;
 use crate::store::{self, Fence, Store};
 
 /// How often it is done.
 const EVERY: Duration = Duration::from_mins(1);
 
-/// Calls that are forgotten in one transaction.
+/// What is forgotten in one transaction.
 const PAGE: u32 = 1000;
+
+/// Whose owner does what one process suffices for.
+const ALL: ShardId = ShardId(0);
 
 /// Keeps the house.
 pub struct Housekeeper {
@@ -47,19 +51,34 @@ impl Housekeeper {
 
     /// Forgets what is due, and gives up what is replaced.
     async fn step(&self, cancel: &CancellationToken) -> store::Result<()> {
-        let before = clock::now() - self.forget_after;
-        while !cancel.is_cancelled() {
-            let forgotten = self.store.forget(before, PAGE).await?;
-            if forgotten < u64::from(PAGE) {
-                break;
-            }
-        }
         let shards: Vec<_> = self
             .owned
             .borrow()
             .iter()
             .map(|fence| fence.shard)
             .collect();
-        self.linking.give_up_retired(&shards).await
+        self.linking.give_up_retired(&shards).await?;
+        if shards.contains(&ALL) {
+            self.forget(cancel).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets page by page.
+    async fn forget(&self, cancel: &CancellationToken) -> store::Result<()> {
+        let before = clock::now() - self.forget_after;
+        let mut more = true;
+        while more && !cancel.is_cancelled() {
+            more = self.store.forget(before, PAGE).await? >= u64::from(PAGE);
+        }
+        more = true;
+        while more && !cancel.is_cancelled() {
+            more = self.store.forget_published(before, PAGE).await? >= u64::from(PAGE);
+        }
+        more = true;
+        while more && !cancel.is_cancelled() {
+            more = self.store.drop_bodies(before.date_naive()).await?;
+        }
+        Ok(())
     }
 }

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::until_stored;
 use crate::clock;
 use crate::domain::ids::{AccountId, CallId, ReplicaId, ShardId};
-use crate::domain::outcome::ParkReason;
 use crate::domain::work::Lane;
+use crate::domain::work::ParkedPage;
 use crate::engine::{Command, Input};
 use crate::store::{Fence, Store};
 
@@ -38,16 +38,13 @@ impl Loader {
             } => self.due(shard, lane, after, limit).await,
             Command::LoadAttempts { shard } => self.attempts(shard).await,
             Command::LoadLinks { accounts } => self.links(accounts).await,
+            Command::LoadShardLinks { shard } => self.links_of_shard(shard).await,
             Command::Unpark {
                 account,
                 shard,
                 epoch,
-                reasons,
-                limit,
-            } => {
-                self.unpark(account, Fence { shard, epoch }, reasons, limit)
-                    .await
-            }
+                page,
+            } => self.unpark(account, Fence { shard, epoch }, page).await,
             Command::Release { shards } => self.release(&shards).await,
             Command::Lookup { .. }
             | Command::AnswerLookups { .. }
@@ -99,16 +96,19 @@ impl Loader {
         Some(Input::Links(or_empty(links, "links")))
     }
 
+    /// The links of a shard's linked accounts.
+    async fn links_of_shard(&self, shard: ShardId) -> Option<Input> {
+        let links = until_stored(&self.cancel, "links_of_shard", || {
+            self.store.links_of_shard(shard)
+        })
+        .await?;
+        Some(Input::Links(or_empty(links, "links_of_shard")))
+    }
+
     /// Makes parked calls due again.
-    async fn unpark(
-        &self,
-        account: AccountId,
-        fence: Fence,
-        reasons: Vec<ParkReason>,
-        limit: u32,
-    ) -> Option<Input> {
+    async fn unpark(&self, account: AccountId, fence: Fence, page: ParkedPage) -> Option<Input> {
         let calls = until_stored(&self.cancel, "unpark", || {
-            self.store.unpark(&account, fence, &reasons, limit)
+            self.store.unpark(&account, fence, &page)
         })
         .await?;
         Some(Input::Unparked {

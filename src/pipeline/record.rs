@@ -188,6 +188,7 @@ impl Recorder {
             },
             attempt: decision.attempt,
             revision: decision.revision,
+            generation: decision.generation,
             outcome: decision.outcome.clone(),
             event,
             at,

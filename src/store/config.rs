@@ -26,7 +26,7 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     pub statement_timeout: Duration,
     /// A transaction whose client is silent for longer is ended by the database, so that a
-    /// process that hangs holds no lock and pins no old row versions.
+    /// process that stands still holds no lock: its shards and calls cannot be taken over before.
     #[serde(with = "humantime_serde")]
     pub idle_in_transaction_timeout: Duration,
     /// How long after a token refresh's `send_by` its answer may still arrive. A claim without a
@@ -42,7 +42,7 @@ impl Default for Config {
             max_connections: 8,
             acquire_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
-            idle_in_transaction_timeout: Duration::from_secs(30),
+            idle_in_transaction_timeout: Duration::from_secs(3),
             refresh_answer_timeout: Duration::from_secs(90),
         }
     }

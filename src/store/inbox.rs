@@ -207,10 +207,12 @@ pub trait Inbox: Send + Sync {
     /// Listens for wakes from any process.
     async fn listen(&self) -> Result<Box<dyn WakeListener>>;
 
-    /// Drops the keys of calls first heard of before `before` that are terminal or never ended (an
-    /// end that comes so late is too old to be taken in), with their attempts, at most `limit`;
-    /// tells how many. Any other call stays, whatever its age. Drops also, as far as that is cheap,
-    /// what lies beside: published events and quarantined bytes of that age, and bodies of days
-    /// that no call needs any more.
+    /// Drops the keys of calls first heard of before `before` that are logged, skipped or never
+    /// ended (an end that comes so late is too old to be taken in), with their attempts, at most
+    /// `limit`; tells how many. Any other call stays, whatever its age: dead letters too.
     async fn forget(&self, before: DateTime<Utc>, limit: u32) -> Result<u64>;
+
+    /// Drops the bodies of forgotten calls of one day before `before`, the oldest there is; tells
+    /// whether there was one. Bodies of calls that are still known stay.
+    async fn drop_bodies(&self, before: chrono::NaiveDate) -> Result<bool>;
 }

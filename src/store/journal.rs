@@ -10,9 +10,9 @@ use super::inbox::StoredCall;
 use super::outbox::OutboxRow;
 use super::{Fence, Result, Written};
 use crate::domain::ids::{AccountId, AttemptId, CallId, Generation, OrgId, Revision, ShardId};
-use crate::domain::outcome::{Outcome, ParkReason};
+use crate::domain::outcome::Outcome;
 use crate::domain::task::{KeyMode, TaskField};
-use crate::domain::work::{AttemptKind, OpenAttempt, Refusal};
+use crate::domain::work::{AttemptKind, OpenAttempt, ParkedPage, Refusal, Unparked};
 
 /// The wish to send one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub struct OutcomeRow {
     pub attempt: Option<AttemptId>,
     /// The revision that it is about.
     pub revision: Revision,
+    /// The link's generation that decided.
+    pub generation: Generation,
     /// What it means.
     pub outcome: Outcome,
     /// The event to publish, where there is one.
@@ -88,18 +90,20 @@ pub trait Journal: Send + Sync {
     /// `Stale` unless the call is at that revision, not terminal, without an open attempt.
     ///
     /// An outcome of an attempt that is closed already is `Already`, and publishes nothing.
+    ///
+    /// Who parks a call by a generation of the link that is over did not know of the next one, and
+    /// nobody would come back for the call: it is due at once instead.
     async fn record_outcomes(&self, rows: &[OutcomeRow]) -> Result<Vec<Written>>;
 
     /// The open attempts of a shard, to be loaded by a new owner before it sends anything.
     async fn open_attempts(&self, shard: ShardId) -> Result<Vec<OpenAttempt>>;
 
-    /// Makes an account's parked calls due again, oldest first, at most `limit`; tells how many.
-    /// Only those parked for one of these reasons.
+    /// Makes a page of an account's parked calls due again. None where the lease is gone, or the
+    /// account lies elsewhere.
     async fn unpark(
         &self,
         account: &AccountId,
         fence: Fence,
-        reasons: &[ParkReason],
-        limit: u32,
-    ) -> Result<u64>;
+        page: &ParkedPage,
+    ) -> Result<Unparked>;
 }

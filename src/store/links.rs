@@ -143,6 +143,9 @@ pub trait Links: Send + Sync {
     /// The state of these accounts' links, in the order asked; unlinked where nothing is known.
     async fn links(&self, accounts: &[AccountId]) -> Result<Vec<LinkState>>;
 
+    /// The links of a shard's accounts that are linked.
+    async fn links_of_shard(&self, shard: ShardId) -> Result<Vec<LinkState>>;
+
     /// Every account that was ever linked or had a call, in order of id, after the cursor.
     async fn all_links(&self, after: Option<&AccountId>, limit: u32) -> Result<Vec<LinkState>>;
 

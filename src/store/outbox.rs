@@ -1,6 +1,7 @@
 //! Events to publish, written in the transaction of what they tell of.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use super::{Fence, Result, Sealed, Written};
 use crate::domain::event::Topic;
@@ -38,4 +39,8 @@ pub trait Outbox: Send + Sync {
     /// Marks events as published, if the shard is still the writer's. Events published and not
     /// marked are published again, with the same id.
     async fn mark_published(&self, fence: Fence, positions: &[i64]) -> Result<Written>;
+
+    /// Drops events that were published before `before`, and quarantined bytes of that age, at most
+    /// `limit` of each; tells how many of the more numerous.
+    async fn forget_published(&self, before: DateTime<Utc>, limit: u32) -> Result<u64>;
 }

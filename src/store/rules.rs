@@ -68,8 +68,9 @@ pub(super) struct Noted {
 pub(super) struct Taken {
     /// The attempt is over.
     pub(super) closes: bool,
-    /// A later revision came while the attempt was open, and is due now.
-    pub(super) later_due: bool,
+    /// Something is due now that its owner does not know of: a later revision that came while the
+    /// attempt was open, or the call itself, under a later generation of its link.
+    pub(super) due: bool,
 }
 
 impl WorkRow {
@@ -138,11 +139,12 @@ impl WorkRow {
     }
 
     /// Takes an outcome that [`WorkRow::judge`] let through; `sent` is the revision of the attempt
-    /// that it closes.
+    /// that it closes, `current` the generation of the link.
     pub(super) fn take(
         &mut self,
         row: &OutcomeRow,
         sent: Option<Revision>,
+        current: Option<Generation>,
         now: DateTime<Utc>,
     ) -> Taken {
         self.outcome = Some(row.outcome.clone());
@@ -183,7 +185,15 @@ impl WorkRow {
         if later_due {
             self.revive(now);
         }
-        Taken { closes, later_due }
+        let outdated = self.state == CallState::Parked && current != Some(row.generation);
+        if outdated {
+            self.state = CallState::Ready;
+            self.due_at = Some(now);
+        }
+        Taken {
+            closes,
+            due: later_due || outdated,
+        }
     }
 
     /// Whether no later revision may revive this terminal call: it ended unlogged as too old, or

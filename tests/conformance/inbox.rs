@@ -256,11 +256,12 @@ pub(crate) async fn other_processes_are_woken(harness: Arc<dyn Harness>) {
     assert_eq!(listener.next(Duration::ZERO).await, Wake::default());
 }
 
-/// Terminal calls and those that never ended are forgotten; all others stay.
+/// Calls that are over and those that never ended are forgotten; all others stay, with their
+/// bodies.
 pub(crate) async fn only_what_is_over_is_forgotten(harness: Arc<dyn Harness>) {
     let fixture = Fixture::new(&*harness).await;
     fixture.link("acme").await;
-    let calls = ["logged", "open", "ready"].map(|call| ended("acme", call, 0));
+    let calls = ["logged", "open", "ready", "dead"].map(|call| ended("acme", call, 0));
     fixture
         .append(
             calls
@@ -274,6 +275,12 @@ pub(crate) async fn only_what_is_over_is_forgotten(harness: Arc<dyn Harness>) {
         .record(&fixture.outcome(&begun, 0, created()).await)
         .await;
     fixture.begin("acme", "open", 0).await;
+    let given_up = Outcome::Dead {
+        reason: DeadReason::Bug,
+        failure: None,
+    };
+    let row = fixture.unsent("acme", "dead", given_up).await;
+    assert_eq!(fixture.record(&row).await, Written::Yes);
     assert_eq!(
         fixture.store.forget(at(0), 100).await.expect("forget"),
         0,
@@ -292,11 +299,17 @@ pub(crate) async fn only_what_is_over_is_forgotten(harness: Arc<dyn Harness>) {
             .expect("forget"),
         1
     );
-    let ids = ["logged", "open", "ready", "ringing"].map(|call| call_id("acme", call));
+    while fixture
+        .store
+        .drop_bodies(chrono::NaiveDate::MAX)
+        .await
+        .expect("drop_bodies")
+    {}
+    let ids = ["logged", "open", "ready", "dead", "ringing"].map(|call| call_id("acme", call));
     let kept = fixture.store.calls(&ids).await.expect("calls");
     let kept: Vec<_> = kept
         .iter()
         .map(|c| (c.id.interaction.as_str(), c.ended.is_some()))
         .collect();
-    assert_eq!(kept, [("open", true), ("ready", true)]);
+    assert_eq!(kept, [("open", true), ("ready", true), ("dead", true)]);
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::DateTime;
 use vcc_link::domain::ids::{Generation, Revision};
 use vcc_link::domain::link::{Health, LinkStatus};
 use vcc_link::domain::outcome::{Outcome, ParkReason, SkipReason};
 use vcc_link::domain::task::TaskField;
-use vcc_link::domain::work::Refusal;
+use vcc_link::domain::work::{ParkedPage, Refusal, Unparked};
 use vcc_link::store::Written;
 use vcc_link::store::journal::BeginAttempt;
 
@@ -322,25 +323,18 @@ pub(crate) async fn unsent_outcomes_need_a_waiting_call(harness: Arc<dyn Harness
     assert_eq!(fixture.record(&late).await, Written::Stale, "it is over");
 }
 
-/// Parked calls come back for the reason asked, oldest first, at most so many.
-pub(crate) async fn parked_calls_come_back_when_asked(harness: Arc<dyn Harness>) {
+/// A parked call is parked once, and a later revision does not bring it back.
+pub(crate) async fn a_parked_call_stays_parked(harness: Arc<dyn Harness>) {
     let fixture = Fixture::new(&*harness).await;
     fixture.link("acme").await;
-    for call in ["z", "y", "x", "w"] {
-        fixture.append(vec![ended("acme", call, 0)]).await;
-        let reason = if call == "y" {
-            ParkReason::Paused
-        } else {
-            ParkReason::LinkBroken
-        };
-        let parked = Outcome::Parked {
-            reason,
-            failure: None,
-        };
-        let row = fixture.unsent("acme", call, parked).await;
-        assert_eq!(fixture.record(&row).await, Written::Yes);
-        assert_eq!(fixture.record(&row).await, Written::Already);
-    }
+    fixture.append(vec![ended("acme", "z", 0)]).await;
+    let parked = Outcome::Parked {
+        reason: ParkReason::LinkBroken,
+        failure: None,
+    };
+    let row = fixture.unsent("acme", "z", parked).await;
+    assert_eq!(fixture.record(&row).await, Written::Yes);
+    assert_eq!(fixture.record(&row).await, Written::Already);
     assert!(fixture.due("acme").await.is_empty());
     assert!(
         fixture
@@ -350,27 +344,75 @@ pub(crate) async fn parked_calls_come_back_when_asked(harness: Arc<dyn Harness>)
             .is_empty(),
         "still parked"
     );
+}
+
+/// A call that is parked by a generation of the link that is over is due at once.
+pub(crate) async fn nothing_is_parked_by_an_old_generation(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    fixture.link("acme").await;
+    fixture
+        .append(vec![ended("acme", "unsent", 0), ended("acme", "sent", 0)])
+        .await;
+    let parked = || Outcome::Parked {
+        reason: ParkReason::LinkBroken,
+        failure: None,
+    };
+    let begun = fixture.begin("acme", "sent", 0).await;
+    let mut rows = [
+        fixture.unsent("acme", "unsent", parked()).await,
+        fixture.outcome(&begun, 0, parked()).await,
+    ];
+    fixture.link("acme").await;
+    for row in &mut rows {
+        row.fence = fixture.fence_of("acme").await;
+        assert_eq!(fixture.record(row).await, Written::Yes);
+    }
+    assert_eq!(fixture.due("acme").await.len(), 2);
+}
+
+/// A page of parked calls: for the reasons asked, of the age asked, behind the cursor.
+pub(crate) async fn parked_calls_come_page_by_page(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    fixture.link("acme").await;
+    for call in ["z", "y", "x", "w"] {
+        fixture.append(vec![ended("acme", call, 0)]).await;
+        let reason = if call == "y" {
+            ParkReason::Paused
+        } else {
+            ParkReason::LinkBroken
+        };
+        fixture.park("acme", call, reason).await;
+    }
+    fixture.append(vec![ended("acme", "z", 1)]).await;
     let fence = fixture.fence_of("acme").await;
     let account = account_id("acme");
-    let unpark = |fence, limit| {
-        fixture.store.unpark(
-            &account,
-            fence,
-            &[ParkReason::LinkBroken, ParkReason::Quota],
-            limit,
-        )
+    let page = |limit, after| ParkedPage {
+        reasons: vec![ParkReason::LinkBroken, ParkReason::Quota],
+        received_before: None,
+        after,
+        limit,
+    };
+    let unpark = async |fence, page: ParkedPage| {
+        let unparked = fixture.store.unpark(&account, fence, &page).await;
+        unparked.expect("unpark")
     };
     let mut stale = fence;
     stale.epoch = stale.epoch.next();
-    assert_eq!(unpark(stale, 9).await.expect("unpark"), 0);
-    assert_eq!(unpark(fence, 2).await.expect("unpark"), 2);
+    assert_eq!(unpark(stale, page(9, None)).await, Unparked::default());
+    let too_young = ParkedPage {
+        received_before: Some(DateTime::UNIX_EPOCH),
+        ..page(9, None)
+    };
+    assert_eq!(unpark(fence, too_young).await.calls, 0);
+    let first = unpark(fence, page(2, None)).await;
+    assert_eq!(first.calls, 2);
     let due = fixture.due("acme").await;
     let due: BTreeSet<_> = due
         .iter()
         .map(|d| (d.call.interaction.as_str(), d.revision.0))
         .collect();
     assert_eq!(due, BTreeSet::from([("x", 0), ("z", 1)]));
-    assert_eq!(unpark(fence, 9).await.expect("unpark"), 1);
+    assert_eq!(unpark(fence, page(9, first.last)).await.calls, 1);
     assert_eq!(
         fixture
             .store

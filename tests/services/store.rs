@@ -147,7 +147,9 @@ conformance::conformance_tests! {
         an_attempt_in_doubt_stays_open,
         a_later_revision_waits_for_the_attempt,
         unsent_outcomes_need_a_waiting_call,
-        parked_calls_come_back_when_asked,
+        a_parked_call_stays_parked,
+        nothing_is_parked_by_an_old_generation,
+        parked_calls_come_page_by_page,
         a_lost_lease_changes_nothing;
     leases:
         an_expired_lease_is_taken_with_a_new_epoch,
@@ -241,10 +243,11 @@ async fn a_refused_row_takes_its_batch_back() {
     database.remove().await;
 }
 
-/// A day's bodies are dropped with its last call, and its partition is made again when needed.
+/// A day's partition is dropped once it is old, and the bodies of calls that are kept are not.
 #[tokio::test]
-async fn a_day_is_dropped_with_its_last_call() {
-    use conformance::fixture::{Fixture, call_id, ended, far_ahead};
+async fn an_old_day_is_dropped_and_the_bodies_of_kept_calls_stay() {
+    use chrono::NaiveDate;
+    use conformance::fixture::{Fixture, call_id, created, ended, far_ahead};
     let database = Database::create().await;
     let fixture = Fixture::new(&database).await;
     let mut connection = database.connection().await;
@@ -255,30 +258,47 @@ async fn a_day_is_dropped_with_its_last_call() {
             .await
             .expect("count")
     };
+    let drop_days = async || {
+        while fixture
+            .store
+            .drop_bodies(NaiveDate::MAX)
+            .await
+            .expect("drop")
+        {}
+    };
+    let bodies = async |call| {
+        let stored = fixture.store.calls(&[call_id("acme", call)]).await;
+        let stored = stored.expect("calls");
+        stored.into_iter().next().map(|c| c.ended.is_some())
+    };
     fixture.link("acme").await;
     for kept in ["first", "second"] {
         fixture
             .append(vec![ended("acme", "over", 0), ended("acme", kept, 0)])
             .await;
+        assert_eq!(partitions().await, 2, "the day's, and that of what is kept");
         fixture.log("acme", "over").await;
         fixture.store.forget(far_ahead(), 9).await.expect("forget");
-        assert_eq!(partitions().await, 1, "a call still needs it");
-        fixture.log("acme", kept).await;
+        drop_days().await;
+        assert_eq!(partitions().await, 1);
+        assert_eq!(bodies("over").await, None);
+        assert_eq!(bodies(kept).await, Some(true));
+        // A later revision finds its place, too.
+        fixture.append(vec![ended("acme", kept, 1)]).await;
+        let begun = fixture.begin("acme", kept, 1).await;
+        let row = fixture.outcome(&begun, 1, created()).await;
+        assert_eq!(fixture.record(&row).await, Written::Yes);
         fixture.store.forget(far_ahead(), 9).await.expect("forget");
-        assert_eq!(partitions().await, 0);
+        assert_eq!(bodies(kept).await, None);
     }
-    assert_eq!(
-        fixture
-            .store
-            .calls(&[call_id("acme", "over")])
-            .await
-            .expect("calls"),
-        []
-    );
+    let left: i64 = sqlx::query_scalar("select count(*) from call_bodies")
+        .fetch_one(&mut database.connection().await)
+        .await
+        .expect("count");
+    assert_eq!(left, 0);
     database.remove().await;
 }
 
-/// An owner's write waits for the transaction that takes its shard over, and then is stale.
 #[tokio::test]
 async fn a_write_waits_for_a_takeover() {
     use conformance::fixture::{Fixture, created, ended};

@@ -15,8 +15,8 @@ use super::values::{
 use super::work::{lock_calls, write_calls};
 use super::{Postgres, Result, Tx};
 use crate::domain::ids::{AccountId, AttemptId, CallId, Generation, Revision, ShardId};
-use crate::domain::outcome::{Outcome, ParkReason};
-use crate::domain::work::{AttemptKind, OpenAttempt, Refusal};
+use crate::domain::outcome::Outcome;
+use crate::domain::work::{AttemptKind, OpenAttempt, ParkedPage, Refusal, Unparked};
 use crate::store::inbox::StoredCall;
 use crate::store::journal::{BeginAttempt, Begun, OutcomeRow};
 use crate::store::rules::WorkRow;
@@ -84,9 +84,8 @@ impl Journal for Postgres {
         &self,
         account: &AccountId,
         fence: Fence,
-        reasons: &[ParkReason],
-        limit: u32,
-    ) -> Result<u64> {
+        page: &ParkedPage,
+    ) -> Result<Unparked> {
         let mut tx = self.begin().await?;
         let held = held(&mut tx, [fence]).await?;
         let locked = lock_accounts(&mut tx, &BTreeSet::from([account])).await?;
@@ -94,24 +93,39 @@ impl Journal for Postgres {
             .get(account)
             .is_some_and(|locked| locked.shard == fence.shard);
         if held.is_empty() || !is_there {
-            return Ok(0);
+            return Ok(Unparked::default());
         }
-        let done = sqlx::query(
-            "with oldest as (
+        let (at, interaction) = page.after.clone().unzip();
+        let rows = sqlx::query(
+            "with page as (
                 select account, interaction from calls
                 where account = $1 and parked_reason = any($2)
-                order by received_at, interaction limit $3 for update)
+                    and received_at < coalesce($3, 'infinity'::timestamptz)
+                    and (received_at, interaction) > (coalesce($4, '-infinity'::timestamptz), $5)
+                order by received_at, interaction limit $6 for update)
              update calls set state = 'ready', parked_reason = null, task_due_at = now()
-             from oldest
-             where calls.account = oldest.account and calls.interaction = oldest.interaction",
+             from page
+             where calls.account = page.account and calls.interaction = page.interaction
+             returning calls.received_at, calls.interaction",
         )
         .bind(account.as_str())
-        .bind(column(reasons, word))
-        .bind(i64::from(limit))
-        .execute(&mut *tx)
+        .bind(column(&page.reasons, word))
+        .bind(page.received_before)
+        .bind(at)
+        .bind(interaction.map(String::from).unwrap_or_default())
+        .bind(i64::from(page.limit))
+        .fetch_all(&mut *tx)
         .await?;
         tx.commit().await?;
-        Ok(done.rows_affected())
+        let mut last = None;
+        for row in &rows {
+            let cursor = (get(row, "received_at")?, id(row, "interaction")?);
+            last = last.max(Some(cursor));
+        }
+        Ok(Unparked {
+            calls: rows.len() as u64,
+            last,
+        })
     }
 }
 

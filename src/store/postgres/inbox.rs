@@ -1,7 +1,7 @@
 //! The inbox: what is due, calls with their bodies, offsets.
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::postgres::PgRow;
 
 use super::values::{
@@ -120,6 +120,10 @@ impl Inbox for Postgres {
 
     async fn forget(&self, before: DateTime<Utc>, limit: u32) -> Result<u64> {
         self.forget_calls(before, limit).await
+    }
+
+    async fn drop_bodies(&self, before: NaiveDate) -> Result<bool> {
+        self.drop_oldest_day(before).await
     }
 }
 

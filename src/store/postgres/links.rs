@@ -50,6 +50,18 @@ impl Links for Postgres {
         accounts.iter().map(state).collect()
     }
 
+    async fn links_of_shard(&self, shard: ShardId) -> Result<Vec<LinkState>> {
+        let rows = sqlx::query(
+            "select account, shard, status, health, reason, since, generation, sequence,
+                linked_org::text
+             from accounts where shard = $1 and status <> 'unlinked'",
+        )
+        .bind(shard_column(shard))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(link_state).collect()
+    }
+
     async fn all_links(&self, after: Option<&AccountId>, limit: u32) -> Result<Vec<LinkState>> {
         let rows = sqlx::query(
             "select account, shard, status, health, reason, since, generation, sequence,

@@ -1,6 +1,7 @@
 //! Events to publish.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 
@@ -123,6 +124,10 @@ impl Outbox for Postgres {
         tx.commit().await?;
         let none = marked.rows_affected() == 0 && !positions.is_empty();
         Ok(if none { Written::Already } else { Written::Yes })
+    }
+
+    async fn forget_published(&self, before: DateTime<Utc>, limit: u32) -> Result<u64> {
+        self.delete_published(before, limit).await
     }
 }
 

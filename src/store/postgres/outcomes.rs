@@ -9,7 +9,7 @@ use super::outbox::{Publish, insert_events};
 use super::values::{get, to_json};
 use super::work::{lock_calls, write_calls};
 use super::{Postgres, Result, Tx};
-use crate::domain::ids::{AccountId, AttemptId, CallId, Revision, ShardId};
+use crate::domain::ids::{AccountId, AttemptId, CallId, Generation, Revision, ShardId};
 use crate::domain::outcome::Outcome;
 use crate::store::journal::OutcomeRow;
 use crate::store::rules::{Noted, WorkRow};
@@ -19,6 +19,8 @@ use crate::store::{Fence, Written};
 struct Ledger<'a> {
     /// The leases that are still the caller's.
     held: BTreeSet<Fence>,
+    /// The generations of the accounts' links.
+    generations: BTreeMap<AccountId, Generation>,
     /// The calls, as they become.
     calls: BTreeMap<CallId, WorkRow>,
     /// The attempts that the outcomes name.
@@ -31,7 +33,7 @@ struct Ledger<'a> {
     seen: Vec<(AttemptId, bool, &'a Outcome)>,
     /// Events to publish.
     events: Vec<Publish<'a>>,
-    /// Shards where a later revision is due.
+    /// Shards where something is due that their owners do not know of.
     woken: BTreeSet<ShardId>,
 }
 
@@ -52,7 +54,11 @@ impl<'a> Ledger<'a> {
     async fn open(tx: &mut Tx, rows: &[OutcomeRow]) -> Result<Self> {
         let held = held(tx, rows.iter().map(|row| row.fence)).await?;
         let accounts: BTreeSet<&AccountId> = rows.iter().map(|row| &row.call.account).collect();
-        lock_accounts(tx, &accounts).await?;
+        let generations = lock_accounts(tx, &accounts)
+            .await?
+            .into_iter()
+            .map(|(account, locked)| (account, locked.link.generation))
+            .collect();
         let calls = lock_calls(tx, rows.iter().map(|row| &row.call)).await?;
         let attempts = noted(tx, rows).await?;
         let now = sqlx::query_scalar("select now()")
@@ -60,6 +66,7 @@ impl<'a> Ledger<'a> {
             .await?;
         Ok(Self {
             held,
+            generations,
             calls,
             attempts,
             now,
@@ -84,13 +91,14 @@ impl<'a> Ledger<'a> {
             return judged;
         }
         let sent = noted.as_deref().map(|noted| noted.revision);
-        let taken = call.take(row, sent, self.now);
+        let current = self.generations.get(&row.call.account).copied();
+        let taken = call.take(row, sent, current, self.now);
         if let Some(noted) = noted {
             noted.closed = taken.closes;
         }
         self.seen
             .extend(row.attempt.map(|id| (id, taken.closes, &row.outcome)));
-        self.woken.extend(taken.later_due.then_some(call.shard));
+        self.woken.extend(taken.due.then_some(call.shard));
         let event = row.event.as_ref();
         self.events
             .extend(event.map(|event| Publish::of_call(event, &row.call, call.shard)));

@@ -3,32 +3,21 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::AssertSqlSafe;
 
-use super::{Error, Postgres, Result};
+use super::{Error, Postgres, Result, Tx};
 
-/// Drops a day's bodies: in a transaction of its own, because it locks out all readers of bodies
-/// for a moment, and gives way at once if it cannot have that lock soon.
+/// A day is dropped with a lock that shuts out all readers of bodies for a moment, and gives way at
+/// once if it cannot have that lock soon.
 const LOCK_PATIENCE: &str = "set local lock_timeout = '1s'";
 
 impl Postgres {
-    /// See [`Inbox::forget`](crate::store::Inbox::forget).
+    /// See [`Inbox::forget`](crate::store::Inbox::forget). Rows that somebody works on are left
+    /// for the next time.
     pub(super) async fn forget_calls(&self, before: DateTime<Utc>, limit: u32) -> Result<u64> {
-        let forgotten = self.delete_calls(before, limit).await?;
-        if forgotten < u64::from(limit) {
-            self.delete_beside(before, limit).await?;
-            for day in self.days_before(before.date_naive()).await? {
-                self.drop_day(day).await?;
-            }
-        }
-        Ok(forgotten)
-    }
-
-    /// Deletes keys with their attempts. Rows that somebody works on are left for the next time.
-    async fn delete_calls(&self, before: DateTime<Utc>, limit: u32) -> Result<u64> {
         let mut tx = self.begin().await?;
         let forgotten: i64 = sqlx::query_scalar(
             "with old as (
                 select account, interaction from calls
-                where received_at < $1 and (terminal_at is not null or ended_event is null)
+                where received_at < $1 and state in ('logged', 'skipped', 'ringing')
                 order by received_at limit $2 for update skip locked),
              gone as (
                 delete from calls using old
@@ -37,6 +26,11 @@ impl Postgres {
              noted as (
                 delete from attempts using old
                 where attempts.account = old.account and attempts.interaction = old.interaction
+                returning 1),
+             kept as (
+                delete from call_bodies b using old
+                where b.call_day = '0001-01-01' and b.account = old.account
+                    and b.interaction = old.interaction
                 returning 1)
              select count(*) from gone",
         )
@@ -48,9 +42,11 @@ impl Postgres {
         u64::try_from(forgotten).map_err(|_| super::values::corrupt("count"))
     }
 
-    /// Deletes old published events and quarantined bytes. The outbox is read from its oldest
-    /// position, a bounded stretch at a time, and so needs no index over times.
-    async fn delete_beside(&self, before: DateTime<Utc>, limit: u32) -> Result<()> {
+    /// See [`Outbox::forget_published`](crate::store::Outbox::forget_published). The outbox is read
+    /// from its oldest position, a bounded stretch at a time, and so needs no index over times.
+    pub(super) async fn delete_published(&self, before: DateTime<Utc>, limit: u32) -> Result<u64> {
+        let mut tx = self.begin().await?;
+        let mut most = 0;
         for sql in [
             "delete from outbox using
                 (select position as oldest from outbox order by position limit $2) as stretch
@@ -59,43 +55,21 @@ impl Postgres {
                 (select topic, partition, kafka_offset from quarantine
                  where received_at < $1 order by received_at limit $2)",
         ] {
-            let limit = i64::from(limit);
-            sqlx::query(sql)
-                .bind(before)
-                .bind(limit)
-                .execute(&self.pool)
-                .await?;
+            let query = sqlx::query(sql).bind(before).bind(i64::from(limit));
+            most = most.max(query.execute(&mut *tx).await?.rows_affected());
         }
-        Ok(())
+        tx.commit().await?;
+        Ok(most)
     }
 
-    /// The days before this one whose bodies are still kept.
-    async fn days_before(&self, day: NaiveDate) -> Result<Vec<NaiveDate>> {
-        let days = sqlx::query_scalar(
-            "select day from (
-                select to_date(right(inhrelid::regclass::text, 8), 'YYYYMMDD') as day
-                from pg_inherits where inhparent = 'call_bodies'::regclass) as partitions
-             where day < $1 order by day",
-        )
-        .bind(day)
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(days)
-    }
-
-    /// Drops a day's bodies unless a call still needs one; not had a lock, not today.
-    async fn drop_day(&self, day: NaiveDate) -> Result<()> {
+    /// See [`Inbox::drop_bodies`](crate::store::Inbox::drop_bodies). The bodies of calls that are
+    /// kept move to a partition of their own first, so that one dead letter keeps no whole day.
+    pub(super) async fn drop_oldest_day(&self, before: NaiveDate) -> Result<bool> {
         let mut tx = self.begin().await?;
-        let needed: bool = sqlx::query_scalar(
-            "select exists (select from call_bodies b join calls c using (account, interaction)
-                where b.call_day = $1)",
-        )
-        .bind(day)
-        .fetch_one(&mut *tx)
-        .await?;
-        if needed {
-            return Ok(());
-        }
+        let Some(day) = oldest_day(&mut tx, before).await? else {
+            return Ok(false);
+        };
+        move_kept_bodies(&mut tx, day).await?;
         sqlx::query(LOCK_PATIENCE).execute(&mut *tx).await?;
         // The name is made of a date alone.
         let drop = format!("drop table if exists call_bodies_{}", day.format("%Y%m%d"));
@@ -104,9 +78,50 @@ impl Postgres {
             .await
             .map_err(Error::from)
         {
-            Ok(_) => Ok(tx.commit().await?),
-            Err(Error::Unavailable(_)) => Ok(()),
+            Ok(_) => {
+                tx.commit().await?;
+                Ok(true)
+            }
+            Err(Error::Unavailable(_)) => Ok(false),
             Err(error) => Err(error),
         }
     }
+}
+
+/// The oldest day before this one whose bodies are still kept.
+async fn oldest_day(tx: &mut Tx, before: NaiveDate) -> Result<Option<NaiveDate>> {
+    let day = sqlx::query_scalar(
+        "select min(day) from (
+            select to_date(right(inhrelid::regclass::text, 8), 'YYYYMMDD') as day
+            from pg_inherits where inhparent = 'call_bodies'::regclass) as partitions
+         where day < $1 and day > '0001-01-01'",
+    )
+    .bind(before)
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(day)
+}
+
+/// Moves the bodies of a day's calls that are still known.
+async fn move_kept_bodies(tx: &mut Tx, day: NaiveDate) -> Result<()> {
+    sqlx::query(
+        "with known as (
+            select distinct account, interaction from call_bodies join calls c
+                using (account, interaction)
+            where call_bodies.call_day = $1 and c.call_day = $1),
+         locked as (
+            select account, interaction from calls join known using (account, interaction)
+            order by account, interaction for update of calls),
+         moved as (
+            update calls set call_day = '0001-01-01' from locked
+            where calls.account = locked.account and calls.interaction = locked.interaction)
+         insert into call_bodies (call_day, account, interaction, kind, body)
+         select '0001-01-01', account, interaction, kind, body
+         from call_bodies join locked using (account, interaction)
+         where call_day = $1 on conflict do nothing",
+    )
+    .bind(day)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }

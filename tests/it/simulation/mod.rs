@@ -32,11 +32,12 @@ use world::{Event, World};
 const SEEDS: u64 = 2_000;
 
 /// What must have happened to some call in some of them.
-const EVERYTHING: [&str; 18] = [
+const EVERYTHING: [&str; 19] = [
     "Created",
     "Updated",
     "Adopted",
     "Unlinked",
+    "Expired",
     "Unknown",
     "UnresolvedInPreviousOrg",
     "RetriesExhausted",
@@ -134,6 +135,7 @@ fn config() -> Config {
     config.links.storm_window = Duration::from_mins(1);
     config.links.unpark_page = 5;
     config.links.refused_every = Duration::from_mins(10);
+    config.links.parked_at_most = Duration::from_hours(3);
     config
 }
 

@@ -12,7 +12,7 @@ use vcc_link::domain::link::{Health, LinkReason, LinkState, LinkStatus, LinkedOr
 use vcc_link::domain::matching::LookupResult;
 use vcc_link::domain::outcome::{DeadReason, Outcome, ParkReason};
 use vcc_link::domain::task::TaskField;
-use vcc_link::domain::work::{AttemptKind, Due, Lane, OpenAttempt, Refusal};
+use vcc_link::domain::work::{AttemptKind, Due, Lane, OpenAttempt, ParkedPage, Refusal, Unparked};
 use vcc_link::engine::{BatchCall, Decision};
 
 /// Shards of this small world.
@@ -32,6 +32,8 @@ pub(super) fn shard_of(account: &AccountId, org: Option<&OrgId>) -> ShardId {
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) call: Call,
+    /// When it was first heard of.
+    received: At,
     pub(super) shard: ShardId,
     pub(super) deadline: Option<At>,
     pub(super) answer: Option<LookupResult>,
@@ -59,6 +61,10 @@ impl Row {
     /// Whether its latest revision has its end.
     pub(super) fn is_done(&self) -> bool {
         self.hopeless || (self.revision().is_some() && self.done >= self.revision())
+    }
+
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.open.is_some()
     }
 
     /// A call that is not done must have something that moves it.
@@ -174,6 +180,7 @@ impl Store {
         let shard = self.link(&id.account, now).shard;
         let row = self.calls.entry(id.clone()).or_insert_with(|| Row {
             call: Call::new(id.clone()),
+            received: now,
             shard,
             deadline: None,
             answer: None,
@@ -348,6 +355,7 @@ impl Store {
     #[expect(clippy::too_many_lines, reason = "one arm for each outcome")]
     pub(super) fn record(&mut self, now: At, decision: &Decision) -> bool {
         let current = self.is_current(decision.shard, decision.epoch);
+        let current_generation = self.link(&decision.call.account, now).generation;
         let row = self
             .calls
             .get_mut(&decision.call)
@@ -393,6 +401,9 @@ impl Store {
                 row.batch_limit = *batch_limit;
             }
             Outcome::NotSent { at } => row.task_due = Some(*at),
+            Outcome::Parked { .. } if current_generation != decision.generation => {
+                row.task_due = Some(now);
+            }
             Outcome::Parked { reason, .. } => row.parked = Some(*reason),
             Outcome::Skipped { .. } | Outcome::Dead { .. } => {}
             Outcome::InDoubt { .. } => panic!("in doubt without an attempt"),
@@ -434,24 +445,35 @@ impl Store {
         now: At,
         account: &AccountId,
         (shard, epoch): (ShardId, Epoch),
-        reasons: &[ParkReason],
-        limit: u32,
-    ) -> u64 {
+        page: &ParkedPage,
+    ) -> Unparked {
         if !self.is_current(shard, epoch) {
-            return 0;
+            return Unparked::default();
         }
         let parked = self.calls.iter_mut().filter(|(id, row)| {
             &id.account == account
                 && row.shard == shard
-                && row.parked.is_some_and(|reason| reasons.contains(&reason))
+                && row
+                    .parked
+                    .is_some_and(|reason| page.reasons.contains(&reason))
+                && page
+                    .received_before
+                    .is_none_or(|before| row.received < before)
+                && page
+                    .after
+                    .as_ref()
+                    .is_none_or(|after| (row.received, &id.interaction) > (after.0, &after.1))
         });
-        let mut calls = 0;
-        for (_, row) in parked.take(limit as usize) {
+        let mut parked: Vec<_> = parked.collect();
+        parked.sort_by_key(|(id, row)| (row.received, id.interaction.clone()));
+        let mut unparked = Unparked::default();
+        for (id, row) in parked.into_iter().take(page.limit as usize) {
             row.parked = None;
             row.task_due = Some(now);
-            calls += 1;
+            unparked.calls += 1;
+            unparked.last = Some((row.received, id.interaction.clone()));
         }
-        calls
+        unparked
     }
 
     // Links.

@@ -95,7 +95,6 @@ struct Replica {
     skew: TimeDelta,
     paused_until: Option<At>,
     replicas: u32,
-    beats: u32,
     tick: Option<At>,
     /// The tokens as its shells last saw them.
     tokens: BTreeMap<(AccountId, Generation), (u64, u64)>,
@@ -161,7 +160,6 @@ impl World {
                     skew: TimeDelta::milliseconds(rng.random_range(-5000..5000)),
                     paused_until: None,
                     replicas: 0,
-                    beats: 0,
                     tick: None,
                     tokens: BTreeMap::new(),
                 })
@@ -292,7 +290,6 @@ impl World {
         replica.engine = Some(Engine::with_shards(self.config.clone(), SHARDS));
         (replica.replicas, replica.tick, replica.paused_until) = (0, None, None);
         replica.tokens.clear();
-        replica.beats = 0;
         let to = To {
             replica: id,
             life: replica.life,
@@ -332,12 +329,6 @@ impl World {
         self.replicas[to.replica].replicas = replicas;
         let hears = self.soon(1..20);
         self.plan(hears, Event::Hear(to, Input::Leases { owned, replicas }));
-        let beats = &mut self.replicas[to.replica].beats;
-        *beats += 1;
-        if *beats % 20 == 2 {
-            let links = self.store.links.values().cloned().collect();
-            self.answer(to, Input::Links(links));
-        }
         self.plan(self.now + BEAT, Event::Beat(to));
     }
 
@@ -464,6 +455,11 @@ impl World {
                 let links = accounts.iter().map(|id| self.store.link(id, now)).collect();
                 self.answer(to, Input::Links(links));
             }
+            Command::LoadShardLinks { shard } => {
+                let links = self.store.links.values();
+                let links = links.filter(|link| link.shard == shard && link.org.is_some());
+                self.answer(to, Input::Links(links.cloned().collect()));
+            }
             Command::AnswerLookups {
                 batch,
                 calls,
@@ -502,12 +498,9 @@ impl World {
                 account,
                 shard,
                 epoch,
-                reasons,
-                limit,
+                page,
             } => {
-                let calls = self
-                    .store
-                    .unpark(now, &account, (shard, epoch), &reasons, limit);
+                let calls = self.store.unpark(now, &account, (shard, epoch), &page);
                 self.answer(to, Input::Unparked { account, calls });
             }
             Command::Release { shards } => self.store.release(now, to.replica, &shards),
@@ -828,7 +821,9 @@ impl World {
             let unanswered = row.call.started.is_some() && row.answer.is_none();
             let open = row.revision().is_some() && !row.is_done();
             let live = self.store.link(&id.account, self.now).is_live();
-            (unanswered || open).then_some((id, !unanswered && !live))
+            // Nobody can be asked about an attempt while the link is broken.
+            let must_wait = row.is_in_doubt() && !live;
+            (unanswered || open).then_some((id, !unanswered && must_wait))
         })
     }
 }
