@@ -19,6 +19,8 @@ use crate::domain::work::{AttemptKind, Lane, OpenAttempt, Refusal};
 pub(super) struct Pending {
     pub(super) shard: ShardId,
     pub(super) epoch: Epoch,
+    /// The attempt that it closes, unless that stays in doubt.
+    pub(super) closes: Option<AttemptId>,
     pub(super) then: Then,
 }
 
@@ -230,9 +232,11 @@ impl Engine {
             _ => Then::End,
         };
         self.note_taken(&call.call, &outcome);
+        let in_doubt = matches!(then, Then::Doubt(_));
         let pending = Pending {
             shard: call.shard,
             epoch: call.epoch,
+            closes: (!in_doubt).then_some(attempt),
             then,
         };
         self.recording.insert(call.call.clone(), pending);
@@ -311,7 +315,11 @@ impl Engine {
             let Some(pending) = self.recording.remove(&id) else {
                 continue;
             };
-            let owned = self.shards.get(&pending.shard).map(|shard| shard.epoch);
+            let shard = self.shards.get_mut(&pending.shard);
+            let owned = shard.as_ref().map(|shard| shard.epoch);
+            if let Some(shard) = shard.filter(|shard| stored && shard.loading) {
+                shard.closed.extend(pending.closes);
+            }
             let current = stored && owned == Some(pending.epoch);
             self.recorded(turn, &id, pending, current);
             self.stir(&id.account);

@@ -149,8 +149,7 @@ impl Batching {
 pub struct Memory {
     /// Calls held in all; what is more stays in the store and is paged in. About 500 bytes each.
     pub calls: usize,
-    /// Calls held of one account while there is plenty of room. As it fills, each account's share
-    /// shrinks, so that the backlogs of some always leave room for the others.
+    /// Calls held of one account. Where there is no room at all, the largest backlog gives way.
     pub calls_per_account: usize,
     /// Requests in flight in all.
     pub requests: usize,
@@ -181,14 +180,6 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// How many calls one account may hold while `held` are held in all: a fixed part of what is
-    /// free. Whatever the number of accounts with a backlog, they settle at shares that leave
-    /// room for one more (dynamic thresholds, as switches share their buffers).
-    pub(super) fn share(&self, held: usize) -> usize {
-        let free = self.calls.saturating_sub(held);
-        (free * self.calls_per_account / self.calls.max(1)).max(1)
-    }
-
     fn validate(&self, faults: &mut Vec<Fault>) {
         let mut check = |ok: bool, setting: &str, advice: &str| {
             if !ok {

@@ -192,6 +192,7 @@ impl Engine {
         let pending = Pending {
             shard: call.shard,
             epoch: call.epoch,
+            closes: None,
             then: Then::End,
         };
         self.recording.insert(id.clone(), pending);

@@ -56,7 +56,11 @@ impl Engine {
         shard.loading = false;
         let first = !std::mem::replace(&mut shard.loaded, true);
         let reload = std::mem::take(&mut shard.reload);
-        for attempt in attempts {
+        let closed = std::mem::take(&mut shard.closed);
+        let open = attempts
+            .into_iter()
+            .filter(|a| !closed.contains(&a.attempt));
+        for attempt in open {
             self.links_wanted
                 .extend(self.unknown_link(&attempt.call.account));
             self.doubt(Doubt::new(attempt));
@@ -342,6 +346,7 @@ impl Engine {
         let pending = Pending {
             shard: attempt.shard,
             epoch: shard.epoch,
+            closes: Some(attempt.attempt),
             then,
         };
         self.recording.insert(id.clone(), pending);

@@ -4,14 +4,15 @@
 //! and every `poll` for what no wake told of. What finds no room stays in the store, and the
 //! place is kept where the next sweep goes on once there is room.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::Command;
-use super::accounts::Place;
+use super::accounts::{Account, Call, Place};
 use super::machine::{Engine, LANES, Planned, Turn};
-use crate::domain::ids::{AccountId, CallId, Epoch, ShardId};
+use crate::domain::ids::{AccountId, AttemptId, CallId, Epoch, ShardId};
 use crate::domain::work::{Due, Lane};
 
 /// A place in a shard's order of due calls: behind this one.
@@ -31,6 +32,8 @@ pub(super) struct Shard {
     pub(super) loading: bool,
     /// They must be loaded once more.
     pub(super) reload: bool,
+    /// Attempts that were closed while they are being loaded: what is read may still show them.
+    pub(super) closed: BTreeSet<AttemptId>,
     /// When they were asked for last.
     pub(super) checked_at: DateTime<Utc>,
     /// Nothing new is started; it goes to another replica.
@@ -47,6 +50,7 @@ impl Shard {
             loaded: false,
             loading: false,
             reload: false,
+            closed: BTreeSet::new(),
             checked_at: DateTime::UNIX_EPOCH,
             giving_up: false,
             released: false,
@@ -179,15 +183,19 @@ impl Engine {
         if !ours || (due.lane == Lane::Task && self.doubts.contains_key(&due.call)) {
             return Accepted::Yes;
         }
-        let room = self.config.memory.calls;
-        let share = self.config.memory.share(self.held);
-        let account = self.accounts.entry(due.call.account.clone()).or_default();
-        if !account.calls.contains_key(&due.call) {
-            if self.held >= room {
-                return Accepted::Full;
-            }
+        let room = &self.config.memory;
+        let most = room.calls_per_account;
+        let full = self.held >= room.calls;
+        let id = &due.call.account;
+        let known = self.accounts.get(id);
+        let known = known.is_some_and(|account| account.calls.contains_key(&due.call));
+        if !known && full && !self.make_room(now, id) {
+            return Accepted::Full;
+        }
+        let account = self.accounts.entry(id.clone()).or_default();
+        if !known {
             // A caller does not wait for the account's Tasks, and is gone within its deadline.
-            if due.lane == Lane::Task && account.calls.len() >= share {
+            if due.lane == Lane::Task && account.calls.len() >= most {
                 account.overflow = true;
                 return Accepted::AccountFull;
             }
@@ -210,6 +218,48 @@ impl Engine {
         self.settle(&id);
         self.stir(&id.account);
         Accepted::Yes
+    }
+
+    /// Has the largest backlog give way to an account that holds less than half of it: the later
+    /// half of its Tasks goes back to the store. Tells whether there is room now.
+    fn make_room(&mut self, now: DateTime<Utc>, newcomer: &AccountId) -> bool {
+        let size = |account: &Account| account.calls.len();
+        let mine = self.accounts.get(newcomer).map_or(0, size);
+        let largest = self
+            .accounts
+            .iter()
+            .max_by_key(|(_, account)| size(account));
+        let Some((id, account)) = largest.filter(|(_, account)| size(account) > 2 * mine + 1)
+        else {
+            return false;
+        };
+        let id = id.clone();
+        let waits = |call: &Call| match call.lookup {
+            Place::Idle => true,
+            Place::Ready(_) => call.lookup_deadline.is_none_or(|deadline| deadline < now),
+            Place::Flying | Place::Recording => false,
+        };
+        let goes: Vec<(CallId, ShardId, DateTime<Utc>)> = account
+            .tasks
+            .iter()
+            .rev()
+            .take(account.tasks.len().div_ceil(2))
+            .filter_map(|(_, call)| {
+                let known = account.calls.get(call).filter(|known| waits(known))?;
+                Some((call.clone(), known.shard, known.task_due))
+            })
+            .collect();
+        for (call, shard, due_at) in &goes {
+            let account = self.accounts.get_mut(&id).expect("found above");
+            account.place_lookup(call, Place::Idle);
+            account.place_task(call, Place::Idle);
+            self.skip(*shard, Lane::Task, &(*due_at, call.clone()));
+            self.settle(call);
+        }
+        if let Some(account) = self.accounts.get_mut(&id) {
+            account.overflow = true;
+        }
+        !goes.is_empty()
     }
 
     /// Puts an accepted call in its queue.
@@ -275,11 +325,11 @@ impl Engine {
     /// Goes on with what was left in the store, once there is room for it.
     pub(super) fn refill_after(&mut self, gone: &CallId) {
         let low = self.held == self.config.memory.calls / 2;
-        let share = self.config.memory.share(self.held);
+        let half = self.config.memory.calls_per_account / 2;
         let Some(account) = self.accounts.get_mut(&gone.account) else {
             return;
         };
-        let fills = account.overflow && account.calls.len() <= share / 2;
+        let fills = account.overflow && account.calls.len() <= half;
         if fills {
             account.overflow = false;
         }
@@ -463,6 +513,64 @@ impl Engine {
         }
         for id in &calls {
             self.settle(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    use super::*;
+    use crate::domain::ids::Revision;
+    use crate::engine::{Config, Input};
+
+    fn due(account: &str, call: usize) -> Due {
+        let id = CallId {
+            account: account.parse().expect("an account"),
+            interaction: format!("call-{call}").parse().expect("an interaction"),
+        };
+        Due {
+            call: id,
+            shard: ShardId(0),
+            lane: Lane::Task,
+            due_at: DateTime::UNIX_EPOCH,
+            lookup_deadline: None,
+            looked_up: true,
+            ended_at: Some(DateTime::UNIX_EPOCH),
+            revision: Revision(0),
+            skip: None,
+            attempts: 0,
+            degraded: BTreeSet::new(),
+            batch_limit: None,
+        }
+    }
+
+    /// Accounts whose calls cannot go out fill the memory; another account's calls find room, as
+    /// many as theirs, and no more are held than may be.
+    #[test]
+    fn the_largest_backlog_gives_way() {
+        let mut config = Config::default();
+        (config.memory.calls, config.memory.calls_per_account) = (1_000, 400);
+        let mut engine = Engine::with_shards(config, 1);
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut hear = |engine: &mut Engine, input| {
+            engine.handle(DateTime::UNIX_EPOCH, &mut rng, input);
+        };
+        let owned = vec![(ShardId(0), Epoch(1))];
+        let replicas = 1;
+        hear(&mut engine, Input::Leases { owned, replicas });
+        let held = |engine: &Engine, account: &str| {
+            let account = account.parse().expect("an account");
+            engine.accounts.get(&account).map_or(0, |a| a.calls.len())
+        };
+        for account in ["stuck-1", "stuck-2", "stuck-3", "late-1", "late-2"] {
+            let calls = (0..500).map(|call| due(account, call)).collect();
+            let (page, more) = (None, false);
+            hear(&mut engine, Input::Due { page, calls, more });
+            assert!(held(&engine, account) >= 100, "{account} finds no room");
+            assert!(engine.held <= 1_000);
         }
     }
 }
