@@ -95,6 +95,7 @@ mod tests {
             timestamp_ms: None,
             key: None,
             headers: Vec::new(),
+            bad_headers: false,
             value: Some(vec![0; 100]),
         }
     }
