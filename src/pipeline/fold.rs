@@ -54,8 +54,7 @@ impl Folder {
         }
     }
 
-    /// Folds events by call and builds the rows: calls sorted by id, and the published ends of
-    /// those beyond the dedupe horizon.
+    /// Folds events by call and builds the rows, sorted by id.
     pub fn fold(&self, now: DateTime<Utc>, events: Vec<CallEvent>) -> IngestBatch {
         let mut calls: BTreeMap<CallId, (Call, u32)> = BTreeMap::new();
         for event in events {
@@ -68,11 +67,7 @@ impl Folder {
         }
         let mut batch = IngestBatch::default();
         for (call, events) in calls.into_values() {
-            if self.is_too_old(now, &call) {
-                batch.outbox.extend(self.too_old(now, &call));
-            } else {
-                batch.calls.extend(self.row(now, &call, events));
-            }
+            batch.calls.extend(self.row(now, &call, events));
         }
         batch
     }
@@ -93,6 +88,11 @@ impl Folder {
             started: call.started.as_deref().map(|s| self.started(now, s)),
             ended: call.ended.as_deref().map(|e| self.ended(e)),
             events,
+            too_old: if self.is_too_old(now, call) {
+                self.too_old(now, call)
+            } else {
+                Vec::new()
+            },
         })
     }
 
@@ -119,9 +119,9 @@ impl Folder {
         }
     }
 
-    /// What is published of a call beyond the horizon: an answer for its begin, a stated reason
-    /// for its end. The ids are those of any other end of the same call and revision, so a
-    /// consumer that has seen the first end drops this one.
+    /// What is published of a call beyond the horizon whose key is not known any more: an answer
+    /// for its begin, a stated reason for its end. The ids are those of any other end of the same
+    /// call and revision, so a consumer that has seen the first end drops this one.
     fn too_old(&self, now: DateTime<Utc>, call: &Call) -> Vec<OutboxRow> {
         let shard = ShardId::of(&call.id.account, None);
         let answer = call.started.as_deref().map(|started| {

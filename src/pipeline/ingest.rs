@@ -40,7 +40,7 @@ pub struct Config {
     /// Each started call is answered within this time of its receipt (`call.lookedup.v1`).
     #[serde(with = "humantime_serde")]
     pub lookup_deadline: Duration,
-    /// A call that is older than this ends as skipped *too old*: its key may be forgotten, so it
+    /// A call that is older than this ends as skipped *too old*, unless its key is still known: it
     /// may have been logged before (rule 10). Longer than the topics' retention and than the
     /// platform may repeat an event.
     #[serde(with = "humantime_serde")]
@@ -364,7 +364,6 @@ impl Ingest {
             calls,
             mut quarantined,
             offsets,
-            outbox,
         } = batch;
         let (mut total, refused) = self.bisect(calls, cancel).await?;
         for call in refused {
@@ -378,7 +377,6 @@ impl Ingest {
             calls: vec![],
             quarantined,
             offsets,
-            outbox,
         };
         let answer = until_stored(cancel, "append", || self.store.append(&rest)).await?;
         match answer {

@@ -197,7 +197,8 @@ impl Lookups {
         over(batch, stored, failure, usage)
     }
 
-    /// Stores and publishes the same answer for all calls of a batch, without a search.
+    /// Stores and publishes the same answer for all calls of a batch, without a search; where one
+    /// is stored already, that is published.
     pub async fn answer(
         &self,
         batch: BatchId,
@@ -210,9 +211,16 @@ impl Lookups {
             Err(failure) => return over(batch, vec![], Some(failure), None),
         };
         let now = clock::now();
+        let answer = |id: &CallId| {
+            let stored = bodies.get(id).and_then(|call| call.lookup.as_deref());
+            stored.map_or_else(
+                || LookupAnswer::without_record(result, now),
+                LookupAnswer::clone,
+            )
+        };
         let answers = calls
             .iter()
-            .map(|c| (c.call.clone(), LookupAnswer::without_record(result, now)))
+            .map(|c| (c.call.clone(), answer(&c.call)))
             .collect();
         let stored = self
             .store_answers(&calls, generation, &bodies, answers)
@@ -262,6 +270,10 @@ impl Lookups {
     fn question(&self, call: &Call, org: &LinkedOrg) -> Question {
         let now = clock::now();
         let without = |result| Question::Answered(LookupAnswer::without_record(result, now));
+        // The begin came behind the answer: it is told what is known.
+        if let Some(stored) = call.lookup.as_deref() {
+            return Question::Answered(stored.clone());
+        }
         let Some(facts) = call.facts() else {
             return without(LookupResult::NotSearched);
         };

@@ -156,5 +156,6 @@ fn row(call: &Call, events: usize) -> IngestCall {
             body: body(&e.meta, &e.revision.to_string()),
         }),
         events: u32::try_from(events).expect("few"),
+        too_old: Vec::new(),
     }
 }

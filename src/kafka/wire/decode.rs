@@ -92,9 +92,8 @@ fn data<T: Message + Default + DeserializeOwned>(
                 error.column()
             ))
         }),
-        Encoding::Protobuf => T::decode(content.data.as_slice()).map_err(|_| {
-            Rejected::new(format!("the data is no Protobuf message of {event_type}"))
-        }),
+        Encoding::Protobuf => T::decode(content.data.as_slice())
+            .map_err(|_| Rejected::new(format!("the data is no Protobuf message of {event_type}"))),
     }
 }
 

@@ -186,9 +186,9 @@ impl Content {
 
 /// The record's value, if there is one and it is not too long.
 fn value_of(record: Record<'_>, longest: usize) -> Result<&[u8], Rejected> {
-    let value = record.value.ok_or_else(|| {
-        Rejected::new("the record has no value; call topics take no tombstones")
-    })?;
+    let value = record
+        .value
+        .ok_or_else(|| Rejected::new("the record has no value; call topics take no tombstones"))?;
     let length = value.len();
     if length > longest {
         return Err(Rejected::new(format!(
