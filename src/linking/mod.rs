@@ -11,6 +11,7 @@ mod tokens;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use moka::sync::Cache;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -363,6 +364,12 @@ impl Linking {
 /// Where the tokens of a new generation begin.
 const FIRST_TOKENS: TokenSequence = TokenSequence(1);
 
+/// Since when the link is broken, if it is: another reason is no new break.
+fn broken_since(before: &LinkState, after: &LinkState) -> Option<DateTime<Utc>> {
+    let broken = |state: &LinkState| (state.health == Health::Broken).then_some(state.since);
+    broken(after).map(|since| broken(before).unwrap_or(since))
+}
+
 /// The event of a change from one state to the next, with the calls that wait and what failed.
 fn changed(
     before: &LinkState,
@@ -383,10 +390,12 @@ fn changed(
         sequence: before.sequence.next(),
         org: org.map(|o| o.org.clone()),
         environment: org.map(|o| o.environment),
+        instance_url: org.map(|o| o.instance_url.clone()),
         username_masked: org.map(|o| o.username_masked.clone()),
         actor,
         parked_calls,
         failure,
         effective_at: after.since,
+        broken_since: broken_since(before, after),
     }))
 }

@@ -131,6 +131,7 @@ impl Folder {
                 answer: LookupAnswer::without_record(LookupResult::Timeout, now),
                 generation: Generation::default(),
                 valid_until: now,
+                test: started.facts.test,
                 traceparent: started.meta.traceparent.clone(),
             }))
         });
@@ -152,6 +153,8 @@ impl Folder {
                 owner_source: None,
                 attempts: 0,
                 ended_at: Some(ended.ended_at),
+                received_at: Some(now),
+                test: ended.facts.test,
                 decided_at: now,
                 deferral: 0,
                 traceparent: ended.meta.traceparent.clone(),

@@ -114,8 +114,12 @@ pub struct StoredCall {
     pub started: Option<Sealed>,
     /// Its end.
     pub ended: Option<Sealed>,
+    /// When the end that stands was received.
+    pub ended_received_at: Option<DateTime<Utc>>,
     /// Its lookup's answer.
     pub lookup: Option<Sealed>,
+    /// The link's generation that the lookup asked.
+    pub lookup_generation: Option<Generation>,
     /// The revision to be logged.
     pub revision: Revision,
     /// Its Task, once there is one.

@@ -106,6 +106,7 @@ impl Drawn {
                 disposition: None,
                 notes: None,
                 recording: None,
+                voicemail: None,
                 revision: Revision(revision),
                 last: false,
                 meta,

@@ -10,12 +10,12 @@ use serde::de::DeserializeOwned;
 use super::Encoding;
 use super::envelope::{Content, Envelope, Record, Rejected, kind};
 use super::fields::{
-    agent, customer_side, direction, durations, leg, missing, optional, outcome, party,
+    agent, customer_side, direction, durations, leg, missing, optional, outcome, party, recording,
     salesforce_id, text, time,
 };
 use super::proto;
 use crate::domain::call::{
-    CallEnded, CallEvent, CallFacts, CallStarted, CrmContext, EventMeta, Recording, Service,
+    CallEnded, CallEvent, CallFacts, CallStarted, CrmContext, EventMeta, Service,
 };
 use crate::domain::ids::{CallId, InvalidId, Revision};
 use crate::domain::private::Private;
@@ -146,10 +146,8 @@ fn ended(content: &Content, mut data: proto::CallEnded) -> Result<CallEnded, Rej
         notes: Some(text(&data.notes, NOTES))
             .filter(|n| !n.is_empty())
             .map(Private::new),
-        recording: data.recording.map(|r| Recording {
-            ready: r.state == i32::from(proto::recording_state::Value::Ready),
-            content_ref: optional(&r.content_ref),
-        }),
+        recording: data.recording.map(|r| recording(r.state, &r.content_ref)),
+        voicemail: data.voicemail.map(|v| recording(v.state, &v.content_ref)),
         revision: Revision(revision),
         last: data.r#final,
     })

@@ -358,7 +358,10 @@ macro_rules! with_facts {
                 interaction_plan: shown(facts.service.interaction_plan.as_ref()),
                 ..Default::default()
             }),
-            queue: facts.service.queue.clone().map(|name| proto::Queue { name }),
+            queue: facts.service.queue.clone().map(|name| proto::Queue {
+                name,
+                ..Default::default()
+            }),
             agent: Some(proto::Agent {
                 agent_id: shown(facts.agent.agent_id.as_ref()),
                 user_id: shown(facts.agent.user_id.as_ref()),
@@ -423,6 +426,7 @@ fn ended(event: &CallEnded) -> proto::CallEnded {
                 joined_at: leg.joined_at.and_then(stamp),
                 left_at: leg.left_at.and_then(stamp),
                 how: shown(leg.how.as_ref()),
+                reason: String::new(),
             })
             .collect(),
         disposition: event.disposition.clone().map(|label| proto::Disposition {
@@ -433,6 +437,10 @@ fn ended(event: &CallEnded) -> proto::CallEnded {
         recording: event.recording.as_ref().map(|recording| proto::Recording {
             state: if recording.ready { State::Ready } else { State::Pending }.into(),
             content_ref: shown(recording.content_ref.as_ref()),
+        }),
+        voicemail: event.voicemail.as_ref().map(|voicemail| proto::Voicemail {
+            state: if voicemail.ready { State::Ready } else { State::None }.into(),
+            content_ref: shown(voicemail.content_ref.as_ref()),
         }),
         revision: Some(event.revision.0),
         r#final: event.last,

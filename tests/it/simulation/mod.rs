@@ -317,6 +317,7 @@ fn end(id: &CallId, began: DateTime<Utc>, at: DateTime<Utc>, revision: Revision)
         disposition: None,
         notes: None,
         recording: None,
+        voicemail: None,
         revision,
         last: false,
     }))
