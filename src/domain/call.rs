@@ -388,14 +388,9 @@ impl Call {
 
     /// The producer's trace context, for the spans of this call.
     pub fn traceparent(&self) -> Option<&str> {
-        let ended = self
-            .ended
-            .as_deref()
-            .and_then(|e| e.meta.traceparent.as_deref());
-        ended.or_else(|| {
-            self.started
-                .as_deref()
-                .and_then(|s| s.meta.traceparent.as_deref())
-        })
+        let ended = self.ended.as_deref().map(|e| &e.meta);
+        let started = self.started.as_deref().map(|s| &s.meta);
+        let mut told = [ended, started].into_iter().flatten();
+        told.find_map(|meta| meta.traceparent.as_deref())
     }
 }

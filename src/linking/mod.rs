@@ -11,7 +11,6 @@ mod tokens;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use moka::sync::Cache;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -364,12 +363,6 @@ impl Linking {
 /// Where the tokens of a new generation begin.
 const FIRST_TOKENS: TokenSequence = TokenSequence(1);
 
-/// Since when the link is broken, if it is: another reason is no new break.
-fn broken_since(before: &LinkState, after: &LinkState) -> Option<DateTime<Utc>> {
-    let broken = |state: &LinkState| (state.health == Health::Broken).then_some(state.since);
-    broken(after).map(|since| broken(before).unwrap_or(since))
-}
-
 /// The event of a change from one state to the next, with the calls that wait and what failed.
 fn changed(
     before: &LinkState,
@@ -396,6 +389,6 @@ fn changed(
         parked_calls,
         failure,
         effective_at: after.since,
-        broken_since: broken_since(before, after),
+        broken_since: after.broken_since(before),
     }))
 }

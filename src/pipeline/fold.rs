@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::ingest::Config;
+use super::ingest::{Config, FromTheFuture};
 use crate::domain::call::{Call, CallEnded, CallEvent, CallStarted};
 use crate::domain::event::{CallLog, CallLookedUp, Published};
 use crate::domain::ids::{CallId, Generation, ShardId};
@@ -14,11 +14,6 @@ use crate::domain::policy::Policy;
 use crate::sealing::Sealer;
 use crate::store::inbox::{IngestBatch, IngestCall, IngestEnded, IngestStarted};
 use crate::store::outbox::OutboxRow;
-
-/// A time that no event can have yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the event is of a time that is yet to come; check the clock of the producer")]
-pub struct FromTheFuture;
 
 /// Turns events into the rows of one append: pure but for the sealing.
 pub struct Folder {
@@ -42,16 +37,7 @@ impl Folder {
 
     /// Whether the event claims a time further ahead than clocks differ.
     pub fn check_time(&self, now: DateTime<Utc>, event: &CallEvent) -> Result<(), FromTheFuture> {
-        let latest = now + self.config.future_tolerance;
-        let times = match event {
-            CallEvent::Started(e) => [e.meta.time, e.facts.started_at, e.facts.started_at],
-            CallEvent::Ended(e) => [e.meta.time, e.facts.started_at, e.ended_at],
-        };
-        if times.iter().any(|t| *t > latest) {
-            Err(FromTheFuture)
-        } else {
-            Ok(())
-        }
+        self.config.check_time(now, event)
     }
 
     /// Folds events by call and builds the rows, sorted by id.

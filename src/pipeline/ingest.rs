@@ -60,7 +60,26 @@ impl Default for Config {
     }
 }
 
+/// A time that no event can have yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the event is of a time that is yet to come; check the clock of the producer")]
+pub struct FromTheFuture;
+
 impl Config {
+    /// Whether the event claims a time further ahead than clocks differ.
+    pub fn check_time(&self, now: DateTime<Utc>, event: &CallEvent) -> Result<(), FromTheFuture> {
+        let latest = now + self.future_tolerance;
+        let times = match event {
+            CallEvent::Started(e) => [e.meta.time, e.facts.started_at, e.facts.started_at],
+            CallEvent::Ended(e) => [e.meta.time, e.facts.started_at, e.ended_at],
+        };
+        if times.iter().any(|t| *t > latest) {
+            Err(FromTheFuture)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Collects what is wrong with these settings.
     pub fn validate(&self, faults: &mut Vec<Fault>) {
         if self.lookup_deadline < Duration::from_secs(1) {

@@ -174,7 +174,8 @@ conformance::conformance_tests! {
     reports:
         open_calls_are_counted_by_state,
         calls_are_listed_by_filter,
-        a_call_has_a_story;
+        a_call_has_a_story,
+        what_is_not_stored_leaves_traces;
 }
 
 /// A database without the schema is told from one that is away, and what to do is said.

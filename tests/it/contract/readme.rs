@@ -53,7 +53,7 @@ numbers as text (numbers are read too), enums as words, fields at their default 
   conversation.
 - **Tombstones** are not sent: an unlinked account is an event with status `unlinked`.
 
-Try an event before you send it: `vcc-link publish --check FILE` tells every fault by its line.
+Try an event before you send it: `vcc-link publish --check FILE` tells what is wrong by its line.
 
 ";
 
