@@ -52,6 +52,22 @@ impl Sealer {
         Ok(Self::new(Arc::new(KeyRing::new(config)?)))
     }
 
+    /// A sealer with a key of its own, for tests.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        let key = crate::crypto::Key {
+            id: "k".to_owned(),
+            key: "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
+                .to_owned()
+                .into(),
+        };
+        let config = crate::crypto::Config {
+            primary: "k".to_owned(),
+            keys: vec![key],
+        };
+        Self::of(&config).expect("a key")
+    }
+
     /// Seals a call's begin.
     pub fn started(&self, body: &CallStarted) -> Sealed {
         self.seal(&body_of(&body.facts.id, "started"), body)

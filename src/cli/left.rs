@@ -95,24 +95,9 @@ impl<'a> Left<'a> {
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-
     use super::*;
-    use crate::crypto::{Config, Context, Key};
+    use crate::crypto::Context;
     use crate::store::inbox::Partition;
-
-    fn sealer() -> Sealer {
-        let key = Key {
-            id: "k".to_owned(),
-            key: STANDARD.encode([1; 32]).into(),
-        };
-        let config = Config {
-            primary: "k".to_owned(),
-            keys: vec![key],
-        };
-        Sealer::of(&config).expect("a key")
-    }
 
     /// A quarantined record, sealed as ingest seals it.
     fn row(sealer: &Sealer, offset: i64, key: Option<&str>, value: &str) -> QuarantineRow {
@@ -138,7 +123,7 @@ mod tests {
 
     #[test]
     fn what_is_known_of_a_call_that_is_not_stored_is_told() {
-        let sealer = sealer();
+        let sealer = Sealer::for_tests();
         let id = CallId {
             account: "acme".parse().expect("an account"),
             interaction: "c1".parse().expect("an interaction"),

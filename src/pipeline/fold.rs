@@ -153,3 +153,44 @@ impl Folder {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::domain::event::Topic;
+    use crate::kafka::wire::decode::{Decoded, decode_structured};
+
+    fn event(sample: &str) -> CallEvent {
+        match decode_structured(sample.as_bytes()) {
+            Ok(Decoded::Call(event)) => event,
+            other => panic!("a call event, not {other:?}"),
+        }
+    }
+
+    /// The store decides by the key, so a call beyond the horizon comes as any other, with what is
+    /// published if its key is not known.
+    #[test]
+    fn a_call_beyond_the_horizon_brings_what_is_published_if_it_is_not_known() {
+        let config = Config::default();
+        let horizon = config.dedupe_horizon;
+        let folder = Folder::new(config, Policy::default(), Sealer::for_tests());
+        let started = event(include_str!(
+            "../../tests/samples/call.started.v1.structured.json"
+        ));
+        let ended = event(include_str!(
+            "../../tests/samples/call.ended.v1.structured.json"
+        ));
+        let began = started.started_at();
+        for (past, published) in [(0, 0), (1, 2)] {
+            let now = began + horizon + TimeDelta::seconds(past);
+            let batch = folder.fold(now, vec![ended.clone(), started.clone()]);
+            assert_eq!(batch.calls.len(), 1);
+            let call = &batch.calls[0];
+            assert!(call.started.is_some() && call.ended.is_some());
+            assert_eq!(call.too_old.len(), published);
+            assert!(call.too_old.iter().all(|row| row.topic == Topic::CallLogs));
+        }
+    }
+}
