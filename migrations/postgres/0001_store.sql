@@ -255,7 +255,7 @@ create table outbox (
     id text collate "C" not null unique,
     shard smallint not null,
     topic text not null,
-    -- Whose event it is, so that it moves with its account; null for calls that are not stored.
+    -- Whose event it is, so that it moves with its account.
     account text collate "C",
     interaction text collate "C",
     body bytea,

@@ -10,8 +10,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use serde_json::{Value, json};
 
+use super::left::Left;
+use super::output::{Output, print};
 use super::story::{self, Told};
-use super::{Global, open_store, print};
+use super::{Global, open_store};
 use crate::clock;
 use crate::domain::ids::{AccountId, CallId, InteractionId};
 use crate::sealing::Sealer;
@@ -25,6 +27,9 @@ Examples:
   vcc-link calls list --state dead
   vcc-link calls why acme 016f1c6b-9766-4a5c-9f6e-3c1d5a8b2e47")]
 pub struct Args {
+    /// How it is told.
+    #[command(flatten)]
+    pub output: Output,
     /// What to show.
     #[command(subcommand)]
     pub action: Action,
@@ -64,6 +69,9 @@ Example:
     },
 }
 
+/// So many of the latest quarantined records are searched for a call that is not stored.
+const QUARANTINED: u32 = 1000;
+
 /// Takes a state by its word, and lists the words where another is given.
 fn state_parser() -> impl TypedValueParser<Value = CallState> {
     let named = |word: String| {
@@ -75,10 +83,11 @@ fn state_parser() -> impl TypedValueParser<Value = CallState> {
     PossibleValuesParser::new(CallState::ALL.map(CallState::as_str)).map(named)
 }
 
-/// Runs it. A call that was never heard of is a failure.
+/// Runs it. A call that is not stored is a failure.
 pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
     let settings = global.sections(&["store", "crypto"])?;
     let store = open_store(&settings.config).await?;
+    let as_json = args.output.json;
     match args.action {
         Action::List {
             account,
@@ -93,7 +102,7 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
                 since,
                 limit,
             };
-            list(&filter, &store, global.json).await
+            list(&filter, &store, as_json).await
         }
         Action::Why {
             account,
@@ -107,7 +116,7 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
                 },
                 &store,
                 &sealer,
-                global.json,
+                as_json,
             )
             .await
         }
@@ -155,10 +164,7 @@ async fn why(id: CallId, store: &dyn Store, sealer: &Sealer, json: bool) -> anyh
         .await
         .context("the call could not be read")?;
     let Some(found) = found else {
-        let account = &id.account;
-        anyhow::bail!(
-            "no event of call {id} was ever received, or its key is beyond the dedupe horizon; check both ids, and see `vcc-link calls list --account {account}`"
-        );
+        return not_stored(&id, store, sealer, json).await;
     };
     let links = store.links(std::slice::from_ref(&id.account)).await;
     let links = links.context("the account's link could not be read")?;
@@ -175,6 +181,22 @@ async fn why(id: CallId, store: &dyn Store, sealer: &Sealer, json: bool) -> anyh
     }
 }
 
+/// Tells what is known of a call that is not stored, and fails.
+async fn not_stored(
+    id: &CallId,
+    store: &dyn Store,
+    sealer: &Sealer,
+    json: bool,
+) -> anyhow::Result<()> {
+    let traces = store.traces(id, QUARANTINED).await;
+    let traces = traces.context("what is left of the call could not be read")?;
+    let left = Left::of(id, &traces, sealer);
+    if json {
+        print(&(serde_json::to_string_pretty(&left.json())? + "\n"))?;
+    }
+    anyhow::bail!(left.text())
+}
+
 /// One call as JSON.
 fn line_json(line: &CallLine) -> Value {
     json!({
@@ -183,7 +205,7 @@ fn line_json(line: &CallLine) -> Value {
         "state": line.state.as_str(),
         "receivedAt": time(line.received_at),
         "endedAt": line.ended_at.map(time),
-        "dueAt": line.due_at.map(time),
+        "dueAt": story::due_at(line).map(time),
         "outcome": line.outcome,
         "attempts": line.attempts,
         "task": line.task,

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use anyhow::bail;
 use serde_json::json;
 
-use super::{Global, print};
+use super::Global;
+use super::output::{Output, print};
 use crate::config::{Line, Settings};
 use crate::preflight::{self, Finding};
 
@@ -21,6 +22,9 @@ Examples:
   vcc-link check --config vcc-link.toml --production && systemctl restart vcc-link
   vcc-link check --settings --json | jq -r '.settings[] | select(.origin) | .setting'")]
 pub struct Args {
+    /// How it is told.
+    #[command(flatten)]
+    pub output: Output,
     /// Also refuse what is fit for tests only.
     #[arg(long)]
     pub production: bool,
@@ -33,10 +37,10 @@ pub struct Args {
 pub async fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let settings = global.settings()?;
     if args.settings {
-        return print(&listing(&settings, global.json)?);
+        return print(&listing(&settings, args.output.json)?);
     }
     let findings = preflight::findings(&settings.config, args.production).await;
-    print(&report(&findings, global.json)?)?;
+    print(&report(&findings, args.output.json)?)?;
     match findings.iter().filter(|finding| !finding.ok).count() {
         0 => Ok(()),
         bad => bail!("{bad} of {} checks want something done", findings.len()),

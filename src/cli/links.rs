@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::calls::time;
-use super::{Global, open_store, print};
+use super::output::{Output, print};
+use super::{Global, open_store};
 use crate::domain::ids::AccountId;
 use crate::domain::link::{Actor, Environment, Health, LinkState, LinkStatus};
 use crate::linking::{Bootstrap, Linking};
@@ -26,6 +27,9 @@ Examples:
   vcc-link links list
   vcc-link links add acme --environment sandbox < refresh-token.txt")]
 pub struct Args {
+    /// How it is told.
+    #[command(flatten)]
+    pub output: Output,
     /// What to do.
     #[command(subcommand)]
     pub action: Action,
@@ -84,8 +88,9 @@ const PAGE: u32 = 500;
 pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
     let config = global.settings()?.config;
     let store = open_store(&config).await?;
+    let as_json = args.output.json;
     match args.action {
-        Action::List => list(&store, global.json).await,
+        Action::List => list(&store, as_json).await,
         Action::Add {
             account,
             environment,
@@ -109,7 +114,7 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
             });
             let added = added.await;
             let state = added.context("the account was not linked")?;
-            print(&if global.json {
+            print(&if as_json {
                 line_json(&state).to_string() + "\n"
             } else {
                 line(&state)

@@ -2,7 +2,8 @@
 
 use anyhow::Context as _;
 
-use super::{Global, print};
+use super::Global;
+use super::output::{Output, print};
 use crate::store::postgres::Postgres;
 
 /// Bring the database's schema up to this version.
@@ -13,10 +14,14 @@ use crate::store::postgres::Postgres;
 #[command(after_help = "\
 Example:
   vcc-link migrate --config /etc/vcc-link.toml && systemctl restart vcc-link")]
-pub struct Args {}
+pub struct Args {
+    /// How it is told.
+    #[command(flatten)]
+    pub output: Output,
+}
 
 /// Runs it.
-pub async fn run(global: &Global) -> anyhow::Result<()> {
+pub async fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let store = Postgres::connect(&global.sections(&["store"])?.config.store).await;
     let store = store.context("store.url: the database cannot be reached")?;
     store
@@ -24,7 +29,7 @@ pub async fn run(global: &Global) -> anyhow::Result<()> {
         .await
         .context("the schema was not changed")?;
     store.close().await;
-    print(if global.json {
+    print(if args.output.json {
         "{\"migrated\":true}\n"
     } else {
         "The database's schema is up to date.\n"

@@ -4,20 +4,22 @@
 
 pub mod calls;
 pub mod check;
+mod left;
 pub mod links;
 pub mod migrate;
+pub mod output;
 pub mod publish;
 mod story;
 pub mod topics;
 pub mod worker;
 
-use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
+use self::output::Output;
 use crate::app::Role;
 use crate::config::{self, Config, Faults, Settings};
 use crate::store::Reports as _;
@@ -44,7 +46,10 @@ Exit codes:
   0   done
   1   failed; standard error says what and, where known, what to do
   2   the command line is wrong
-  78  the settings are wrong; every fault is listed";
+  78  the settings are wrong; every fault is listed
+
+With --json, standard output holds the result alone, and a failure is one JSON object on standard
+error: {\"error\": …}, and \"settings\" where those are wrong. A wrong command line is told in text.";
 
 /// Logs contact-centre calls as Salesforce Tasks: exactly one per call, from Kafka.
 #[derive(Debug, Parser)]
@@ -62,9 +67,6 @@ pub struct Global {
     /// Settings file; without one, defaults and the environment alone.
     #[arg(long, global = true, env = "VCC_LINK_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Write results as JSON.
-    #[arg(long, global = true)]
-    pub json: bool,
 }
 
 impl Global {
@@ -99,33 +101,39 @@ enum Command {
     Publish(publish::Args),
 }
 
+impl Command {
+    /// How its result is written; those that serve have none.
+    const fn output(&self) -> Option<Output> {
+        match self {
+            Self::Worker(_) | Self::Sidecar(_) | Self::Run(_) => None,
+            Self::Migrate(args) => Some(args.output),
+            Self::Check(args) => Some(args.output),
+            Self::Topics(args) => Some(args.output),
+            Self::Links(args) => Some(args.output),
+            Self::Calls(args) => Some(args.output),
+            Self::Publish(args) => Some(args.output),
+        }
+    }
+}
+
 /// Runs a command and returns its exit code.
 pub async fn run(cli: Cli) -> ExitCode {
+    let as_json = cli.command.output().is_some_and(|output| output.json);
     let result = match cli.command {
         Command::Worker(_) => worker::run(&cli.global, Role::Worker).await,
         Command::Sidecar(_) => worker::run(&cli.global, Role::Sidecar).await,
         Command::Run(_) => worker::run(&cli.global, Role::Both).await,
-        Command::Migrate(migrate::Args {}) => migrate::run(&cli.global).await,
+        Command::Migrate(args) => migrate::run(&args, &cli.global).await,
         Command::Check(args) => check::run(&args, &cli.global).await,
         Command::Links(args) => links::run(args, &cli.global).await,
         Command::Calls(args) => calls::run(args, &cli.global).await,
-        Command::Publish(args) => {
-            kafka(&cli.global, async |config, json| {
-                publish::run(args, config, json).await
-            })
-            .await
-        }
-        Command::Topics(args) => {
-            kafka(&cli.global, async |config, json| {
-                topics::run(args, config, json).await
-            })
-            .await
-        }
+        Command::Publish(args) => publish::run(args, &cli.global).await,
+        Command::Topics(args) => topics::run(args, &cli.global).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("{}", output::told(&error, as_json));
             ExitCode::from(if error.is::<Faults>() {
                 WRONG_SETTINGS
             } else {
@@ -135,30 +143,12 @@ pub async fn run(cli: Cli) -> ExitCode {
     }
 }
 
-/// Runs what needs no more of the settings than Kafka's.
-async fn kafka(
-    global: &Global,
-    run: impl AsyncFnOnce(&crate::kafka::Config, bool) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let settings = global.sections(&["kafka"])?;
-    run(&settings.config.kafka, global.json).await
-}
-
 /// Connects to the database of the settings, and makes sure that its schema is this binary's.
 async fn open_store(config: &Config) -> anyhow::Result<Postgres> {
     let store = Postgres::connect(&config.store).await;
     let store = store.context("store.url: the database cannot be reached")?;
     store.check().await.context("the database cannot be used")?;
     Ok(store)
-}
-
-/// Writes a result to standard output. A reader that has seen enough (`| head`) is no failure.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -170,6 +160,29 @@ mod tests {
     #[test]
     fn verify_cli() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn json_is_offered_where_there_is_a_result() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' ')).ok();
+        for serving in ["worker", "sidecar", "run"] {
+            assert!(parse(&format!("vcc-link {serving}")).is_some());
+            assert!(parse(&format!("vcc-link {serving} --json")).is_none());
+        }
+        for line in [
+            "migrate --json",
+            "check --json",
+            "topics plan --json",
+            "topics --json apply",
+            "links list --json",
+            "links add acme --json",
+            "calls list --json",
+            "calls why acme 1 --json",
+            "publish - --json",
+        ] {
+            let cli = parse(&format!("vcc-link {line}")).expect(line);
+            assert!(cli.command.output().expect("a result").json, "{line}");
+        }
     }
 
     #[test]

@@ -7,18 +7,22 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::print;
+use super::Global;
+use super::output::{Output, print};
+use crate::clock;
 use crate::domain::call::CallEvent;
-use crate::kafka::Config;
 use crate::kafka::producer::{Message, Producer};
 use crate::kafka::wire::decode::{Decoded, decode_structured};
+use crate::pipeline::ingest;
 
 /// Publish call events from a file, one CloudEvent in JSON on each line.
 ///
-/// Every line is looked at first; if one is wrong, nothing is sent, and each fault is told with
-/// its line. Publishing the same events again does no harm: an event is known by its id.
+/// Every line is looked at first, as a worker will look at it; if one is wrong, nothing is sent, and
+/// the first 20 faults are told with their lines, and how many more there are. Publishing the same
+/// events again does no harm: an event is known by its call, type and revision.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -26,6 +30,9 @@ Examples:
   kcat -C -b old:9092 -t calls -e | vcc-link publish - --topic vcc.calls
   vcc-link publish --check calls.ndjson")]
 pub struct Args {
+    /// How it is told.
+    #[command(flatten)]
+    pub output: Output,
     /// The file; `-` for standard input.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
@@ -37,7 +44,7 @@ pub struct Args {
     pub check: bool,
 }
 
-/// Faults that are told one by one.
+/// Faults that are told one by one; the help says so too.
 const TOLD: usize = 20;
 
 /// Events that are on the way together.
@@ -69,13 +76,38 @@ struct Looked {
     faults: Vec<LineFault>,
 }
 
+impl Looked {
+    /// Faults beyond those that are told one by one.
+    const fn more(&self) -> u64 {
+        self.faulty - self.faults.len() as u64
+    }
+}
+
+/// How a line is looked at: as ingest does.
+#[derive(Clone, Copy)]
+struct Rules<'a> {
+    /// The most bytes that are read.
+    longest: usize,
+    /// Which times are believed.
+    ingest: &'a ingest::Config,
+    /// When they are judged.
+    now: DateTime<Utc>,
+}
+
 /// Runs it.
-pub async fn run(args: Args, config: &Config, as_json: bool) -> anyhow::Result<()> {
+pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
+    let settings = global.sections(&["kafka", "ingest"])?.config;
+    let (config, as_json) = (&settings.kafka, args.output.json);
+    let rules = Rules {
+        longest: config.max_event_bytes,
+        ingest: &settings.ingest,
+        now: clock::now(),
+    };
     let mut file = open(&args.file)?;
-    let looked = look(&file, config.max_event_bytes)?;
+    let looked = look(&file, rules)?;
     if looked.faulty > 0 {
         let faults = serde_json::json!({
-            "sent": 0, "faulty": looked.faulty, "faults": looked.faults,
+            "sent": 0, "faulty": looked.faulty, "faults": looked.faults, "more": looked.more(),
         });
         if as_json {
             print(&(serde_json::to_string_pretty(&faults)? + "\n"))?;
@@ -89,7 +121,8 @@ pub async fn run(args: Args, config: &Config, as_json: bool) -> anyhow::Result<(
     let topic = args.topic.as_ref();
     let topic = topic.or_else(|| config.topics.calls.first());
     let topic = topic.context("kafka.topics.calls: write at least one topic")?;
-    let sent = send(&file, config, topic, looked.events).await?;
+    let progress = Progress::new(looked.events, !as_json);
+    let sent = send(&file, rules, &Producer::new(config)?, topic, progress).await?;
     tell(as_json, "sent", sent, Some(topic))
 }
 
@@ -116,8 +149,8 @@ fn refusal(looked: &Looked, file: &std::path::Path) -> String {
         // Writing to a string cannot fail.
         let _ = write!(text, "\n  line {line}: {reason}");
     }
-    if *faulty > TOLD as u64 {
-        let _ = write!(text, "\n  and {} more", faulty - TOLD as u64);
+    if looked.more() > 0 {
+        let _ = write!(text, "\n  and {} more", looked.more());
     }
     text
 }
@@ -183,11 +216,11 @@ impl<'a> Lines<'a> {
 }
 
 /// Looks at every line.
-fn look(file: &File, longest: usize) -> anyhow::Result<Looked> {
+fn look(file: &File, rules: Rules<'_>) -> anyhow::Result<Looked> {
     let mut looked = Looked::default();
-    let mut lines = Lines::new(file, longest);
+    let mut lines = Lines::new(file, rules.longest);
     while let Some((line, text)) = lines.next().context("the file cannot be read")? {
-        match event(&text, longest) {
+        match event(&text, rules) {
             Ok(_) => looked.events += 1,
             Err(reason) => {
                 looked.faulty += 1;
@@ -201,14 +234,18 @@ fn look(file: &File, longest: usize) -> anyhow::Result<Looked> {
 }
 
 /// The event of one line, or why it is none.
-fn event(text: &[u8], longest: usize) -> Result<CallEvent, String> {
+fn event(text: &[u8], rules: Rules<'_>) -> Result<CallEvent, String> {
+    let longest = rules.longest;
     if text.len() > longest {
         return Err(format!(
             "over {longest} bytes, the most that is read (kafka.max_event_bytes)"
         ));
     }
     match decode_structured(text) {
-        Ok(Decoded::Call(event)) => Ok(event),
+        Ok(Decoded::Call(event)) => {
+            let believed = rules.ingest.check_time(rules.now, &event);
+            believed.map(|()| event).map_err(|error| error.to_string())
+        }
         Ok(Decoded::Ignored { event_type }) => Err(format!(
             "type {event_type:?} is not read: write call.started.v1 or call.ended.v1"
         )),
@@ -217,10 +254,15 @@ fn event(text: &[u8], longest: usize) -> Result<CallEvent, String> {
 }
 
 /// Sends every line as it is: a CloudEvent in structured mode, its key the interaction.
-async fn send(file: &File, config: &Config, topic: &str, all: u64) -> anyhow::Result<u64> {
-    let producer = Producer::new(config)?;
-    let mut progress = Progress::new(all);
-    let mut lines = Lines::new(file, config.max_event_bytes);
+async fn send(
+    file: &File,
+    rules: Rules<'_>,
+    producer: &Producer,
+    topic: &str,
+    mut progress: Progress,
+) -> anyhow::Result<u64> {
+    let all = progress.all;
+    let mut lines = Lines::new(file, rules.longest);
     let mut sent = 0;
     loop {
         let mut messages = Vec::new();
@@ -228,7 +270,7 @@ async fn send(file: &File, config: &Config, topic: &str, all: u64) -> anyhow::Re
         while messages.len() < TOGETHER
             && let Some((line, text)) = lines.next().context("the file cannot be read")?
         {
-            let event = event(&text, config.max_event_bytes);
+            let event = event(&text, rules);
             let event = event.map_err(|reason| {
                 anyhow::anyhow!("the file was changed: line {line} is no event any more: {reason}")
             })?;
@@ -266,18 +308,21 @@ fn message(topic: &str, event: &CallEvent, text: Vec<u8>) -> Message {
     }
 }
 
-/// Tells on standard error how far it is: on a terminal in one line, else now and then.
+/// Tells on standard error how far it is: on a terminal in one line, else now and then. Where that
+/// is kept for a program, nothing.
 struct Progress {
     all: u64,
+    wanted: bool,
     began: Instant,
     told: Option<Instant>,
     terminal: bool,
 }
 
 impl Progress {
-    fn new(all: u64) -> Self {
+    fn new(all: u64, wanted: bool) -> Self {
         Self {
             all,
+            wanted,
             began: Instant::now(),
             told: None,
             terminal: std::io::stderr().is_terminal(),
@@ -289,7 +334,7 @@ impl Progress {
             None => self.began.elapsed() >= SOON,
             Some(told) => self.terminal || told.elapsed() >= NEXT_LINE,
         };
-        if !due {
+        if !(due && self.wanted) {
             return;
         }
         self.told = Some(Instant::now());
@@ -324,6 +369,35 @@ mod tests {
         file
     }
 
+    fn looked_at(content: &[u8]) -> Looked {
+        let rules = Rules {
+            longest: 4096,
+            ingest: &ingest::Config::default(),
+            now: "2026-11-24T00:00:00Z".parse().expect("a time"),
+        };
+        look(&file(content), rules).expect("read")
+    }
+
+    #[test]
+    fn times_that_a_worker_would_not_believe_are_faults() {
+        let good = include_str!("../../tests/samples/call.ended.v1.structured.json");
+        let good: serde_json::Value = serde_json::from_str(good).expect("JSON");
+        let far = |pointer: &str| {
+            let mut event = good.clone();
+            *event.pointer_mut(pointer).expect("a time") = "2926-11-23T21:12:40Z".into();
+            event.to_string()
+        };
+        let times = ["/time", "/data/startedAt", "/data/endedAt"].map(far);
+        let looked = looked_at(times.join("\n").as_bytes());
+        assert_eq!((looked.events, looked.faulty), (0, 3));
+        for fault in &looked.faults {
+            assert!(
+                fault.reason.contains("a time that is yet to come"),
+                "{fault:?}"
+            );
+        }
+    }
+
     #[test]
     fn every_wrong_line_is_told_by_its_number() {
         let good = include_str!("../../tests/samples/call.ended.v1.structured.json");
@@ -331,7 +405,7 @@ mod tests {
         let other = good.to_string().replace("call.ended.v1", "call.parked.v1");
         let long = "x".repeat(5000);
         let content = format!("{good}\n\n{{\"specversion\":\"1.0\"}}\n{other}\n{long}\n{good}");
-        let looked = look(&file(content.as_bytes()), 4096).expect("read");
+        let looked = looked_at(content.as_bytes());
         assert_eq!((looked.events, looked.faulty), (2, 3));
         let lines: Vec<u64> = looked.faults.iter().map(|f| f.line).collect();
         assert_eq!(lines, [3, 4, 5]);
@@ -343,8 +417,9 @@ mod tests {
 
     #[test]
     fn only_the_first_faults_are_told_one_by_one() {
-        let looked = look(&file(&b"no\n".repeat(1000)), 4096).expect("read");
+        let looked = looked_at(&b"no\n".repeat(1000));
         assert_eq!((looked.faulty, looked.faults.len()), (1000, TOLD));
+        assert_eq!(looked.more(), 980);
         let text = refusal(&looked, std::path::Path::new("-"));
         assert!(text.ends_with("and 980 more"));
     }

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::calls::time;
@@ -12,7 +13,7 @@ use crate::domain::matching::LookupAnswer;
 use crate::domain::outcome::{DeadReason, Failure, LoggedAs, Outcome, ParkReason, SkipReason};
 use crate::domain::work::AttemptKind;
 use crate::sealing;
-use crate::store::reports::{AttemptLine, CallState, Story};
+use crate::store::reports::{AttemptLine, CallLine, CallState, Story};
 
 /// All that is told of one call.
 pub(super) struct Told<'a> {
@@ -152,7 +153,7 @@ impl Told<'_> {
     /// What happens next, and what a person can do.
     fn next(&self) -> String {
         let line = &self.story.line;
-        let due = line.due_at.map(time).unwrap_or_default();
+        let due = due_at(line).map(time).unwrap_or_default();
         match (line.state, &line.outcome) {
             (CallState::Ringing, _) => "the call goes on; its Task is made when it ends.".into(),
             (CallState::Ready, _) => format!("it is sent at {due}, as soon as its account's turn comes."),
@@ -190,11 +191,19 @@ impl Told<'_> {
             "attempts": self.story.attempts.iter().map(attempt_json).collect::<Vec<_>>(),
             "outcome": line.outcome,
             "task": line.task,
-            "dueAt": line.due_at.map(time),
+            "dueAt": due_at(line).map(time),
             "published": self.story.published,
             "unpublished": self.story.unpublished,
             "next": self.next(),
         })
+    }
+}
+
+/// When something happens to the call next: one in doubt has its time in what was seen of it.
+pub(super) fn due_at(line: &CallLine) -> Option<DateTime<Utc>> {
+    match (line.state, &line.outcome) {
+        (CallState::InDoubt, Some(Outcome::InDoubt { look_at, .. })) => Some(*look_at),
+        _ => line.due_at,
     }
 }
 
@@ -386,5 +395,68 @@ fn code<T: serde::Serialize>(value: &T) -> String {
     match serde_json::to_value(value) {
         Ok(Value::String(name)) => name,
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{CallId, Revision, ShardId};
+    use crate::domain::outcome::{FailureClass, FailureScope};
+    use crate::store::inbox::StoredCall;
+
+    #[test]
+    fn a_call_in_doubt_says_when_it_is_looked_for() {
+        let id = CallId {
+            account: "acme".parse().expect("an account"),
+            interaction: "c1".parse().expect("an interaction"),
+        };
+        let at: DateTime<Utc> = "2026-11-23T21:12:40Z".parse().expect("a time");
+        let failure = Failure::new(FailureClass::Ambiguous, FailureScope::Request, "no_answer");
+        let story = Story {
+            line: CallLine {
+                id: id.clone(),
+                state: CallState::InDoubt,
+                received_at: at,
+                ended_at: Some(at),
+                due_at: None,
+                outcome: Some(Outcome::InDoubt {
+                    look_at: at,
+                    failure,
+                }),
+                attempts: 1,
+                task: None,
+            },
+            shard: ShardId(0),
+            events: Vec::new(),
+            events_received: 1,
+            looked_up: true,
+            lookup_generation: None,
+            call: StoredCall {
+                id: id.clone(),
+                started: None,
+                ended: None,
+                ended_received_at: Some(at),
+                lookup: None,
+                lookup_generation: None,
+                revision: Revision(0),
+                task: None,
+                attempts: 1,
+                deferrals: 0,
+            },
+            attempts: Vec::new(),
+            published: 0,
+            unpublished: 0,
+        };
+        let told = Told {
+            story: &story,
+            call: Ok(&Call::new(id)),
+            link: None,
+        };
+        let wanted = "Salesforce is asked at 2026-11-23T21:12:40.000Z.";
+        assert!(told.text().contains(wanted), "{}", told.text());
+        let json = told.json();
+        assert_eq!(json["dueAt"], "2026-11-23T21:12:40.000Z");
+        assert!(json["next"].to_string().contains(wanted));
     }
 }

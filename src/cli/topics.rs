@@ -6,7 +6,8 @@ use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use serde_json::json;
 
-use super::print;
+use super::Global;
+use super::output::{Output, print};
 use crate::kafka::Config;
 use crate::kafka::topics::{self, Planned};
 
@@ -20,6 +21,9 @@ Examples:
   vcc-link topics plan
   vcc-link topics apply --config vcc-link.toml")]
 pub struct Args {
+    /// How it is told.
+    #[command(flatten)]
+    pub output: Output,
     /// What to do.
     #[command(subcommand)]
     pub action: Action,
@@ -42,7 +46,9 @@ Example:
 }
 
 /// Runs it.
-pub async fn run(args: Args, config: &Config, as_json: bool) -> anyhow::Result<()> {
+pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
+    let config = &global.sections(&["kafka"])?.config.kafka;
+    let as_json = args.output.json;
     let plan = topics::plan(config).await.context("kafka.brokers")?;
     match args.action {
         Action::Plan => show(&plan, as_json),

@@ -172,7 +172,7 @@ pub struct CallFacts {
     pub crm: CrmContext,
     /// The account's own key-value pairs, at most 32, passed on to nobody but the Task's text.
     pub attributes: BTreeMap<String, Private<String>>,
-    /// A test call of the platform; treated like any other, and marked in what is published.
+    /// A test call of the platform: logged like any other, and marked in what is published.
     pub test: bool,
 }
 
@@ -202,10 +202,10 @@ pub struct CallStarted {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// A reference to the recording; never a signed address.
+/// A reference to a recording or a voicemail; never a signed address.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Recording {
-    /// Whether the recording can be fetched now.
+    /// Whether it can be fetched now.
     pub ready: bool,
     /// What the platform fetches it by.
     pub content_ref: Option<String>,
@@ -268,6 +268,9 @@ pub struct CallEnded {
     pub notes: Option<Private<String>>,
     /// The recording, where there is one.
     pub recording: Option<Recording>,
+    /// The voicemail, where there is one.
+    #[serde(default)]
+    pub voicemail: Option<Recording>,
     /// Orders the ended events of one call.
     pub revision: Revision,
     /// No further revision will come.
@@ -385,14 +388,9 @@ impl Call {
 
     /// The producer's trace context, for the spans of this call.
     pub fn traceparent(&self) -> Option<&str> {
-        let ended = self
-            .ended
-            .as_deref()
-            .and_then(|e| e.meta.traceparent.as_deref());
-        ended.or_else(|| {
-            self.started
-                .as_deref()
-                .and_then(|s| s.meta.traceparent.as_deref())
-        })
+        let ended = self.ended.as_deref().map(|e| &e.meta);
+        let started = self.started.as_deref().map(|s| &s.meta);
+        let mut told = [ended, started].into_iter().flatten();
+        told.find_map(|meta| meta.traceparent.as_deref())
     }
 }

@@ -30,6 +30,9 @@ pub struct CallLookedUp {
     pub generation: Generation,
     /// Until when the answer may be shown.
     pub valid_until: DateTime<Utc>,
+    /// The platform marked the call as a test.
+    #[serde(default)]
+    pub test: bool,
     /// Groups the interactions of one conversation, as the call's event said.
     #[serde(default)]
     pub conversation_id: Option<String>,
@@ -38,7 +41,9 @@ pub struct CallLookedUp {
 }
 
 /// `calllog.deferred.v1`, `calllog.succeeded.v1` or `calllog.failed.v1`: what became of an ended
-/// call. Exactly one terminal one (`succeeded`, `failed`) per call and revision.
+/// call. At most one terminal one (`succeeded`, `failed`) per call and revision, which speaks for
+/// all lower revisions too; every call comes to one. A revision has none of its own where a higher
+/// one came before it was decided, and where no revision revives the call any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallLog {
     /// The call.
@@ -67,6 +72,12 @@ pub struct CallLog {
     pub attempts: u32,
     /// When the call ended.
     pub ended_at: Option<DateTime<Utc>>,
+    /// When the end that stands was received here.
+    #[serde(default)]
+    pub received_at: Option<DateTime<Utc>>,
+    /// The platform marked the call as a test.
+    #[serde(default)]
+    pub test: bool,
     /// When this was decided.
     pub decided_at: DateTime<Utc>,
     /// Grows with each deferral of one revision, so that each has its own id.
@@ -101,6 +112,9 @@ pub struct LinkStatusChanged {
     pub org: Option<OrgId>,
     /// Production or sandbox.
     pub environment: Option<Environment>,
+    /// Where the org answers requests.
+    #[serde(default)]
+    pub instance_url: Option<String>,
     /// The API user's name, masked.
     pub username_masked: Option<String>,
     /// Who caused it.
@@ -111,6 +125,9 @@ pub struct LinkStatusChanged {
     pub failure: Option<Failure>,
     /// When it took effect.
     pub effective_at: DateTime<Utc>,
+    /// Since when the link is broken, if it is.
+    #[serde(default)]
+    pub broken_since: Option<DateTime<Utc>>,
 }
 
 /// An event to be published.

@@ -130,6 +130,12 @@ impl LinkState {
         }
     }
 
+    /// Since when it is broken, if it is, where it was that before: another reason is no new break.
+    pub fn broken_since(&self, before: &Self) -> Option<DateTime<Utc>> {
+        let broken = |state: &Self| (state.health == Health::Broken).then_some(state.since);
+        broken(self).map(|since| broken(before).unwrap_or(since))
+    }
+
     /// Whether requests may be sent for it now.
     pub const fn is_live(&self) -> bool {
         !matches!(self.status, LinkStatus::Unlinked) && !matches!(self.health, Health::Broken)
@@ -157,4 +163,26 @@ pub struct LinkedOrg {
     pub default_country: Option<String>,
     /// What the org calls a completed Task, where that is not what the settings say.
     pub closed_status: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_reason_is_no_new_break() {
+        let state = |seconds, health| LinkState {
+            health,
+            ..LinkState::unlinked(
+                "acme".parse().expect("an account"),
+                DateTime::from_timestamp(seconds, 0).expect("a time"),
+            )
+        };
+        let first = state(1, Health::Healthy);
+        let broken = state(2, Health::Broken);
+        let again = state(3, Health::Broken);
+        assert_eq!(broken.broken_since(&first), Some(broken.since));
+        assert_eq!(again.broken_since(&broken), Some(broken.since));
+        assert_eq!(first.broken_since(&again), None);
+    }
 }

@@ -110,6 +110,9 @@ pub struct LookupAnswer {
     pub rule: Option<MatchRule>,
     /// How many records have the number.
     pub candidates: u32,
+    /// The first [`SHOWN`] of them, in the order of the rules.
+    #[serde(default)]
+    pub shown: Vec<RecordId>,
     /// Where the answer came from.
     pub via: Option<Via>,
     /// When it was given.
@@ -125,6 +128,7 @@ impl LookupAnswer {
             url: None,
             rule: None,
             candidates: 0,
+            shown: Vec::new(),
             via: None,
             answered_at,
         }
@@ -134,6 +138,7 @@ impl LookupAnswer {
 /// The answer for a record that the platform named: nothing was searched.
 pub fn explicit(record: RecordId, answered_at: DateTime<Utc>) -> LookupAnswer {
     let record_type = RecordType::of(&record);
+    let shown = vec![record.clone()];
     let candidate = Candidate {
         id: record,
         record_type,
@@ -147,10 +152,14 @@ pub fn explicit(record: RecordId, answered_at: DateTime<Utc>) -> LookupAnswer {
         url: None,
         rule: Some(MatchRule::ExplicitRecord),
         candidates: 1,
+        shown,
         via: Some(Via::Context),
         answered_at,
     }
 }
+
+/// So many candidates are told by their ids.
+pub const SHOWN: usize = 5;
 
 /// The order in which objects win: a known person before a lead before a company.
 const PRIORITY: [RecordType; 4] = [
@@ -185,9 +194,21 @@ pub fn choose(candidates: &[Candidate], via: Via, answered_at: DateTime<Utc>) ->
         url: None,
         rule,
         candidates: u32::try_from(distinct.len()).unwrap_or(u32::MAX),
+        shown: shown(distinct),
         via: Some(via),
         answered_at,
     }
+}
+
+/// The first candidates in the order of the rules: by object, then the one modified last.
+fn shown(mut candidates: Vec<&Candidate>) -> Vec<RecordId> {
+    // Stable: those that no rule orders stay in the order of their ids.
+    candidates.sort_by_key(|c| {
+        let object = PRIORITY.iter().position(|t| *t == c.record_type);
+        (object, std::cmp::Reverse(c.modified_at))
+    });
+    let ids = candidates.into_iter().map(|c| c.id.clone());
+    ids.take(SHOWN).collect()
 }
 
 /// The winner among several, and the rule that decided.
@@ -284,5 +305,24 @@ mod tests {
             ..contact
         };
         check(&[same_time, newer], Several, None, "");
+    }
+
+    #[test]
+    fn the_first_candidates_are_shown_the_chosen_one_before_all() {
+        let ids = [
+            ("001000000000001", 9),
+            ("00Q000000000001", 5),
+            ("003000000000001", 1),
+            ("003000000000002", 3),
+            ("001000000000002", 9),
+            ("500000000000001", 9),
+            ("003000000000002", 3),
+        ];
+        let candidates = ids.map(|(id, modified)| candidate(id, modified));
+        let answer = choose(&candidates, Via::Search, DateTime::UNIX_EPOCH);
+        let shown: Vec<&str> = answer.shown.iter().map(|id| &id.as_str()[..15]).collect();
+        let wanted = [3, 2, 1, 0, 4].map(|place| ids[place].0);
+        assert_eq!((answer.candidates, shown.as_slice()), (6, &wanted[..]));
+        assert_eq!(answer.record.map(|r| r.id), answer.shown.first().cloned());
     }
 }

@@ -54,6 +54,17 @@ impl FailureClass {
             Self::Bug => "bug",
         }
     }
+
+    /// Whether it may pass by itself, with nothing changed by anybody. One without an answer is
+    /// no such: the request may have been carried out.
+    pub const fn is_retryable(self) -> bool {
+        match self {
+            Self::Transient | Self::Throttled | Self::Quota | Self::Session | Self::Split => true,
+            Self::Link | Self::Admin | Self::Payload | Self::Done | Self::Ambiguous | Self::Bug => {
+                false
+            }
+        }
+    }
 }
 
 /// How far a failure reaches beyond the record that met it.

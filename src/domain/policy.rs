@@ -96,6 +96,7 @@ mod tests {
             disposition: None,
             notes: None,
             recording: None,
+            voicemail: None,
             revision: Revision(0),
             last: true,
         }

@@ -6,7 +6,7 @@ use std::fmt;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::call::{Call, CallEnded, CallOutcome, Direction, Presentation};
+use super::call::{Call, CallEnded, CallOutcome, Direction, Presentation, Recording};
 use super::fault::Fault;
 use super::ids::{RecordId, UserId};
 use super::link::LinkedOrg;
@@ -331,10 +331,16 @@ fn description(ended: &CallEnded, lookup: Option<&LookupAnswer>) -> Option<Strin
     line("Service", ended.facts.service.name.as_ref());
     line("Queue", ended.facts.service.queue.as_ref());
     line("Disposition", ended.disposition.as_ref());
-    let recording = ended.recording.as_ref().filter(|r| r.ready);
-    line("Recording", recording.and_then(|r| r.content_ref.as_ref()));
+    line("Recording", ready(ended.recording.as_ref()));
+    line("Voicemail", ready(ended.voicemail.as_ref()));
     lines.extend(lookup_notice(lookup).map(ToOwned::to_owned));
     (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// The reference to what can be fetched.
+fn ready(recording: Option<&Recording>) -> Option<&String> {
+    let ready = recording.filter(|recording| recording.ready);
+    ready.and_then(|recording| recording.content_ref.as_ref())
 }
 
 /// What a reader must know of the match: a Task without a record says why.
@@ -430,6 +436,7 @@ mod tests {
             disposition: None,
             notes: Some("called\u{0} back".to_owned().into()),
             recording: None,
+            voicemail: None,
             revision: Revision(0),
             last: false,
         }

@@ -35,6 +35,8 @@ pub(super) struct Call {
     /// When its lookup must be answered; `None` where nobody waits.
     pub(super) lookup_deadline: Option<DateTime<Utc>>,
     pub(super) looked_up: bool,
+    /// Its begin came behind the answer, and is still to be told of it.
+    pub(super) untold: bool,
     pub(super) ended_at: Option<DateTime<Utc>>,
     pub(super) revision: Revision,
     pub(super) skip: Option<SkipReason>,
@@ -60,6 +62,7 @@ impl Call {
             shard: due.shard,
             lookup_deadline: due.lookup_deadline,
             looked_up: due.looked_up,
+            untold: false,
             ended_at: due.ended_at,
             revision: due.revision,
             skip: due.skip,

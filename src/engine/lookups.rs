@@ -265,6 +265,7 @@ impl Engine {
             return;
         };
         call.looked_up = true;
+        call.untold = false;
         let due = call.task_due;
         if matches!(call.task, Place::Ready(_)) {
             account.place_task(id, Place::Ready(due));

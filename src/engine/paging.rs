@@ -302,14 +302,17 @@ impl Engine {
         }
         let lane = due.lane;
         let call = account.learn(&due);
-        let search = !call.looked_up && (lane == Lane::Lookup || call.skip.is_none());
+        // The store has an answer and wants one given: to a begin that came behind it.
+        call.untold |= lane == Lane::Lookup && due.looked_up;
+        let wanted = lane == Lane::Lookup || call.skip.is_none();
+        let search = call.untold || (wanted && !call.looked_up);
         let task_at = if call.looked_up || call.skip.is_some() {
             call.task_due
         } else {
             call.task_due.max(now + unmatched_after)
         };
         let idle = call.lookup == Place::Idle;
-        if idle && (search || queued) && !call.looked_up {
+        if idle && (search || (queued && !call.looked_up)) {
             let at = if lane == Lane::Lookup {
                 due.due_at
             } else {

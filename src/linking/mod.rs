@@ -383,10 +383,12 @@ fn changed(
         sequence: before.sequence.next(),
         org: org.map(|o| o.org.clone()),
         environment: org.map(|o| o.environment),
+        instance_url: org.map(|o| o.instance_url.clone()),
         username_masked: org.map(|o| o.username_masked.clone()),
         actor,
         parked_calls,
         failure,
         effective_at: after.since,
+        broken_since: after.broken_since(before),
     }))
 }

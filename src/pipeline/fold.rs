@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::ingest::Config;
+use super::ingest::{Config, FromTheFuture};
 use crate::domain::call::{Call, CallEnded, CallEvent, CallStarted};
 use crate::domain::event::{CallLog, CallLookedUp, Published};
 use crate::domain::ids::{CallId, Generation, ShardId};
@@ -14,11 +14,6 @@ use crate::domain::policy::Policy;
 use crate::sealing::Sealer;
 use crate::store::inbox::{IngestBatch, IngestCall, IngestEnded, IngestStarted};
 use crate::store::outbox::OutboxRow;
-
-/// A time that no event can have yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the event is of a time that is yet to come; check the clock of the producer")]
-pub struct FromTheFuture;
 
 /// Turns events into the rows of one append: pure but for the sealing.
 pub struct Folder {
@@ -42,20 +37,10 @@ impl Folder {
 
     /// Whether the event claims a time further ahead than clocks differ.
     pub fn check_time(&self, now: DateTime<Utc>, event: &CallEvent) -> Result<(), FromTheFuture> {
-        let latest = now + self.config.future_tolerance;
-        let times = match event {
-            CallEvent::Started(e) => [e.meta.time, e.facts.started_at, e.facts.started_at],
-            CallEvent::Ended(e) => [e.meta.time, e.facts.started_at, e.ended_at],
-        };
-        if times.iter().any(|t| *t > latest) {
-            Err(FromTheFuture)
-        } else {
-            Ok(())
-        }
+        self.config.check_time(now, event)
     }
 
-    /// Folds events by call and builds the rows: calls sorted by id, and the published ends of
-    /// those beyond the dedupe horizon.
+    /// Folds events by call and builds the rows, sorted by id.
     pub fn fold(&self, now: DateTime<Utc>, events: Vec<CallEvent>) -> IngestBatch {
         let mut calls: BTreeMap<CallId, (Call, u32)> = BTreeMap::new();
         for event in events {
@@ -68,11 +53,7 @@ impl Folder {
         }
         let mut batch = IngestBatch::default();
         for (call, events) in calls.into_values() {
-            if self.is_too_old(now, &call) {
-                batch.outbox.extend(self.too_old(now, &call));
-            } else {
-                batch.calls.extend(self.row(now, &call, events));
-            }
+            batch.calls.extend(self.row(now, &call, events));
         }
         batch
     }
@@ -93,6 +74,11 @@ impl Folder {
             started: call.started.as_deref().map(|s| self.started(now, s)),
             ended: call.ended.as_deref().map(|e| self.ended(e)),
             events,
+            too_old: if self.is_too_old(now, call) {
+                self.too_old(now, call)
+            } else {
+                Vec::new()
+            },
         })
     }
 
@@ -119,9 +105,9 @@ impl Folder {
         }
     }
 
-    /// What is published of a call beyond the horizon: an answer for its begin, a stated reason
-    /// for its end. The ids are those of any other end of the same call and revision, so a
-    /// consumer that has seen the first end drops this one.
+    /// What is published of a call beyond the horizon whose key is not known any more: an answer
+    /// for its begin, a stated reason for its end. The ids are those of any other end of the same
+    /// call and revision, so a consumer that has seen the first end drops this one.
     fn too_old(&self, now: DateTime<Utc>, call: &Call) -> Vec<OutboxRow> {
         let shard = ShardId::of(&call.id.account, None);
         let answer = call.started.as_deref().map(|started| {
@@ -131,6 +117,7 @@ impl Folder {
                 answer: LookupAnswer::without_record(LookupResult::Timeout, now),
                 generation: Generation::default(),
                 valid_until: now,
+                test: started.facts.test,
                 traceparent: started.meta.traceparent.clone(),
             }))
         });
@@ -152,6 +139,8 @@ impl Folder {
                 owner_source: None,
                 attempts: 0,
                 ended_at: Some(ended.ended_at),
+                received_at: Some(now),
+                test: ended.facts.test,
                 decided_at: now,
                 deferral: 0,
                 traceparent: ended.meta.traceparent.clone(),
@@ -162,5 +151,46 @@ impl Folder {
             .chain(end)
             .map(|event| self.sealer.event(shard, &event))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::domain::event::Topic;
+    use crate::kafka::wire::decode::{Decoded, decode_structured};
+
+    fn event(sample: &str) -> CallEvent {
+        match decode_structured(sample.as_bytes()) {
+            Ok(Decoded::Call(event)) => event,
+            other => panic!("a call event, not {other:?}"),
+        }
+    }
+
+    /// The store decides by the key, so a call beyond the horizon comes as any other, with what is
+    /// published if its key is not known.
+    #[test]
+    fn a_call_beyond_the_horizon_brings_what_is_published_if_it_is_not_known() {
+        let config = Config::default();
+        let horizon = config.dedupe_horizon;
+        let folder = Folder::new(config, Policy::default(), Sealer::for_tests());
+        let started = event(include_str!(
+            "../../tests/samples/call.started.v1.structured.json"
+        ));
+        let ended = event(include_str!(
+            "../../tests/samples/call.ended.v1.structured.json"
+        ));
+        let began = started.started_at();
+        for (past, published) in [(0, 0), (1, 2)] {
+            let now = began + horizon + TimeDelta::seconds(past);
+            let batch = folder.fold(now, vec![ended.clone(), started.clone()]);
+            assert_eq!(batch.calls.len(), 1);
+            let call = &batch.calls[0];
+            assert!(call.started.is_some() && call.ended.is_some());
+            assert_eq!(call.too_old.len(), published);
+            assert!(call.too_old.iter().all(|row| row.topic == Topic::CallLogs));
+        }
     }
 }

@@ -28,8 +28,8 @@ use crate::kafka::wire::decode::{Decoded, decode};
 use crate::kafka::wire::quarantine::quarantined;
 use crate::readiness::Component;
 use crate::sealing::Sealer;
-use crate::store::inbox::{Appended, IngestBatch, IngestCall, Partition, QuarantineRow};
 use crate::store::Store;
+use crate::store::inbox::{Appended, IngestBatch, IngestCall, Partition, QuarantineRow};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Consumed;
 
@@ -40,7 +40,7 @@ pub struct Config {
     /// Each started call is answered within this time of its receipt (`call.lookedup.v1`).
     #[serde(with = "humantime_serde")]
     pub lookup_deadline: Duration,
-    /// A call that is older than this ends as skipped *too old*: its key may be forgotten, so it
+    /// A call that is older than this ends as skipped *too old*, unless its key is still known: it
     /// may have been logged before (rule 10). Longer than the topics' retention and than the
     /// platform may repeat an event.
     #[serde(with = "humantime_serde")]
@@ -60,7 +60,26 @@ impl Default for Config {
     }
 }
 
+/// A time that no event can have yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the event is of a time that is yet to come; check the clock of the producer")]
+pub struct FromTheFuture;
+
 impl Config {
+    /// Whether the event claims a time further ahead than clocks differ.
+    pub fn check_time(&self, now: DateTime<Utc>, event: &CallEvent) -> Result<(), FromTheFuture> {
+        let latest = now + self.future_tolerance;
+        let times = match event {
+            CallEvent::Started(e) => [e.meta.time, e.facts.started_at, e.facts.started_at],
+            CallEvent::Ended(e) => [e.meta.time, e.facts.started_at, e.ended_at],
+        };
+        if times.iter().any(|t| *t > latest) {
+            Err(FromTheFuture)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Collects what is wrong with these settings.
     pub fn validate(&self, faults: &mut Vec<Fault>) {
         if self.lookup_deadline < Duration::from_secs(1) {
@@ -377,7 +396,6 @@ impl Ingest {
             calls,
             mut quarantined,
             offsets,
-            outbox,
         } = batch;
         let (mut total, refused) = self.bisect(calls, cancel).await?;
         for call in refused {
@@ -391,7 +409,6 @@ impl Ingest {
             calls: vec![],
             quarantined,
             offsets,
-            outbox,
         };
         let answer = until_stored(cancel, "append", || self.store.append(&rest)).await?;
         match answer {

@@ -171,8 +171,8 @@ impl Lookups {
         let Opened { org, calls: bodies } = opened;
         let mut answers: Vec<(CallId, LookupAnswer)> = Vec::new();
         let mut asked: BTreeMap<Number, Vec<CallId>> = BTreeMap::new();
-        for (id, call) in &bodies {
-            match self.question(call, &org) {
+        for (id, read) in &bodies {
+            match self.question(&read.call, &org) {
                 Question::Answered(answer) => answers.push((id.clone(), answer)),
                 Question::Number(number) => asked.entry(number).or_default().push(id.clone()),
             }
@@ -197,7 +197,8 @@ impl Lookups {
         over(batch, stored, failure, usage)
     }
 
-    /// Stores and publishes the same answer for all calls of a batch, without a search.
+    /// Stores and publishes the same answer for all calls of a batch, without a search; where one
+    /// is stored already, that is published.
     pub async fn answer(
         &self,
         batch: BatchId,
@@ -210,9 +211,16 @@ impl Lookups {
             Err(failure) => return over(batch, vec![], Some(failure), None),
         };
         let now = clock::now();
+        let answer = |id: &CallId| {
+            let stored = bodies.get(id).and_then(|read| read.call.lookup.as_deref());
+            stored.map_or_else(
+                || LookupAnswer::without_record(result, now),
+                LookupAnswer::clone,
+            )
+        };
         let answers = calls
             .iter()
-            .map(|c| (c.call.clone(), LookupAnswer::without_record(result, now)))
+            .map(|c| (c.call.clone(), answer(&c.call)))
             .collect();
         let stored = self
             .store_answers(&calls, generation, &bodies, answers)
@@ -237,7 +245,7 @@ impl Lookups {
     }
 
     /// The calls of a batch, opened.
-    async fn bodies(&self, calls: &[BatchCall]) -> Result<HashMap<CallId, Call>, Failure> {
+    async fn bodies(&self, calls: &[BatchCall]) -> Result<HashMap<CallId, Read>, Failure> {
         let ids: Vec<CallId> = calls.iter().map(|c| c.call.clone()).collect();
         let stored = self
             .store
@@ -248,13 +256,14 @@ impl Lookups {
             .iter()
             .filter_map(|stored| {
                 let call = self.sealer.open_call(stored);
-                call.map_err(|error| {
+                let call = call.map_err(|error| {
                     let error = &error as &dyn std::error::Error;
                     tracing::error!(call = %stored.id, error, "a stored call cannot be opened");
-                })
-                .ok()
+                });
+                let call = call.ok()?;
+                let generation = stored.lookup_generation;
+                Some((call.id.clone(), Read { call, generation }))
             })
-            .map(|call| (call.id.clone(), call))
             .collect())
     }
 
@@ -262,6 +271,10 @@ impl Lookups {
     fn question(&self, call: &Call, org: &LinkedOrg) -> Question {
         let now = clock::now();
         let without = |result| Question::Answered(LookupAnswer::without_record(result, now));
+        // The begin came behind the answer: it is told what is known.
+        if let Some(stored) = call.lookup.as_deref() {
+            return Question::Answered(stored.clone());
+        }
         let Some(facts) = call.facts() else {
             return without(LookupResult::NotSearched);
         };
@@ -369,7 +382,7 @@ impl Lookups {
         &self,
         calls: &[BatchCall],
         generation: Generation,
-        bodies: &HashMap<CallId, Call>,
+        bodies: &HashMap<CallId, Read>,
         answers: Vec<(CallId, LookupAnswer)>,
     ) -> Vec<CallId> {
         let by_id: HashMap<&CallId, &BatchCall> = calls.iter().map(|c| (&c.call, c)).collect();
@@ -400,7 +413,7 @@ impl Lookups {
         };
         self.published.notify_one();
         for ((id, answer), written) in answers.iter().zip(&written) {
-            let started = bodies.get(id).and_then(|call| call.started.as_deref());
+            let started = bodies.get(id).and_then(|read| read.call.started.as_deref());
             if let (Written::Yes, Some(started)) = (written, started) {
                 self.metrics.looked_up(answer, started.facts.started_at);
             }
@@ -418,10 +431,11 @@ impl Lookups {
         id: &CallId,
         fence: Fence,
         generation: Generation,
-        call: Option<&Call>,
+        read: Option<&Read>,
         answer: &LookupAnswer,
     ) -> LookupRow {
-        let started = call.and_then(|c| c.started.as_deref());
+        let started = read.and_then(|read| read.call.started.as_deref());
+        let generation = read.and_then(|read| read.generation).unwrap_or(generation);
         let event = started.map(|started| {
             let until = answer.answered_at + self.memory.answer_valid;
             Published::CallLookedUp(Box::new(CallLookedUp {
@@ -430,6 +444,7 @@ impl Lookups {
                 answer: answer.clone(),
                 generation,
                 valid_until: started.expires_at.map_or(until, |e| e.min(until)),
+                test: started.facts.test,
                 traceparent: started.meta.traceparent.clone(),
             }))
         });
@@ -455,7 +470,15 @@ struct Opened {
     /// The org that is asked.
     org: LinkedOrg,
     /// The calls.
-    calls: HashMap<CallId, Call>,
+    calls: HashMap<CallId, Read>,
+}
+
+/// A call as it was read.
+struct Read {
+    /// The call.
+    call: Call,
+    /// The generation that its stored answer asked.
+    generation: Option<Generation>,
 }
 
 /// The verified candidates of a number, and where they came from.

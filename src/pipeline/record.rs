@@ -205,10 +205,9 @@ impl Recorder {
         let sent = decision.attempt.and_then(|attempt| self.sent.get(attempt));
         let (stored, call) = call.map_or((None, None), |(s, c)| (Some(s), c.as_ref()));
         let ended = call.and_then(|c| c.ended.as_deref());
+        let facts = call.and_then(Call::facts);
         CallLog {
-            conversation_id: call
-                .and_then(Call::facts)
-                .and_then(|f| f.conversation_id.clone()),
+            conversation_id: facts.and_then(|f| f.conversation_id.clone()),
             call: decision.call.clone(),
             revision: decision.revision,
             caused_by: ended.map(|e| e.meta.id.clone()),
@@ -222,6 +221,8 @@ impl Recorder {
             owner_source: sent.as_ref().map(|s| s.owner_source),
             attempts: stored.map_or(0, |s| s.attempts),
             ended_at: ended.map(|e| e.ended_at),
+            received_at: stored.and_then(|s| s.ended_received_at),
+            test: facts.is_some_and(|f| f.test),
             decided_at: at,
             deferral: stored.map_or(0, |s| s.deferrals),
             traceparent: traced(decision, call),

@@ -33,6 +33,9 @@ pub struct IngestCall {
     pub ended: Option<IngestEnded>,
     /// How many events of the call the batch held, duplicates among them.
     pub events: u32,
+    /// What is published of a call beyond the dedupe horizon in place of taking it in, if its key
+    /// is not known: it may have been logged before. Empty for any other call.
+    pub too_old: Vec<OutboxRow>,
 }
 
 /// A call's begin.
@@ -89,8 +92,6 @@ pub struct IngestBatch {
     pub quarantined: Vec<QuarantineRow>,
     /// The next offset of each partition: everything below is in this or an earlier batch.
     pub offsets: Vec<(Partition, i64)>,
-    /// Events to publish for calls that are not stored: those beyond the dedupe horizon.
-    pub outbox: Vec<OutboxRow>,
 }
 
 /// What one ingest transaction left due, for its owner.
@@ -113,8 +114,12 @@ pub struct StoredCall {
     pub started: Option<Sealed>,
     /// Its end.
     pub ended: Option<Sealed>,
+    /// When the end that stands was received.
+    pub ended_received_at: Option<DateTime<Utc>>,
     /// Its lookup's answer.
     pub lookup: Option<Sealed>,
+    /// The link's generation that the lookup asked.
+    pub lookup_generation: Option<Generation>,
     /// The revision to be logged.
     pub revision: Revision,
     /// Its Task, once there is one.
@@ -134,7 +139,8 @@ pub struct LookupRow {
     pub fence: Fence,
     /// The link's generation that was asked.
     pub generation: Generation,
-    /// The sealed [`LookupAnswer`](crate::domain::matching::LookupAnswer).
+    /// The sealed [`LookupAnswer`](crate::domain::matching::LookupAnswer): the stored one where
+    /// there is one.
     pub answer: Sealed,
     /// `call.lookedup.v1`; `None` where no begin came, as only a begin is answered.
     pub event: Option<OutboxRow>,
@@ -164,12 +170,16 @@ pub trait Inbox: Send + Sync {
     /// The next offset of each partition, in the order asked; `None` where nothing was ever read.
     async fn offsets(&self, partitions: &[Partition]) -> Result<Vec<Option<i64>>>;
 
-    /// Appends a batch: calls folded into what is there, quarantine, outbox and offsets, all or
+    /// Appends a batch: calls folded into what is there, quarantine, events and offsets, all or
     /// nothing. Folding is idempotent and free of order (see [`Call::fold`]), so a batch may be
     /// appended again, whole or in other cuts. An offset never moves back.
     ///
+    /// A call beyond the dedupe horizon is taken in like any other while its key is known, as then
+    /// nothing of it is forgotten; else its events are published and nothing is stored of it.
+    ///
     /// A call's task lane becomes due when its end is new, or of a higher revision than what is
-    /// logged or terminal; its lookup lane when its begin is new and no answer is stored.
+    /// logged or terminal; its lookup lane when its begin is new, even if an answer is stored:
+    /// nobody was told of that.
     /// A revision that comes while the call waits to be retried is in what is returned too, with
     /// the time of the retry. Reviving begins the count of attempts anew.
     /// A revision never revives a call that ended unlogged as `too old`, nor one that was given up
@@ -201,7 +211,10 @@ pub trait Inbox: Send + Sync {
     async fn calls(&self, ids: &[CallId]) -> Result<Vec<StoredCall>>;
 
     /// Keeps lookups' answers and their events. Of two answers for one call the first stands;
-    /// the second is [`Written::Already`](super::Written::Already).
+    /// the second is [`Written::Already`](super::Written::Already). Every begin is told of once:
+    /// where it came behind the stored answer, the event is written and the answer stands; where
+    /// it came while the caller had no begin to answer, nothing is kept, and the caller reads the
+    /// call again ([`Written::Stale`](super::Written::Stale)).
     async fn record_lookups(&self, rows: &[LookupRow]) -> Result<Vec<super::Written>>;
 
     /// Listens for wakes from any process.

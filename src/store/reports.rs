@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::Result;
-use super::inbox::StoredCall;
+use super::inbox::{QuarantineRow, StoredCall};
 use crate::domain::ids::{
     AccountId, AttemptId, CallId, EventId, Generation, OrgId, RecordId, Revision, ShardId,
 };
@@ -159,6 +159,18 @@ pub struct Story {
     pub unpublished: u32,
 }
 
+/// What is left of a call that is not stored, and where else it may be.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Traces {
+    /// Events of the call that are published and not forgotten.
+    pub published: u32,
+    /// Those that still wait.
+    pub unpublished: u32,
+    /// The latest quarantined records, of whatever call, the latest first: the store is blind to
+    /// what they hold.
+    pub quarantined: Vec<QuarantineRow>,
+}
+
 /// How many calls are in a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateCount {
@@ -176,8 +188,12 @@ pub trait Reports: Send + Sync {
     /// Calls by filter, the latest first.
     async fn list_calls(&self, filter: &CallFilter) -> Result<Vec<CallLine>>;
 
-    /// One call's story; `None` if it was never heard of.
+    /// One call's story; `None` if its key is not known.
     async fn story(&self, call: &CallId) -> Result<Option<Story>>;
+
+    /// What is known of a call whose key is not, with up to `records` of the latest quarantined
+    /// records.
+    async fn traces(&self, call: &CallId, records: u32) -> Result<Traces>;
 
     /// Counts of the calls that are not terminal, by state; from indexes, cheap enough for a
     /// metric every few seconds.

@@ -241,14 +241,14 @@ impl Fixture {
             .expect("open_attempts")
     }
 
-    /// Writes events that belong to no stored call.
-    pub(crate) async fn publish(&self, ids: &[&str]) {
-        let outbox = ids.iter().map(|id| call_event(id)).collect();
-        let batch = IngestBatch {
-            outbox,
-            ..IngestBatch::default()
+    /// Writes events of a call of the account that is not stored, as it is too old.
+    pub(crate) async fn publish(&self, account: &str, ids: &[&str]) {
+        let too_old = ids.iter().map(|id| call_event(id)).collect();
+        let call = IngestCall {
+            too_old,
+            ..ended(account, "too-old", 0)
         };
-        self.store.append(&batch).await.expect("append");
+        self.append(vec![call]).await;
     }
 
     /// The ids of the events that wait in any shard, in order.
@@ -312,6 +312,7 @@ fn empty(account: &str, call: &str) -> IngestCall {
         started: None,
         ended: None,
         events: 1,
+        too_old: Vec::new(),
     }
 }
 

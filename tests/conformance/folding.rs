@@ -106,6 +106,7 @@ impl Drawn {
                 disposition: None,
                 notes: None,
                 recording: None,
+                voicemail: None,
                 revision: Revision(revision),
                 last: false,
                 meta,
@@ -156,5 +157,6 @@ fn row(call: &Call, events: usize) -> IngestCall {
             body: body(&e.meta, &e.revision.to_string()),
         }),
         events: u32::try_from(events).expect("few"),
+        too_old: Vec::new(),
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use vcc_link::domain::ids::Revision;
-use vcc_link::domain::outcome::{DeadReason, Outcome, SkipReason};
+use vcc_link::domain::outcome::{DeadReason, Outcome, ParkReason, SkipReason};
 use vcc_link::domain::work::Lane;
-use vcc_link::store::inbox::{IngestBatch, LookupRow, Partition, QuarantineRow, Wake};
+use vcc_link::store::inbox::{IngestBatch, IngestCall, LookupRow, Partition, QuarantineRow, Wake};
 use vcc_link::store::{Sealed, Written};
 
 use super::Harness;
@@ -184,7 +184,7 @@ pub(crate) async fn pages_of_due_calls_are_in_order(harness: Arc<dyn Harness>) {
     assert!(none.is_empty());
 }
 
-/// Of two answers the first stands; a begin behind the answer asks for no other.
+/// Of two answers the first stands.
 pub(crate) async fn the_first_answer_stands(harness: Arc<dyn Harness>) {
     let fixture = Fixture::new(&*harness).await;
     fixture
@@ -224,9 +224,6 @@ pub(crate) async fn the_first_answer_stands(harness: Arc<dyn Harness>) {
         .await
         .expect("calls");
     assert_eq!(calls[0].lookup, Some(Sealed(b"first".to_vec())));
-
-    let late = fixture.append(vec![started("acme", "d")]).await;
-    assert!(late.due.is_empty(), "it is answered already");
     assert!(fixture.due("acme").await[0].looked_up);
     let mut stale = row("c", "fifth", Some("e5"));
     stale.fence.epoch = stale.fence.epoch.next();
@@ -236,6 +233,95 @@ pub(crate) async fn the_first_answer_stands(harness: Arc<dyn Harness>) {
         .await
         .expect("record_lookups");
     assert_eq!(written, [Written::Stale]);
+}
+
+/// A begin behind the stored answer is told of it, and one that comes while an answer is worked
+/// out has the call read again: each exactly once.
+pub(crate) async fn every_begin_is_told_once(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    let calls = ["behind", "meanwhile"];
+    fixture
+        .append(calls.map(|call| ended("acme", call, 0)).to_vec())
+        .await;
+    let fence = fixture.fence_of("acme").await;
+    let record = async |call: &str, text: &str, event: Option<&str>| {
+        let row = LookupRow {
+            id: call_id("acme", call),
+            fence,
+            generation: NEVER_LINKED,
+            answer: Sealed(text.as_bytes().to_vec()),
+            event: event.map(call_event),
+        };
+        let written = fixture.store.record_lookups(&[row]).await;
+        written.expect("record_lookups")[0]
+    };
+    assert_eq!(record("behind", "first", None).await, Written::Yes);
+    let begun = fixture
+        .append(calls.map(|call| started("acme", call)).to_vec())
+        .await;
+    let due: Vec<_> = begun.due.iter().map(|d| (d.lane, d.looked_up)).collect();
+    assert_eq!(due, [(Lane::Lookup, true), (Lane::Lookup, false)]);
+    assert_eq!(fixture.due_in("acme", Lane::Lookup).await, begun.due);
+
+    // Whoever read the calls before their begins has nothing to tell them.
+    assert_eq!(record("behind", "first", None).await, Written::Already);
+    assert_eq!(record("meanwhile", "unseen", None).await, Written::Stale);
+    assert_eq!(fixture.due_in("acme", Lane::Lookup).await, begun.due);
+    for written in [Written::Yes, Written::Already] {
+        assert_eq!(record("behind", "first", Some("e1")).await, written);
+        assert_eq!(record("meanwhile", "seen", Some("e2")).await, written);
+    }
+    assert_eq!(fixture.due_in("acme", Lane::Lookup).await, []);
+    let told = ["e1", "e2"].map(|id| (fence.shard, id.to_owned()));
+    assert_eq!(fixture.unpublished().await, told);
+    let ids = calls.map(|call| call_id("acme", call));
+    let stored = fixture.store.calls(&ids).await.expect("calls");
+    let stored: Vec<_> = stored
+        .into_iter()
+        .map(|call| call.lookup.expect("answered").0)
+        .collect();
+    assert_eq!(stored, [b"first".to_vec(), b"seen".to_vec()]);
+    // An earlier begin that takes the place of the first asks for nothing more.
+    let mut earlier = started("acme", "behind");
+    let begin = earlier.started.as_mut().expect("a begin");
+    begin.time = at(-5);
+    assert!(fixture.append(vec![earlier]).await.due.is_empty());
+}
+
+/// A call beyond the dedupe horizon is only published of where its key is not known.
+pub(crate) async fn a_call_too_old_is_taken_in_while_it_is_known(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    fixture.link("acme").await;
+    let before = fixture.unpublished().await.len();
+    fixture
+        .append(vec![ended("acme", "parked", 0), ended("acme", "logged", 0)])
+        .await;
+    fixture.log("acme", "logged").await;
+    fixture.park("acme", "parked", ParkReason::LinkBroken).await;
+    let too_old = |call: &str, revision| IngestCall {
+        too_old: vec![call_event(&format!("too-old/{call}/{revision}"))],
+        ..ended("acme", call, revision)
+    };
+    let unknown = || {
+        let mut call = too_old("unknown", 0);
+        // Its day has no partition, and is to get none.
+        call.call_day = at(-40 * 86_400).date_naive();
+        call
+    };
+    for _ in 0..2 {
+        let calls = vec![too_old("logged", 0), too_old("parked", 0), unknown()];
+        let appended = fixture.append(calls).await;
+        assert_eq!((appended.due.len(), appended.new_calls), (0, 0));
+        let published = fixture.unpublished().await;
+        let ids: Vec<_> = published[before..].iter().map(|(_, id)| &**id).collect();
+        assert_eq!(ids, ["too-old/unknown/0"]);
+    }
+    let ids = ["parked", "unknown", "logged"].map(|call| call_id("acme", call));
+    let stored = fixture.store.calls(&ids).await.expect("calls");
+    assert_eq!(stored.len(), 2, "the unknown one is not stored");
+    let later = fixture.append(vec![too_old("logged", 1)]).await;
+    assert_eq!((later.due.len(), later.due[0].revision), (1, Revision(1)));
+    assert_eq!(fixture.unpublished().await.len(), before + 1);
 }
 
 /// Another process hears which shards have work and whose link changed.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use vcc_link::store::Written;
+use vcc_link::store::outbox::OutboxRow;
 
 use super::Harness;
 use super::fixture::*;
@@ -11,18 +12,25 @@ use super::fixture::*;
 pub(crate) async fn events_come_in_order(harness: Arc<dyn Harness>) {
     let fixture = Fixture::new(&*harness).await;
     for _ in 0..2 {
-        fixture.publish(&["e1", "e2", "e3"]).await;
+        fixture.publish("acme", &["e1", "e2", "e3"]).await;
     }
-    let [here, elsewhere] = [fixture.owned[0].shard, fixture.owned[1].shard];
+    let here = fixture.fence_of("acme").await.shard;
+    let elsewhere = fixture.owned.iter().map(|fence| fence.shard);
+    let elsewhere = elsewhere.into_iter().find(|shard| *shard != here);
+    let elsewhere = elsewhere.expect("there are several");
     let waiting = fixture
         .store
         .unpublished(&[elsewhere, here], 2)
         .await
         .expect("unpublished");
     assert_eq!(waiting.len(), 2);
+    let in_shard = |id: &str| OutboxRow {
+        shard: here,
+        ..call_event(id)
+    };
     assert_eq!(
         [&waiting[0].row, &waiting[1].row],
-        [&call_event("e1"), &call_event("e2")]
+        [&in_shard("e1"), &in_shard("e2")]
     );
     assert!(waiting[0].position < waiting[1].position);
     let none = fixture
@@ -36,8 +44,10 @@ pub(crate) async fn events_come_in_order(harness: Arc<dyn Harness>) {
 /// An event waits until the shard's owner marks it; then the same fact is not published again.
 pub(crate) async fn published_events_are_marked_by_the_owner(harness: Arc<dyn Harness>) {
     let fixture = Fixture::new(&*harness).await;
-    fixture.publish(&["e1", "e2"]).await;
-    let fence = fixture.owned[0];
+    fixture.publish("acme", &["e1", "e2"]).await;
+    let fence = fixture.fence_of("acme").await;
+    let other = fixture.owned.iter().find(|other| **other != fence);
+    let other = *other.expect("there are several");
     let waiting = fixture
         .store
         .unpublished(&[fence.shard], 1)
@@ -48,14 +58,14 @@ pub(crate) async fn published_events_are_marked_by_the_owner(harness: Arc<dyn Ha
     stale.epoch = stale.epoch.next();
     for (fence, expected) in [
         (stale, Written::Stale),
-        (fixture.owned[1], Written::Already),
+        (other, Written::Already),
         (fence, Written::Yes),
         (fence, Written::Already),
     ] {
         let marked = fixture.store.mark_published(fence, &positions).await;
         assert_eq!(marked.expect("mark_published"), expected);
     }
-    fixture.publish(&["e1"]).await;
+    fixture.publish("acme", &["e1"]).await;
     assert_eq!(
         fixture.unpublished().await,
         [(fence.shard, "e2".to_owned())]

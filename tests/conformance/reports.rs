@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use vcc_link::domain::outcome::{DeadReason, Outcome, ParkReason};
+use vcc_link::store::inbox::{IngestBatch, Partition, QuarantineRow};
 use vcc_link::store::reports::{CallFilter, CallState};
+use vcc_link::store::{Sealed, Written};
 
 use super::Harness;
 use super::fixture::*;
@@ -170,4 +172,42 @@ pub(crate) async fn a_call_has_a_story(harness: Arc<dyn Harness>) {
         .await
         .expect("story");
     assert_eq!(nobody, None);
+}
+
+/// Events of a call that is not stored are counted, and the latest quarantined records are told.
+pub(crate) async fn what_is_not_stored_leaves_traces(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    fixture.publish("acme", &["e1", "e2"]).await;
+    let waiting = fixture.fence_of("acme").await;
+    let first = fixture.store.unpublished(&[waiting.shard], 1).await;
+    let first = first.expect("unpublished")[0].position;
+    let marked = fixture.store.mark_published(waiting, &[first]).await;
+    assert_eq!(marked.expect("mark_published"), Written::Yes);
+    let record = |offset: i64| QuarantineRow {
+        partition: Partition {
+            topic: "vcc.calls".to_owned(),
+            partition: 0,
+        },
+        offset,
+        received_at: at(offset),
+        reason: format!("reason {offset}"),
+        body: Sealed(vec![7]),
+    };
+    let batch = IngestBatch {
+        quarantined: (0..5).map(record).collect(),
+        ..IngestBatch::default()
+    };
+    fixture.store.append(&batch).await.expect("append");
+
+    let traces = async |call: &str| {
+        let traces = fixture.store.traces(&call_id("acme", call), 2).await;
+        traces.expect("traces")
+    };
+    let known = traces("too-old").await;
+    assert_eq!((known.published, known.unpublished), (1, 1));
+    assert!(known.quarantined == [record(4), record(3)]);
+    let nobody = traces("nobody").await;
+    assert_eq!((nobody.published, nobody.unpublished), (0, 0));
+    let story = fixture.store.story(&call_id("acme", "too-old")).await;
+    assert_eq!(story.expect("story"), None);
 }

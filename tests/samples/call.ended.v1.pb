@@ -3,13 +3,13 @@
 +44207946001802079460018J
 +442079460123PZ&
 	Main lineSupport
-Support v7"EMEAb
-Second linej8
+Support v7"EMEAb
+Second linebillingenglishj8
 1042u-77sam.field@acme.example"005B0000005Bk90IACr<
 Case500B0000005Bk90IAC00TB0000005Bk90MAC"agent_choicez
 campaignautumnz
-languageen€¢ÈØ’Ø€Êµî¨¢˜°ð.¸ÐŒÀà¶Èà]Ð°êØâreleasedêcustomerò1042ú2
-leg-11007×Ö’Ø€åšw"§×’Ø€åšw*	deliveredú7
-leg-21042§×’Ø€åšw"ÈØ’Ø€Êµî*warm_transfer‚ 
+languageen€Š$7d1e0c52-8f0b-4f6e-9a77-5b1d2a9c3e10¢ÈØ’Ø€Êµî¨¢˜°ð.¸ÐŒÀà¶Èà]Ð°êØâreleasedêcustomerò1042ú?
+leg-11007×Ö’Ø€åšw"§×’Ø€åšw*	delivered2transferredúA
+leg-21042§×’Ø€åšw"ÈØ’Ø€Êµî*warm_transfer2released‚ 
 resolvedResolved on the callŠ3Asked about invoice 1042.
-Will call back on Friday.’rec-016f1c6b˜ 
+Will call back on Friday.’rec-016f1c6b˜ ªvm-016f1c6b

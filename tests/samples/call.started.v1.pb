@@ -3,9 +3,9 @@
 +44207946001802079460018J
 +442079460123PZ&
 	Main lineSupport
-Support v7"EMEAb
-Second linej8
+Support v7"EMEAb
+Second linebillingenglishj8
 1042u-77sam.field@acme.example"005B0000005Bk90IACr=
 Case500B0000005Bk90IAC00TB0000005Bk90MAC"click_to_dialz
 campaignautumnz
-languageen€
+languageen€Š$7d1e0c52-8f0b-4f6e-9a77-5b1d2a9c3e10

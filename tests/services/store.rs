@@ -136,6 +136,8 @@ conformance::conformance_tests! {
         offsets_never_move_back,
         pages_of_due_calls_are_in_order,
         the_first_answer_stands,
+        every_begin_is_told_once,
+        a_call_too_old_is_taken_in_while_it_is_known,
         other_processes_are_woken,
         only_what_is_over_is_forgotten;
     journal:
@@ -174,7 +176,8 @@ conformance::conformance_tests! {
     reports:
         open_calls_are_counted_by_state,
         calls_are_listed_by_filter,
-        a_call_has_a_story;
+        a_call_has_a_story,
+        what_is_not_stored_leaves_traces;
 }
 
 /// A database without the schema is told from one that is away, and what to do is said.
@@ -219,7 +222,6 @@ async fn a_refused_row_takes_its_batch_back() {
         calls: vec![ended("acme", "c", 0)],
         quarantined: vec![poison],
         offsets: vec![(partition.clone(), 2)],
-        outbox: Vec::new(),
     };
     let refused = database
         .store

@@ -8,14 +8,14 @@ use prost::Message;
 use serde::de::DeserializeOwned;
 
 use super::Encoding;
-use super::envelope::{Envelope, Record, Rejected, kind};
+use super::envelope::{Content, Envelope, Record, Rejected, kind};
 use super::fields::{
-    agent, customer_side, direction, durations, leg, missing, optional, outcome, party,
+    agent, customer_side, direction, durations, leg, missing, optional, outcome, party, recording,
     salesforce_id, text, time,
 };
 use super::proto;
 use crate::domain::call::{
-    CallEnded, CallEvent, CallFacts, CallStarted, CrmContext, EventMeta, Recording, Service,
+    CallEnded, CallEvent, CallFacts, CallStarted, CrmContext, EventMeta, Service,
 };
 use crate::domain::ids::{CallId, InvalidId, Revision};
 use crate::domain::private::Private;
@@ -47,73 +47,69 @@ const TRACEPARENT: usize = 128;
 
 /// Reads one record, whose value may have `longest` bytes.
 pub fn decode(record: Record<'_>, longest: usize) -> Result<Decoded, Rejected> {
-    let length = record.value.map_or(0, <[u8]>::len);
-    if length > longest {
-        return Err(Rejected::new(format!(
-            "the value has {length} bytes, and at most {longest} are read (kafka.max_event_bytes)"
-        )));
-    }
-    from_envelope(&Envelope::read(record)?)
+    from_envelope(Envelope::read(record, longest)?)
 }
 
 /// Reads a CloudEvent in JSON, as `vcc-link publish` takes them.
 pub fn decode_structured(document: &[u8]) -> Result<Decoded, Rejected> {
-    from_envelope(&Envelope::structured(document)?)
+    from_envelope(Envelope::structured(document)?)
 }
 
-/// Reads the data of an event.
-fn from_envelope(envelope: &Envelope) -> Result<Decoded, Rejected> {
-    match envelope.event_type.as_str() {
+/// Reads an event, if its type is one that is read here.
+fn from_envelope(envelope: Envelope) -> Result<Decoded, Rejected> {
+    let event_type = envelope.event_type.as_str();
+    let event = match event_type {
         "call.started.v1" => {
-            let data: proto::CallStarted = data(envelope)?;
-            let event = started(envelope, data)?;
-            Ok(Decoded::Call(CallEvent::Started(Box::new(event))))
+            let content = envelope.content?;
+            let event = started(&content, data(event_type, &content)?)?;
+            CallEvent::Started(Box::new(event))
         }
         "call.ended.v1" => {
-            let data: proto::CallEnded = data(envelope)?;
-            let event = ended(envelope, data)?;
-            Ok(Decoded::Call(CallEvent::Ended(Box::new(event))))
+            let content = envelope.content?;
+            let event = ended(&content, data(event_type, &content)?)?;
+            CallEvent::Ended(Box::new(event))
         }
-        other => Ok(Decoded::Ignored {
-            event_type: text(other, TYPE),
-        }),
-    }
+        other => {
+            let event_type = text(other, TYPE);
+            return Ok(Decoded::Ignored { event_type });
+        }
+    };
+    Ok(Decoded::Call(event))
 }
 
 /// The data in the schema's type.
-fn data<T: Message + Default + DeserializeOwned>(envelope: &Envelope) -> Result<T, Rejected> {
-    match envelope.encoding {
-        Encoding::Json => serde_json::from_slice(&envelope.data).map_err(|error| {
+fn data<T: Message + Default + DeserializeOwned>(
+    event_type: &str,
+    content: &Content,
+) -> Result<T, Rejected> {
+    match content.encoding {
+        Encoding::Json => serde_json::from_slice(&content.data).map_err(|error| {
             Rejected::new(format!(
                 "the data does not follow the schema of {}: {} at line {} column {}",
-                text(&envelope.event_type, TYPE),
+                event_type,
                 kind(&error),
                 error.line(),
                 error.column()
             ))
         }),
-        Encoding::Protobuf => T::decode(envelope.data.as_slice()).map_err(|_| {
-            Rejected::new(format!(
-                "the data is no Protobuf message of {}",
-                text(&envelope.event_type, TYPE)
-            ))
-        }),
+        Encoding::Protobuf => T::decode(content.data.as_slice())
+            .map_err(|_| Rejected::new(format!("the data is no Protobuf message of {event_type}"))),
     }
 }
 
 /// A begin.
-fn started(envelope: &Envelope, data: proto::CallStarted) -> Result<CallStarted, Rejected> {
+fn started(content: &Content, data: proto::CallStarted) -> Result<CallStarted, Rejected> {
     let began = time("startedAt", data.started_at)?;
     let facts = facts!(data);
     Ok(CallStarted {
-        meta: meta(envelope, began)?,
+        meta: meta(content, began)?,
         facts: facts.checked(began)?,
-        expires_at: envelope.expires_at,
+        expires_at: content.expires_at,
     })
 }
 
 /// An end.
-fn ended(envelope: &Envelope, mut data: proto::CallEnded) -> Result<CallEnded, Rejected> {
+fn ended(content: &Content, mut data: proto::CallEnded) -> Result<CallEnded, Rejected> {
     let began = time("startedAt", data.started_at)?;
     let ended_at = time("endedAt", data.ended_at)?;
     let durations = durations(&data)?;
@@ -131,7 +127,7 @@ fn ended(envelope: &Envelope, mut data: proto::CallEnded) -> Result<CallEnded, R
     }
     let facts = facts!(data);
     Ok(CallEnded {
-        meta: meta(envelope, ended_at)?,
+        meta: meta(content, ended_at)?,
         facts: facts.checked(began)?,
         ended_at,
         durations,
@@ -150,10 +146,8 @@ fn ended(envelope: &Envelope, mut data: proto::CallEnded) -> Result<CallEnded, R
         notes: Some(text(&data.notes, NOTES))
             .filter(|n| !n.is_empty())
             .map(Private::new),
-        recording: data.recording.map(|r| Recording {
-            ready: r.state == i32::from(proto::recording_state::Value::Ready),
-            content_ref: optional(&r.content_ref),
-        }),
+        recording: data.recording.map(|r| recording(r.state, &r.content_ref)),
+        voicemail: data.voicemail.map(|v| recording(v.state, &v.content_ref)),
         revision: Revision(revision),
         last: data.r#final,
     })
@@ -245,14 +239,14 @@ impl Facts {
 }
 
 /// Where an event came from. Without a time of its own it is as old as what it tells.
-fn meta(envelope: &Envelope, happened_at: DateTime<Utc>) -> Result<EventMeta, Rejected> {
+fn meta(content: &Content, happened_at: DateTime<Utc>) -> Result<EventMeta, Rejected> {
     Ok(EventMeta {
-        id: envelope
+        id: content
             .id
             .parse()
             .map_err(|error| Rejected::new(format!("id: {error}")))?,
-        time: envelope.time.unwrap_or(happened_at),
-        traceparent: envelope
+        time: content.time.unwrap_or(happened_at),
+        traceparent: content
             .traceparent
             .clone()
             .filter(|t| t.len() <= TRACEPARENT && t.bytes().all(|b| b.is_ascii_graphic())),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Encoding;
 use super::proto;
 use crate::domain::event::{CallLog, CallLookedUp, LinkStatusChanged, Published, Topic};
+use crate::domain::ids::RecordId;
 use crate::domain::link::{Actor, Environment, Health, LinkReason, LinkStatus};
 use crate::domain::matching::{LookupAnswer, LookupResult, MatchRule, RecordType, Via};
 use crate::domain::outcome::{DeadReason, Failure, LoggedAs, Outcome, ParkReason, SkipReason};
@@ -24,6 +25,7 @@ macro_rules! with_facts {
             r#match: $log.lookup.as_ref().map(match_of),
             timing: Some(timing($log)),
             attempts: Some($log.attempts),
+            test: $log.test,
             $($field: $value),+
         }
     };
@@ -218,6 +220,7 @@ fn looked_up(event: &CallLookedUp) -> proto::CallLookedUp {
         generation: Some(event.generation.0),
         answered_at: Some(event.answer.answered_at.into()),
         valid_until: Some(event.valid_until.into()),
+        test: event.test,
     }
 }
 
@@ -257,6 +260,8 @@ fn status_changed(event: &LinkStatusChanged) -> proto::LinkStatusChanged {
         parked_calls: Some(event.parked_calls),
         failure: event.failure.as_ref().map(failure_of),
         effective_at: Some(event.effective_at.into()),
+        instance_url: event.instance_url.clone().unwrap_or_default(),
+        broken_since: event.broken_since.map(Into::into),
     }
 }
 
@@ -267,6 +272,7 @@ fn timing(log: &CallLog) -> proto::Timing {
         ended_at: log.ended_at.map(Into::into),
         decided_at: Some(log.decided_at.into()),
         lag_ms: log.ended_at.map(lag),
+        received_at: log.received_at.map(Into::into),
     }
 }
 
@@ -299,12 +305,11 @@ fn match_of(answer: &LookupAnswer) -> proto::Match {
     let record_type = answer
         .record
         .as_ref()
-        .map(|record| match record.record_type {
-            RecordType::Contact => "contact",
-            RecordType::Lead => "lead",
-            RecordType::Account => "account",
-            RecordType::Other => "other",
-        });
+        .map(|r| record_type_of(r.record_type));
+    let candidate = |id: &RecordId| proto::Candidate {
+        record_type: record_type_of(RecordType::of(id)).into(),
+        record_id: id.to_string(),
+    };
     proto::Match {
         result: lookup_result(answer.result).into(),
         record_type: record_type.unwrap_or_default().into(),
@@ -316,6 +321,17 @@ fn match_of(answer: &LookupAnswer) -> proto::Match {
         rule: answer.rule.map(match_rule).unwrap_or_default().into(),
         candidate_count: answer.candidates,
         via: answer.via.map(via).unwrap_or_default().into(),
+        candidates: answer.shown.iter().map(candidate).collect(),
+    }
+}
+
+/// The object's word.
+const fn record_type_of(record: RecordType) -> &'static str {
+    match record {
+        RecordType::Contact => "contact",
+        RecordType::Lead => "lead",
+        RecordType::Account => "account",
+        RecordType::Other => "other",
     }
 }
 
@@ -327,6 +343,7 @@ fn failure_of(failure: &Failure) -> proto::Failure {
         http_status: failure.http_status.map(u32::from),
         fields: failure.fields.iter().map(ToString::to_string).collect(),
         hint: failure.hint.clone(),
+        retryable: Some(failure.class.is_retryable()),
     }
 }
 

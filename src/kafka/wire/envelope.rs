@@ -34,15 +34,23 @@ impl Rejected {
     }
 }
 
-/// An event, its data still as received.
+/// An event, its type looked at before anything else: an event of a type that is not read is none
+/// of our business, whatever else it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
+    /// `type`.
+    pub event_type: String,
+    /// The rest, for whoever reads the type: it may be no valid event.
+    pub content: Result<Content, Rejected>,
+}
+
+/// What an event holds beside its type, its data still as received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
     /// `id`.
     pub id: String,
     /// `source`.
     pub source: String,
-    /// `type`.
-    pub event_type: String,
     /// `time`; the data may tell better.
     pub time: Option<DateTime<Utc>>,
     /// W3C trace context.
@@ -58,34 +66,35 @@ pub struct Envelope {
 /// The longest attribute that is read, in bytes.
 const LONGEST_ATTRIBUTE: usize = 1024;
 
+/// The content type of a CloudEvent in one JSON document.
+const STRUCTURED: &str = "application/cloudevents+json";
+
 impl Envelope {
-    /// Reads a record in either mode.
-    pub fn read(record: Record<'_>) -> Result<Self, Rejected> {
-        let Some(value) = record.value else {
-            return Err(Rejected::new(
-                "the record has no value; call topics take no tombstones",
-            ));
-        };
-        let content_type = header(record, "content-type")?.unwrap_or_default();
-        let content_type = content_type
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_lowercase();
-        if content_type == "application/cloudevents+json" {
-            return Self::structured(value);
+    /// Reads a record in either mode, whose value may have `longest` bytes.
+    pub fn read(record: Record<'_>, longest: usize) -> Result<Self, Rejected> {
+        let content_type = header(record, "content-type").map(|found| {
+            let found = found.unwrap_or_default();
+            let essence = found.split(';').next().unwrap_or_default();
+            essence.trim().to_lowercase()
+        });
+        let named = content_type.as_deref().unwrap_or_default();
+        if named == STRUCTURED {
+            return Self::structured(value_of(record, longest)?);
         }
-        if content_type.starts_with("application/cloudevents") {
+        if named.starts_with("application/cloudevents") {
             return Err(Rejected::new(
                 "content-type: of the structured forms only application/cloudevents+json is read",
             ));
         }
         if header(record, "ce_specversion")?.is_some() {
-            return Self::binary(record, &content_type, value);
+            return Ok(Self {
+                event_type: required_header(record, "ce_type")?,
+                content: content_type.and_then(|named| Content::binary(record, &named, longest)),
+            });
         }
+        let value = value_of(record, longest)?;
         // Console producers set no headers: a JSON document that says that it is an event is one.
-        if content_type.is_empty() && value.first() == Some(&b'{') {
+        if named.is_empty() && value.first() == Some(&b'{') {
             return Self::structured(value);
         }
         Err(Rejected::new(
@@ -93,8 +102,38 @@ impl Envelope {
         ))
     }
 
+    /// Structured mode: one JSON document.
+    pub(crate) fn structured(value: &[u8]) -> Result<Self, Rejected> {
+        match serde_json::from_slice::<Structured>(value) {
+            Ok(mut document) => Ok(Self {
+                event_type: required("type", document.event_type.take())?,
+                content: Content::structured(document),
+            }),
+            Err(error) => {
+                let rejected = Rejected::new(format!(
+                    "the value is no CloudEvent in JSON: {} at line {} column {}",
+                    kind(&error),
+                    error.line(),
+                    error.column()
+                ));
+                // Whatever else is amiss, the type may be one that is not read.
+                let typed = serde_json::from_slice::<Typed>(value);
+                match typed.ok().and_then(|typed| typed.event_type) {
+                    Some(event_type) if !event_type.is_empty() => Ok(Self {
+                        event_type,
+                        content: Err(rejected),
+                    }),
+                    _ => Err(rejected),
+                }
+            }
+        }
+    }
+}
+
+impl Content {
     /// Binary mode: attributes in headers, the value is the data.
-    fn binary(record: Record<'_>, content_type: &str, value: &[u8]) -> Result<Self, Rejected> {
+    fn binary(record: Record<'_>, content_type: &str, longest: usize) -> Result<Self, Rejected> {
+        let value = value_of(record, longest)?;
         let encoding = match content_type {
             "" | "application/json" => Encoding::Json,
             "application/protobuf" | "application/x-protobuf" => Encoding::Protobuf,
@@ -104,16 +143,10 @@ impl Envelope {
                 ));
             }
         };
-        let required = |name: &'static str| {
-            header(record, name)?
-                .filter(|text| !text.is_empty())
-                .ok_or_else(|| Rejected::new(format!("the header {name} is missing")))
-        };
-        check_version(&required("ce_specversion")?)?;
+        check_version(&required_header(record, "ce_specversion")?)?;
         Ok(Self {
-            id: required("ce_id")?,
-            source: required("ce_source")?,
-            event_type: required("ce_type")?,
+            id: required_header(record, "ce_id")?,
+            source: required_header(record, "ce_source")?,
             time: header(record, "ce_time")?
                 .map(|t| time("ce_time", &t))
                 .transpose()?,
@@ -129,27 +162,14 @@ impl Envelope {
         })
     }
 
-    /// Structured mode: one JSON document.
-    pub(crate) fn structured(value: &[u8]) -> Result<Self, Rejected> {
-        let document: Structured = serde_json::from_slice(value).map_err(|error| {
-            Rejected::new(format!(
-                "the value is no CloudEvent in JSON: {} at line {} column {}",
-                kind(&error),
-                error.line(),
-                error.column()
-            ))
-        })?;
+    /// Structured mode: all in one document.
+    fn structured(document: Structured) -> Result<Self, Rejected> {
         check_version(document.specversion.as_deref().unwrap_or_default())?;
-        let required = |name: &str, text: Option<String>| {
-            text.filter(|t| !t.is_empty())
-                .ok_or_else(|| Rejected::new(format!("the attribute {name} is missing")))
-        };
         let content_type = document.datacontenttype.unwrap_or_default().to_lowercase();
         let (encoding, data) = data(&content_type, document.data, document.data_base64)?;
         Ok(Self {
             id: required("id", document.id)?,
             source: required("source", document.source)?,
-            event_type: required("type", document.event_type)?,
             time: document.time.map(|t| time("time", &t)).transpose()?,
             traceparent: document
                 .traceparent
@@ -162,6 +182,40 @@ impl Envelope {
             data,
         })
     }
+}
+
+/// The record's value, if there is one and it is not too long.
+fn value_of(record: Record<'_>, longest: usize) -> Result<&[u8], Rejected> {
+    let value = record
+        .value
+        .ok_or_else(|| Rejected::new("the record has no value; call topics take no tombstones"))?;
+    let length = value.len();
+    if length > longest {
+        return Err(Rejected::new(format!(
+            "the value has {length} bytes, and at most {longest} are read (kafka.max_event_bytes)"
+        )));
+    }
+    Ok(value)
+}
+
+/// A header that must be there.
+fn required_header(record: Record<'_>, name: &str) -> Result<String, Rejected> {
+    header(record, name)?
+        .filter(|text| !text.is_empty())
+        .ok_or_else(|| Rejected::new(format!("the header {name} is missing")))
+}
+
+/// An attribute of a JSON document that must be there.
+fn required(name: &str, text: Option<String>) -> Result<String, Rejected> {
+    text.filter(|t| !t.is_empty())
+        .ok_or_else(|| Rejected::new(format!("the attribute {name} is missing")))
+}
+
+/// The type alone, out of a document that is otherwise not as it should be.
+#[derive(Deserialize)]
+struct Typed {
+    #[serde(rename = "type")]
+    event_type: Option<String>,
 }
 
 /// The JSON document of structured mode. Other attributes are ignored.

@@ -8,7 +8,7 @@ use super::envelope::Rejected;
 use super::proto;
 use super::timestamp::Timestamp;
 use crate::domain::call::{
-    Agent, CallOutcome, CustomerSide, Direction, Durations, Leg, Party, Presentation,
+    Agent, CallOutcome, CustomerSide, Direction, Durations, Leg, Party, Presentation, Recording,
 };
 use crate::domain::ids::{RecordId, UserId};
 use crate::domain::private::Private;
@@ -63,6 +63,14 @@ pub(super) fn leg(leg: &proto::Leg) -> Result<Leg, Rejected> {
             .transpose()?,
         how: optional(&leg.how),
     })
+}
+
+/// A reference to a recording or a voicemail.
+pub(super) fn recording(state: i32, content_ref: &str) -> Recording {
+    Recording {
+        ready: state == i32::from(proto::recording_state::Value::Ready),
+        content_ref: optional(content_ref),
+    }
 }
 
 /// The direction, which must be there.

@@ -7,11 +7,11 @@ use sqlx::PgConnection;
 
 use super::bodies::{Body, ensure_partitions, insert_bodies};
 use super::fence::{Locked, lock_accounts, wake};
-use super::fold::{Folded, fold};
+use super::fold::{Folded, fold, shard_of};
 use super::outbox::{Publish, insert_events};
-use super::values::{column, corrupt, shard_column};
+use super::values::{call_id, column, corrupt, key_columns, shard_column};
 use super::{Postgres, Result, Tx};
-use crate::domain::ids::{AccountId, ShardId};
+use crate::domain::ids::{AccountId, CallId, ShardId};
 use crate::store::inbox::{Appended, IngestBatch, IngestCall, Partition, QuarantineRow};
 
 impl Postgres {
@@ -21,8 +21,6 @@ impl Postgres {
         let mut tx = self.begin().await?;
         let appended = append_calls(&mut tx, &batch.calls).await?;
         insert_quarantined(&mut tx, &batch.quarantined).await?;
-        let events: Vec<Publish<'_>> = batch.outbox.iter().map(Publish::of_nobody).collect();
-        insert_events(&mut tx, &events).await?;
         move_offsets(&mut tx, &batch.offsets).await?;
         let shards: BTreeSet<ShardId> = appended.due.iter().map(|due| due.shard).collect();
         wake(&mut tx, &shards, &[]).await?;
@@ -33,7 +31,9 @@ impl Postgres {
     /// Makes the partitions of the batch's days, in a transaction of its own: an empty partition
     /// is seen by nobody, and so the lock that making it takes is not held until the batch is in.
     async fn ensure_partitions(&self, calls: &[IngestCall]) -> Result<()> {
-        let days: BTreeSet<NaiveDate> = calls.iter().map(|call| call.call_day).collect();
+        // Where a call beyond the horizon is known, its day is that of its first event.
+        let stored = calls.iter().filter(|call| call.too_old.is_empty());
+        let days: BTreeSet<NaiveDate> = stored.map(|call| call.call_day).collect();
         let mut connection = self.pool.acquire().await?;
         ensure_partitions(&mut connection, days).await
     }
@@ -46,7 +46,8 @@ async fn append_calls(tx: &mut Tx, calls: &[IngestCall]) -> Result<Appended> {
         return Ok(appended);
     }
     let accounts = ensure_accounts(tx, calls).await?;
-    let rows = fold(tx, calls, &accounts).await?;
+    let calls = publish_too_old(tx, calls, &accounts).await?;
+    let rows = fold(tx, &calls, &accounts).await?;
     let sent: BTreeMap<_, _> = calls.iter().map(|call| (&call.id, call)).collect();
     let mut bodies = Vec::new();
     for row in &rows {
@@ -82,6 +83,49 @@ async fn append_calls(tx: &mut Tx, calls: &[IngestCall]) -> Result<Appended> {
     }
     insert_bodies(tx, &bodies).await?;
     Ok(appended)
+}
+
+/// Publishes what is said of the calls that are too old to be taken in, and gives the others.
+async fn publish_too_old<'a>(
+    tx: &mut Tx,
+    calls: &'a [IngestCall],
+    accounts: &BTreeMap<AccountId, Locked>,
+) -> Result<Vec<&'a IngestCall>> {
+    if calls.iter().all(|call| call.too_old.is_empty()) {
+        return Ok(calls.iter().collect());
+    }
+    let known = lock_known(tx, calls).await?;
+    let (taken_in, too_old): (Vec<_>, Vec<_>) = calls
+        .iter()
+        .partition(|call| call.too_old.is_empty() || known.contains(&call.id));
+    let events: Vec<Publish<'_>> = too_old
+        .into_iter()
+        .flat_map(|call| {
+            let shard = shard_of(&call.id.account, accounts);
+            let of_call = move |event| Publish::of_call(event, &call.id, shard);
+            call.too_old.iter().map(of_call)
+        })
+        .collect();
+    insert_events(tx, &events).await?;
+    Ok(taken_in)
+}
+
+/// The calls whose keys are known, locked so that none is forgotten meanwhile: all of the batch's
+/// and sorted, as the fold will lock them.
+async fn lock_known(tx: &mut Tx, calls: &[IngestCall]) -> Result<BTreeSet<CallId>> {
+    let sorted: BTreeSet<&CallId> = calls.iter().map(|call| &call.id).collect();
+    let (accounts, interactions) = key_columns(sorted);
+    let rows = sqlx::query(
+        "select account, interaction
+         from calls join unnest($1::text[], $2::text[]) as asked (account, interaction)
+            using (account, interaction)
+         order by account, interaction for no key update of calls",
+    )
+    .bind(accounts)
+    .bind(interactions)
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.iter().map(call_id).collect()
 }
 
 /// Gives each account a row, and locks it so that no link moves it meanwhile.

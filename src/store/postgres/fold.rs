@@ -19,11 +19,11 @@ const FOLD: &str = include_str!("fold.sql");
 /// Folds the calls in; one row comes back for each.
 pub(super) async fn fold(
     tx: &mut Tx,
-    calls: &[IngestCall],
+    calls: &[&IngestCall],
     accounts: &BTreeMap<AccountId, Locked>,
 ) -> Result<Vec<PgRow>> {
     // Sorted here again: two transactions that lock the same rows must do so in the same order.
-    let mut sorted: Vec<&IngestCall> = calls.iter().collect();
+    let mut sorted = calls.to_vec();
     sorted.sort_by_key(|call| &call.id);
     let (names, interactions) = key_columns(sorted.iter().map(|call| &call.id));
     let begins: Vec<_> = column(&sorted, |call| call.started.as_ref());
@@ -32,7 +32,7 @@ pub(super) async fn fold(
         .bind(names)
         .bind(interactions)
         .bind(column(&sorted, |call| {
-            shard_column(shard_of(call, accounts))
+            shard_column(shard_of(&call.id.account, accounts))
         }))
         .bind(column(&sorted, |call| call.call_day))
         .bind(column(&sorted, |c| {
@@ -51,9 +51,8 @@ pub(super) async fn fold(
     Ok(rows)
 }
 
-/// Where the call's account lies.
-fn shard_of(call: &IngestCall, accounts: &BTreeMap<AccountId, Locked>) -> ShardId {
-    let account = &call.id.account;
+/// Where an account lies.
+pub(super) fn shard_of(account: &AccountId, accounts: &BTreeMap<AccountId, Locked>) -> ShardId {
     let locked = accounts.get(account);
     locked.map_or_else(|| ShardId::of(account, None), |locked| locked.shard)
 }

@@ -25,8 +25,9 @@ on conflict (account, interaction) do update set
             case when begin_stands then excluded.started_time else calls.started_time end,
             case when begin_stands then now() else calls.started_received_at end,
             case when begin_stands then excluded.lookup_deadline else calls.lookup_deadline end,
-            -- The first begin asks for a lookup; one that takes its place later does not again.
-            case when calls.started_event is null and not calls.looked_up
+            -- The first begin asks for an answer, if only for the one that is stored; one that
+            -- takes its place later does not again.
+            case when calls.started_event is null
                 then excluded.lookup_due_at else calls.lookup_due_at end,
             case when end_stands then excluded.ended_event else calls.ended_event end,
             case when end_stands then excluded.ended_time else calls.ended_time end,

@@ -9,7 +9,7 @@ use super::values::{
     sealed_opt, shard, shard_column,
 };
 use super::{Postgres, Result};
-use crate::domain::ids::{CallId, Revision, ShardId};
+use crate::domain::ids::{CallId, Generation, Revision, ShardId};
 use crate::domain::work::{Due, Lane};
 use crate::store::inbox::{Appended, IngestBatch, LookupRow, Partition, StoredCall, WakeListener};
 use crate::store::{Inbox, Written};
@@ -39,7 +39,8 @@ macro_rules! due_page {
 /// Calls with their bodies. The bodies are asked one by one: each is one probe of one partition's
 /// key, where a join could choose to read whole days.
 pub(super) const STORED_CALLS: &str =
-    "select account, interaction, revision, task, attempts, deferrals,
+    "select account, interaction, revision, task, attempts, deferrals, ended_received_at,
+        lookup_generation,
         (select body from call_bodies b where b.call_day = c.call_day and b.account = c.account
             and b.interaction = c.interaction and b.kind = 'started') as started,
         (select body from call_bodies b where b.call_day = c.call_day and b.account = c.account
@@ -151,7 +152,9 @@ pub(super) fn stored_call(row: &PgRow) -> Result<StoredCall> {
         id: call_id(row)?,
         started: sealed_opt(row, "started")?,
         ended: sealed_opt(row, "ended")?,
+        ended_received_at: get(row, "ended_received_at")?,
         lookup: sealed_opt(row, "lookup")?,
+        lookup_generation: get::<Option<i64>>(row, "lookup_generation")?.map(Generation),
         revision: Revision(get(row, "revision")?),
         task: id_opt(row, "task")?,
         attempts: count(row, "attempts")?,

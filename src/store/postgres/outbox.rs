@@ -19,7 +19,7 @@ pub(super) struct Publish<'a> {
     /// Whose relay publishes it: where its account lies now, whatever the writer thought.
     shard: ShardId,
     /// Whose event it is.
-    account: Option<&'a AccountId>,
+    account: &'a AccountId,
     /// Which call's.
     call: Option<&'a CallId>,
 }
@@ -30,7 +30,7 @@ impl<'a> Publish<'a> {
         Self {
             row,
             shard,
-            account: Some(&call.account),
+            account: &call.account,
             call: Some(call),
         }
     }
@@ -44,17 +44,7 @@ impl<'a> Publish<'a> {
         Self {
             row,
             shard,
-            account: Some(account),
-            call: None,
-        }
-    }
-
-    /// An event of a call that is not stored.
-    pub(super) const fn of_nobody(row: &'a OutboxRow) -> Self {
-        Self {
-            row,
-            shard: row.shard,
-            account: None,
+            account,
             call: None,
         }
     }
@@ -80,7 +70,7 @@ pub(super) async fn insert_events(
     .bind(column(events, |e| e.row.id.as_str()))
     .bind(column(events, |e| shard_column(e.shard)))
     .bind(column(events, |e| word(e.row.topic)))
-    .bind(column(events, |e| e.account.map(AccountId::as_str)))
+    .bind(column(events, |e| e.account.as_str()))
     .bind(interactions.collect::<Vec<_>>())
     .bind(column(events, |e| e.row.body.0.as_slice()))
     .execute(connection)

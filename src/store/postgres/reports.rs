@@ -11,10 +11,11 @@ use super::values::{
 };
 use super::{Error, Postgres, Result, Tx, migrator};
 use crate::domain::ids::{AttemptId, CallId, Generation, Revision};
-use crate::store::Reports;
+use crate::store::inbox::{Partition, QuarantineRow};
 use crate::store::reports::{
-    AttemptLine, CallFilter, CallLine, CallState, EventLine, StateCount, Story,
+    AttemptLine, CallFilter, CallLine, CallState, EventLine, StateCount, Story, Traces,
 };
+use crate::store::{Reports, Sealed};
 
 /// The columns of a [`CallLine`], of `calls` as `c`.
 const LINE: &str = "select account, interaction, c.state, c.received_at, c.ended_at,
@@ -68,6 +69,30 @@ impl Reports for Postgres {
             .execute(&mut *tx)
             .await?;
         story(&mut tx, call).await
+    }
+
+    async fn traces(&self, call: &CallId, records: u32) -> Result<Traces> {
+        let told = sqlx::query(
+            "select count(published_at)::integer as published,
+                (count(*) - count(published_at))::integer as unpublished
+             from outbox where account = $1 and interaction = $2",
+        )
+        .bind(call.account.as_str())
+        .bind(call.interaction.as_str())
+        .fetch_one(&self.pool)
+        .await?;
+        let rows = sqlx::query(
+            "select topic, partition, kafka_offset, received_at, reason, body from quarantine
+             order by received_at desc, topic, partition, kafka_offset desc limit $1",
+        )
+        .bind(i64::from(records))
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(Traces {
+            published: count(&told, "published")?,
+            unpublished: count(&told, "unpublished")?,
+            quarantined: rows.iter().map(quarantine_row).collect::<Result<_>>()?,
+        })
     }
 
     async fn open_counts(&self) -> Result<Vec<StateCount>> {
@@ -128,6 +153,20 @@ fn state_count(row: &PgRow) -> Result<StateCount> {
         state: state(row)?,
         calls,
         oldest: get(row, "oldest")?,
+    })
+}
+
+/// A quarantined record.
+fn quarantine_row(row: &PgRow) -> Result<QuarantineRow> {
+    Ok(QuarantineRow {
+        partition: Partition {
+            topic: get(row, "topic")?,
+            partition: get(row, "partition")?,
+        },
+        offset: get(row, "kafka_offset")?,
+        received_at: get(row, "received_at")?,
+        reason: get(row, "reason")?,
+        body: Sealed(get(row, "body")?),
     })
 }
 

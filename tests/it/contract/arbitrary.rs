@@ -15,7 +15,7 @@ use vcc_link::domain::event::{CallLog, CallLookedUp, LinkStatusChanged, Publishe
 use vcc_link::domain::ids::{CallId, EventId, Generation, OrgId, RecordId, Revision, Sequence};
 use vcc_link::domain::link::{Actor, Environment, Health, LinkReason, LinkStatus};
 use vcc_link::domain::matching::{
-    Candidate, LookupAnswer, LookupResult, MatchRule, RecordType, Via,
+    Candidate, LookupAnswer, LookupResult, MatchRule, RecordType, SHOWN, Via,
 };
 use vcc_link::domain::outcome::{
     DeadReason, Failure, FailureClass, FailureScope, LoggedAs, Outcome, ParkReason, SkipReason,
@@ -196,13 +196,16 @@ fn leg() -> impl Strategy<Value = Leg> {
 fn ended() -> impl Strategy<Value = CallEnded> {
     let when = (meta(), time(), durations(), 0..1000, any::<bool>());
     let how = (select(CallOutcome::ALL.to_vec()), of(text()), of(text()));
-    let recording = (any::<bool>(), of(text()))
-        .prop_map(|(ready, content_ref)| Recording { ready, content_ref });
-    let said = (vec(leg(), 0..4), of(text()), of(private()), of(recording));
+    let recording = || {
+        of((any::<bool>(), of(text()))
+            .prop_map(|(ready, content_ref)| Recording { ready, content_ref }))
+    };
+    let kept = (recording(), recording());
+    let said = (vec(leg(), 0..4), of(text()), of(private()), kept);
     (facts(), when, how, said).prop_map(|(mut facts, when, how, said)| {
         let (meta, ended_at, durations, revision, last) = when;
         let (outcome, ended_by, handled_by) = how;
-        let (legs, disposition, notes, recording) = said;
+        let (legs, disposition, notes, (recording, voicemail)) = said;
         // Who handled the call is its agent where none is told.
         if facts.agent.agent_id.is_none() {
             facts.agent.agent_id.clone_from(&handled_by);
@@ -219,6 +222,7 @@ fn ended() -> impl Strategy<Value = CallEnded> {
             disposition,
             notes,
             recording,
+            voicemail,
             revision: Revision(revision),
             last,
         }
@@ -263,7 +267,12 @@ fn answer() -> impl Strategy<Value = LookupAnswer> {
         MatchRule::MostRecent,
     ];
     let vias = [Via::Context, Via::Cache, Via::Search];
-    let found = (of(candidate), of(private()), of(select(rules.to_vec())));
+    let found = (
+        of(candidate),
+        of(private()),
+        of(select(rules.to_vec())),
+        vec(record(), 0..=SHOWN),
+    );
     let how = (
         select(results.to_vec()),
         any::<u32>(),
@@ -271,12 +280,13 @@ fn answer() -> impl Strategy<Value = LookupAnswer> {
         time(),
     );
     (how, found).prop_map(
-        |((result, candidates, via, answered_at), (record, url, rule))| LookupAnswer {
+        |((result, candidates, via, answered_at), (record, url, rule, shown))| LookupAnswer {
             result,
             record,
             url,
             rule,
             candidates,
+            shown,
             via,
             answered_at,
         },
@@ -357,7 +367,7 @@ fn log() -> impl Strategy<Value = CallLog> {
     );
     let when = (
         any::<u32>(),
-        of(time()),
+        (of(time()), of(time()), any::<bool>()),
         time(),
         any::<u32>(),
         of(text()),
@@ -366,7 +376,8 @@ fn log() -> impl Strategy<Value = CallLog> {
     (what, found, when).prop_map(|(what, found, when)| {
         let (call, revision, caused_by, generation, outcome) = what;
         let (org, lookup, who, what, owner_source) = found;
-        let (attempts, ended_at, decided_at, deferral, conversation_id, traceparent) = when;
+        let (attempts, told, decided_at, deferral, conversation_id, traceparent) = when;
+        let (ended_at, received_at, test) = told;
         CallLog {
             task_key: call.task_key(),
             call,
@@ -381,6 +392,8 @@ fn log() -> impl Strategy<Value = CallLog> {
             owner_source,
             attempts,
             ended_at,
+            received_at,
+            test,
             decided_at,
             deferral,
             conversation_id,
@@ -397,15 +410,19 @@ fn looked_up() -> impl Strategy<Value = CallLookedUp> {
         time(),
         of(text()),
         traceparent(),
+        any::<bool>(),
     )
         .prop_map(
-            |(call, answer, generation, valid_until, conversation_id, traceparent)| CallLookedUp {
-                call,
-                answer,
-                generation: Generation(generation),
-                valid_until,
-                conversation_id,
-                traceparent,
+            |(call, answer, generation, valid_until, conversation_id, traceparent, test)| {
+                CallLookedUp {
+                    call,
+                    answer,
+                    generation: Generation(generation),
+                    valid_until,
+                    test,
+                    conversation_id,
+                    traceparent,
+                }
             },
         )
 }
@@ -446,18 +463,20 @@ fn status_changed() -> impl Strategy<Value = LinkStatusChanged> {
         health(),
         select(reasons.to_vec()),
     );
-    let place = (call(), of(org()), of(environment), of(text()), actor);
+    let org = (of(org()), of(environment), of(text()), of(text()));
+    let place = (call(), org, actor);
     let rest = (
         any::<i64>(),
         any::<i64>(),
         any::<u64>(),
         of(failure()),
         time(),
+        of(time()),
     );
     (state, place, rest).prop_map(|(state, place, rest)| {
         let (previous_status, status, previous_health, health, reason) = state;
-        let (call, org, environment, username_masked, actor) = place;
-        let (generation, sequence, parked_calls, failure, effective_at) = rest;
+        let (call, (org, environment, username_masked, instance_url), actor) = place;
+        let (generation, sequence, parked_calls, failure, effective_at, broken_since) = rest;
         LinkStatusChanged {
             account: call.account,
             previous_status,
@@ -469,11 +488,13 @@ fn status_changed() -> impl Strategy<Value = LinkStatusChanged> {
             sequence: Sequence(sequence),
             org,
             environment,
+            instance_url,
             username_masked,
             actor,
             parked_calls,
             failure,
             effective_at,
+            broken_since,
         }
     })
 }

@@ -11,6 +11,7 @@
 
 mod arbitrary;
 mod asyncapi;
+mod following;
 mod reading;
 mod readme;
 mod samples;

@@ -223,6 +223,58 @@ fn the_envelope_is_checked() {
     );
 }
 
+/// An event of a type that is not read is ignored whatever else it holds: nothing of it is ours to
+/// judge.
+#[test]
+fn the_type_is_looked_at_first() {
+    let parked = "call.parked.v1";
+    let ignored = Ok(Decoded::Ignored {
+        event_type: parked.to_owned(),
+    });
+    let with = |name: &str, value: Option<&str>| {
+        let mut headers = samples::headers(parked, "application/json");
+        headers.retain(|(n, _)| n != name);
+        headers.extend(value.map(|v| (name.to_owned(), v.as_bytes().to_vec())));
+        headers
+    };
+    let changes = [
+        ("content-type", Some("application/avro")),
+        ("content-type", Some("text/xml")),
+        ("ce_specversion", Some("1.1")),
+        ("ce_id", None),
+        ("ce_source", None),
+        ("ce_time", Some("yesterday")),
+        ("ce_source", Some(&"x".repeat(2000))),
+    ];
+    for (name, value) in changes {
+        let headers = with(name, value);
+        assert_eq!(read(&headers, b"no JSON"), ignored, "{name} {value:?}");
+    }
+    let mut headers = with("content-type", None);
+    headers.push(("content-type".into(), vec![0xff]));
+    let record = |value| Record {
+        headers: &headers,
+        value,
+    };
+    assert_eq!(decode(record(None), LONGEST), ignored, "without data");
+    assert_eq!(decode(record(Some(b"long")), 3), ignored, "too long");
+
+    let documents = [
+        json!({ "specversion": "1.0", "id": "1", "source": "/", "type": parked }),
+        json!({ "type": parked }),
+        json!({ "type": parked, "datacontenttype": "application/avro", "data": "x" }),
+        json!({ "type": parked, "data": {}, "data_base64": "!" }),
+        json!({ "type": parked, "id": 5, "time": [] }),
+    ];
+    for document in documents {
+        let text = document.to_string();
+        assert_eq!(decode_structured(text.as_bytes()), ignored, "{text}");
+        assert_eq!(read(&[], text.as_bytes()), ignored, "{text}");
+        let ours = text.replace(parked, "call.ended.v1");
+        assert!(read(&[], ours.as_bytes()).is_err(), "{ours}");
+    }
+}
+
 #[test]
 fn people_may_write_numbers_unknown_fields_and_long_texts() {
     let name = "call.ended.v1";
@@ -306,7 +358,10 @@ macro_rules! with_facts {
                 interaction_plan: shown(facts.service.interaction_plan.as_ref()),
                 ..Default::default()
             }),
-            queue: facts.service.queue.clone().map(|name| proto::Queue { name }),
+            queue: facts.service.queue.clone().map(|name| proto::Queue {
+                name,
+                ..Default::default()
+            }),
             agent: Some(proto::Agent {
                 agent_id: shown(facts.agent.agent_id.as_ref()),
                 user_id: shown(facts.agent.user_id.as_ref()),
@@ -371,6 +426,7 @@ fn ended(event: &CallEnded) -> proto::CallEnded {
                 joined_at: leg.joined_at.and_then(stamp),
                 left_at: leg.left_at.and_then(stamp),
                 how: shown(leg.how.as_ref()),
+                reason: String::new(),
             })
             .collect(),
         disposition: event.disposition.clone().map(|label| proto::Disposition {
@@ -381,6 +437,10 @@ fn ended(event: &CallEnded) -> proto::CallEnded {
         recording: event.recording.as_ref().map(|recording| proto::Recording {
             state: if recording.ready { State::Ready } else { State::Pending }.into(),
             content_ref: shown(recording.content_ref.as_ref()),
+        }),
+        voicemail: event.voicemail.as_ref().map(|voicemail| proto::Voicemail {
+            state: if voicemail.ready { State::Ready } else { State::None }.into(),
+            content_ref: shown(voicemail.content_ref.as_ref()),
         }),
         revision: Some(event.revision.0),
         r#final: event.last,

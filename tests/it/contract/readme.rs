@@ -32,7 +32,8 @@ JSON is Protobuf's canonical mapping of the schema: lowerCamelCase names, times 
 numbers as text (numbers are read too), enums as words, fields at their default left out.
 
 - **Unknown types and fields** are ignored, and so are unknown words where a field may be left out.
-  A breaking change gets a new type (`call.ended.v2`).
+  The type is looked at first: of an event of another type nothing else is judged. A breaking change
+  gets a new type (`call.ended.v2`).
 - **Required** fields are marked so in each schema. Without one, or where one cannot be read, the
   record goes as it is to `vcc.calls.quarantine`, with the reason in the header `vcc-link-reason`
   and its place in `vcc-link-topic`, `vcc-link-partition` and `vcc-link-offset`.
@@ -40,12 +41,19 @@ numbers as text (numbers are read too), enums as words, fields at their default 
 - **Too long** names are cut at 255 characters, notes at 32,000; of attributes 32 are kept, of legs
   100; phone numbers over 64 characters are no numbers. Control characters other than line ends and
   tabs are dropped from texts. A value over `kafka.max_event_bytes` (1 MiB) is quarantined.
+- **Results**: a started call is answered by one `call.lookedup.v1`. An ended call comes to a terminal
+  event, `calllog.succeeded.v1` or `calllog.failed.v1`: at most one for each revision, and it speaks
+  for all lower revisions too. A revision has none of its own where a higher one came before it was
+  decided (in one batch, while the call waited for its turn or a retry, or parked), where it comes
+  behind a higher one, and where the call's last word is said already: behind the reason `too_old`,
+  `unknown` or `unresolved_in_previous_org` no revision revives it, as sending again could make a
+  second Task. `calllog.deferred.v1` says that a call waits, and may come again.
 - **`ce_id`** of what we publish is the same for the same fact, however often it is sent.
   `ce_causationid` is the id of the ended event that a result is about, `ce_correlationid` its
   conversation.
 - **Tombstones** are not sent: an unlinked account is an event with status `unlinked`.
 
-Try an event before you send it: `vcc-link publish --check FILE` tells every fault by its line.
+Try an event before you send it: `vcc-link publish --check FILE` tells what is wrong by its line.
 
 ";
 

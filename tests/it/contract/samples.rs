@@ -101,6 +101,9 @@ fn published() -> Vec<Published> {
         ),
         rule: Some(MatchRule::ObjectPriority),
         candidates: 2,
+        shown: ["003B0000005Bk90IAC", "001B0000005Bk90IAC"]
+            .map(|id| id.parse().expect("an id"))
+            .to_vec(),
         via: Some(Via::Search),
         answered_at: at("2026-11-23T21:08:15.900Z"),
     };
@@ -109,6 +112,7 @@ fn published() -> Vec<Published> {
         answer: answer.clone(),
         generation: Generation(3),
         valid_until: at("2026-11-23T21:13:15.900Z"),
+        test: true,
         conversation_id: Some("c0ffee00-5d2b-4f3b-8a52-9e7d5c2f7d10".into()),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
     };
@@ -131,6 +135,8 @@ fn published() -> Vec<Published> {
             owner_source: Some(OwnerSource::Email),
             attempts: 1,
             ended_at: Some(at("2026-11-23T21:12:40.500Z")),
+            received_at: Some(at("2026-11-23T21:12:41.200Z")),
+            test: true,
             decided_at: at("2026-11-23T21:12:43.100Z"),
             deferral: 0,
             conversation_id: Some("c0ffee00-5d2b-4f3b-8a52-9e7d5c2f7d10".into()),
@@ -173,11 +179,13 @@ fn published() -> Vec<Published> {
             sequence: Sequence(8),
             org: Some("00DB0000000TfcRMAS".parse().expect("an id")),
             environment: Some(Environment::Production),
+            instance_url: Some("https://acme.my.salesforce.com".into()),
             username_masked: Some("vc***@acme.example".into()),
             actor: Actor::Salesforce,
             parked_calls: 1,
             failure: Some(revoked),
             effective_at: at("2026-11-23T21:12:42.000Z"),
+            broken_since: Some(at("2026-11-23T21:12:42.000Z")),
         })),
     ]
 }

@@ -42,8 +42,6 @@ pub(super) struct Row {
     pub(super) parked: Option<ParkReason>,
     /// Its Task may exist, unseen: no revision revives it.
     hopeless: bool,
-    /// The begin came after the answer: nobody waits for it any more.
-    pub(super) begun_late: bool,
     /// The last revision with a terminal outcome.
     done: Option<Revision>,
     pub(super) task: Option<RecordId>,
@@ -188,7 +186,6 @@ impl Store {
             task_due: None,
             parked: None,
             hopeless: false,
-            begun_late: false,
             done: None,
             task: None,
             attempts: 0,
@@ -199,12 +196,14 @@ impl Store {
         let before = (row.call.started.is_some(), row.revision());
         row.call.fold(event);
         let mut due = Vec::new();
-        if !before.0 && row.call.started.is_some() && row.answer.is_none() {
+        if !before.0 && row.call.started.is_some() {
+            if row.answer.is_some() {
+                self.happened.insert("begun late".to_owned());
+            }
             row.deadline = deadline;
             row.lookup_due = Some(now);
             due.push(Lane::Lookup);
         }
-        row.begun_late |= !before.0 && row.call.started.is_some() && row.answer.is_some();
         let newer = row.revision() > before.1 && row.revision() > row.done;
         if newer && row.parked.is_none() && !row.hopeless {
             if before.1.is_none_or(|old| Some(old) <= row.done) {
@@ -267,6 +266,7 @@ impl Store {
     pub(super) fn record_lookups(
         &mut self,
         calls: &[BatchCall],
+        begun: &BTreeSet<CallId>,
         result: LookupResult,
     ) -> Vec<CallId> {
         let mut stored = Vec::new();
@@ -278,15 +278,23 @@ impl Store {
             if !current || row.shard != item.shard {
                 continue;
             }
-            stored.push(item.call.clone());
-            if row.answer.is_some() {
+            let tells = begun.contains(&item.call);
+            if row.answer.is_none() && row.call.started.is_some() && !tells {
+                // The begin came after the call was read: it is read again.
+                self.happened.insert("begun meanwhile".to_owned());
                 continue;
             }
-            self.happened.insert(format!("looked up: {result:?}"));
-            row.answer = Some(result);
+            stored.push(item.call.clone());
+            if row.answer.is_none() {
+                self.happened.insert(format!("looked up: {result:?}"));
+            } else if row.lookup_due.is_none() || !tells {
+                continue;
+            }
+            let answer = *row.answer.get_or_insert(result);
             row.lookup_due = None;
-            if row.call.started.is_some() {
-                self.looked_up.insert(item.call.clone(), result);
+            if tells {
+                let before = self.looked_up.insert(item.call.clone(), answer);
+                assert!(before.is_none(), "{} is told of twice", item.call);
             }
         }
         stored

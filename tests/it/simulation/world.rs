@@ -40,6 +40,8 @@ pub(super) enum Event {
     Hear(To, Input),
     /// A shell carries a command out, as far as the store.
     Run(To, Command),
+    /// A shell stores lookups' answers, which it worked out from what it read before.
+    Keep(To, Answers),
     /// A shell writes a request's first byte.
     Send(To, Request),
     /// Salesforce works on a request; whoever sent it may be dead.
@@ -66,6 +68,16 @@ pub(super) enum Event {
     Revoke(AccountId),
     /// Faults end.
     Calm,
+}
+
+/// The answers of a batch of lookups, on their way into the store.
+pub(super) struct Answers {
+    batch: BatchId,
+    calls: Vec<BatchCall>,
+    /// The calls whose begin was there when they were read.
+    begun: BTreeSet<CallId>,
+    result: LookupResult,
+    usage: Option<ApiUsage>,
 }
 
 /// A write on its way.
@@ -221,6 +233,7 @@ impl World {
     fn happen(&mut self, event: Event) {
         if let Event::Hear(to, _)
         | Event::Run(to, _)
+        | Event::Keep(to, _)
         | Event::Send(to, _)
         | Event::Refresh(to, _)
         | Event::Tick(to)
@@ -239,6 +252,7 @@ impl World {
         match event {
             Event::Hear(to, input) => self.hear(to, input),
             Event::Run(to, command) => self.carry_out(to, command),
+            Event::Keep(to, answers) => self.keep(to, &answers),
             Event::Send(to, request) => self.send(to, request),
             Event::Work(to, request) => self.work(to, &request),
             Event::Refresh(to, refresh) => self.refresh(to, &refresh),
@@ -466,16 +480,7 @@ impl World {
                 result,
                 ..
             } => {
-                let answered = self.store.record_lookups(&calls, result);
-                self.answer(
-                    to,
-                    Input::LookedUp {
-                        batch,
-                        answered,
-                        failure: None,
-                        usage: None,
-                    },
-                );
+                self.keep_soon(to, batch, calls, result, None);
             }
             Command::Record { decisions } => {
                 let done = decisions
@@ -554,18 +559,52 @@ impl World {
             .then(|| lost_answer("search_timeout"));
         let late = late.then(|| lost_answer("deadline"));
         let failure = refusal.or(late).or(lost);
-        let answered = match failure {
-            Some(_) => Vec::new(),
-            None => self.store.record_lookups(&calls, LookupResult::None),
-        };
+        if failure.is_none() {
+            self.keep_soon(to, batch, calls, LookupResult::None, Some(USAGE));
+            return;
+        }
         let hears = self.soon(50..400);
         let input = Input::LookedUp {
             batch,
-            answered,
+            answered: Vec::new(),
             failure,
             usage: Some(USAGE),
         };
         self.plan(hears, Event::Hear(to, input));
+    }
+
+    /// Reads the calls of a batch now, and stores their answers when they are found.
+    fn keep_soon(
+        &mut self,
+        to: To,
+        batch: BatchId,
+        calls: Vec<BatchCall>,
+        result: LookupResult,
+        usage: Option<ApiUsage>,
+    ) {
+        let begun = |id: &CallId| self.store.calls[id].call.started.is_some();
+        let ids = calls.iter().map(|call| call.call.clone());
+        let answers = Answers {
+            batch,
+            begun: ids.filter(begun).collect(),
+            calls,
+            result,
+            usage,
+        };
+        let at = self.soon(50..400);
+        self.plan(at, Event::Keep(to, answers));
+    }
+
+    fn keep(&mut self, to: To, answers: &Answers) {
+        let Answers { calls, begun, .. } = answers;
+        let answered = self.store.record_lookups(calls, begun, answers.result);
+        let input = Input::LookedUp {
+            batch: answers.batch,
+            answered,
+            failure: None,
+            usage: answers.usage,
+        };
+        self.answer(to, input);
     }
 
     fn begin(&mut self, to: To, command: Command) {
@@ -818,7 +857,7 @@ impl World {
     /// Calls that are not at their end, with the reason why that is right, if it is.
     pub(super) fn unfinished(&self) -> impl Iterator<Item = (&CallId, bool)> {
         self.store.calls.iter().filter_map(|(id, row)| {
-            let unanswered = row.call.started.is_some() && row.answer.is_none();
+            let unanswered = row.call.started.is_some() && !self.store.looked_up.contains_key(id);
             let open = row.revision().is_some() && !row.is_done();
             let live = self.store.link(&id.account, self.now).is_live();
             // Nobody can be asked about an attempt while the link is broken.

@@ -75,6 +75,7 @@ async fn bytes_that_are_no_calls_harm_nobody() {
         value: value.to_vec(),
         ..good().ended(0)
     };
+    let wrong = good().ending("outcome", json!(null));
     let bad = [
         raw(b"\xff\xfe\x00 no JSON"),
         raw(b""),
@@ -85,7 +86,7 @@ async fn bytes_that_are_no_calls_harm_nobody() {
         good()
             .with("startedAt", json!("2126-01-01T00:00:00Z"))
             .ended(0),
-        good().ending("outcome", json!(null)).ended(0),
+        wrong.ended(0),
         Event {
             headers: Vec::new(),
             ..good().ended(0)
@@ -123,5 +124,23 @@ async fn bytes_that_are_no_calls_harm_nobody() {
         println!("{}", record.header("vcc-link-reason"));
         assert!(!record.header("vcc-link-reason").is_empty());
     }
+    why_they_are_not_stored(&world, &wrong, &old).await;
     world.finish().await;
+}
+
+/// Neither a quarantined call nor one that is too old is stored, and what is known of each is told.
+async fn why_they_are_not_stored(world: &World, wrong: &Call, old: &Call) {
+    let ended = |w: &World| (!w.of(old).is_empty()).then_some(());
+    world.until("the old call's end is published", ended).await;
+    let (told, error) = world.failing(&["calls", "why", "acme", &wrong.id, "--json"]);
+    let known = (&told["known"], &told["published"]);
+    assert_eq!(known, (&json!(false), &json!(0)));
+    let reason = told["quarantined"][0]["reason"].as_str().expect("a reason");
+    assert!(reason.starts_with("outcome: write one of"), "{told}");
+    assert!(error["error"].to_string().contains(reason), "{error}");
+
+    let (told, _) = world.failing(&["calls", "why", "acme", &old.id, "--json"]);
+    let events = told["published"].as_u64().zip(told["unpublished"].as_u64());
+    let events = events.map(|(published, waiting)| published + waiting);
+    assert_eq!((&told["quarantined"], events), (&json!([]), Some(1)));
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rdkafka::message::{Header, OwnedHeaders};
@@ -129,6 +129,22 @@ impl World {
 
     /// Runs a subcommand; returns its standard output.
     pub(super) fn cli(&self, args: &[&str], input: &str) -> String {
+        let output = self.run(args, input);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "vcc-link {args:?}: {errors}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// Runs a subcommand with `--json` that fails; returns its result and its error.
+    pub(super) fn failing(&self, args: &[&str]) -> (Value, Value) {
+        let output = self.run(args, "");
+        assert_eq!(output.status.code(), Some(1), "vcc-link {args:?}");
+        let json = |bytes: &[u8]| serde_json::from_slice(bytes).expect("one JSON document");
+        (json(&output.stdout), json(&output.stderr))
+    }
+
+    /// Runs a subcommand to its end.
+    fn run(&self, args: &[&str], input: &str) -> Output {
         let mut child = vcc_link(&self.settings)
             .args(args)
             .stdin(Stdio::piped())
@@ -139,10 +155,7 @@ impl World {
         let mut stdin = child.stdin.take().expect("its input");
         let _ = stdin.write_all(input.as_bytes());
         drop(stdin);
-        let output = child.wait_with_output().expect("it ends");
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "vcc-link {args:?}: {errors}");
-        String::from_utf8(output.stdout).expect("text")
+        child.wait_with_output().expect("it ends")
     }
 
     /// Links an account to a user's org through the binary, as an operator would.
