@@ -112,13 +112,20 @@ impl Engine {
         // Accounts that become known together, at a start, do not all ask together.
         let spread = if revived || (renewed && link.is_live()) {
             before.map_or(self.config.memory.poll, |_| Duration::ZERO)
-        } else if before.is_none() && link.status != LinkStatus::Unlinked {
+        } else if link.status != LinkStatus::Unlinked && !self.is_gone_through(&link.account) {
+            // Known from before, but nobody here has gone through its parked calls.
             self.config.links.refused_every
         } else {
             return;
         };
         let at = turn.now + spread.mul_f64(turn.rng.random_range(0.0..=1.0));
         self.unpark_from(&link.account, at);
+    }
+
+    /// Whether the next page of an account's parked calls is planned or asked for.
+    fn is_gone_through(&self, id: &AccountId) -> bool {
+        let account = self.accounts.get(id);
+        account.is_some_and(|a| a.unparking.next.is_some() || a.unparking.asked)
     }
 
     /// Makes due again what waited for the link or the budget, and then the rest.
