@@ -29,7 +29,7 @@ pub enum FailureClass {
     Payload,
     /// The request was too large or mixed: send it again in halves.
     Split,
-    /// It was done before: the record exists.
+    /// It was done before: a record exists that has our key, and may not be seen.
     Done,
     /// No answer, or one that leaves open whether it was done: reconcile.
     Ambiguous,

@@ -97,7 +97,7 @@ impl fmt::Display for TaskField {
 }
 
 /// How a Task is found again (rule 1): by a unique external-id field, or by `CallObject` alone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum KeyMode {
     /// The org has a unique external-id field on Task: Salesforce itself refuses a second Task.

@@ -106,6 +106,15 @@ pub struct OpenAttempt {
     pub answered: bool,
 }
 
+/// What it is worth that a query showed no Task of an attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sight {
+    /// The user who asked was proven, with that very query, to see every Task (rule 6).
+    pub sees_all: bool,
+    /// The unique field was asked for, so it stands: Salesforce itself refuses a second Task.
+    pub key_field: bool,
+}
+
 /// Why an attempt may not begin. Nothing was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {

@@ -123,10 +123,13 @@ impl Judge<'_> {
             FailureClass::Link => self.again(failure),
             FailureClass::Admin => self.refused(failure),
             FailureClass::Payload => self.degrade(failure),
-            FailureClass::Split => self.bisect(failure, DeadReason::Refused),
-            // The taken key is not ours, or it would have been answered with `Exists` (rule 7).
-            FailureClass::Done => self.park(ParkReason::OrgRefuses, failure),
-            FailureClass::Bug => self.bisect(failure, DeadReason::Bug),
+            FailureClass::Split if self.is_shared(&failure) => self.bisect(failure),
+            FailureClass::Split => self.retry(failure),
+            // Our key is taken, and the Task that has it cannot be seen, or it would have been
+            // answered with `Exists`: sending again would only say so again (rules 6 and 7).
+            FailureClass::Done => dead(DeadReason::Unknown, failure),
+            FailureClass::Bug if self.is_shared(&failure) => self.bisect(failure),
+            FailureClass::Bug => dead(DeadReason::Bug, failure),
             FailureClass::Ambiguous => unreachable!("an ambiguous answer is reconciled above"),
         }
     }
@@ -187,16 +190,25 @@ impl Judge<'_> {
             };
         }
         if self.is_shared(&failure) {
-            return self.bisect(failure, DeadReason::Refused);
+            return self.bisect(failure);
+        }
+        if failure.fields.is_empty() && matches!(self.sent.kind, AttemptKind::Update { .. }) {
+            return self.unwritable(failure);
         }
         self.park(ParkReason::OrgRefuses, failure)
     }
 
-    /// Sends again in halves; a single call that still fails is given up.
-    fn bisect(&mut self, failure: Failure, alone: DeadReason) -> Outcome {
-        if !self.is_shared(&failure) {
-            return dead(alone, failure);
+    /// The Task that is to be changed is gone or out of reach, whatever the change says: no
+    /// setting of the org brings it back, so the change is given up once that is believed.
+    fn unwritable(&mut self, failure: Failure) -> Outcome {
+        if self.sent.attempts < self.config.retry.refusals {
+            return self.retry(failure);
         }
+        dead(DeadReason::Refused, failure)
+    }
+
+    /// Sends again in halves.
+    fn bisect(&self, failure: Failure) -> Outcome {
         Outcome::RetryAt {
             at: self.now,
             failure,
@@ -256,12 +268,16 @@ mod tests {
     const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
 
     fn judged(attempts: u32, together: u32, failure: Failure) -> Outcome {
+        judged_of(&AttemptKind::Create, attempts, together, failure)
+    }
+
+    fn judged_of(kind: &AttemptKind, attempts: u32, together: u32, failure: Failure) -> Outcome {
         let degraded = BTreeSet::from([TaskField::WhoId]);
         let sent = Sent {
             attempts,
             degraded: &degraded,
             batch_limit: None,
-            kind: &AttemptKind::Create,
+            kind,
             send_by: NOW + Duration::from_secs(30),
             ended_at: Some(NOW - Duration::from_mins(1)),
             together,
@@ -356,8 +372,13 @@ mod tests {
                 Failure::new(Split, Request, "x"),
                 "retry now without 1",
             ),
-            (1, 1, Failure::new(Split, Request, "x"), "dead Refused"),
-            (1, 9, Failure::new(Done, Record, "x"), "parked OrgRefuses"),
+            (
+                1,
+                1,
+                Failure::new(Split, Request, "x"),
+                "retry later without 1",
+            ),
+            (1, 9, Failure::new(Done, Record, "x"), "dead Unknown"),
             (1, 9, Failure::new(Bug, Record, "x"), "dead Bug"),
             (1, 9, Failure::new(Ambiguous, Request, "x"), "in doubt"),
             (1, 9, Failure::new(Ambiguous, Everyone, "x"), "in doubt"),
@@ -370,6 +391,48 @@ mod tests {
                 "{told}"
             );
         }
+    }
+
+    #[test]
+    fn a_change_of_a_task_that_is_gone_is_given_up() {
+        let change = AttemptKind::Update {
+            task: "00T000000000001".parse().expect("an id"),
+        };
+        let gone = || {
+            Failure::new(
+                FailureClass::Payload,
+                FailureScope::Record,
+                "ENTITY_IS_DELETED",
+            )
+        };
+        let ends = |attempts| kind(&judged_of(&change, attempts, 9, gone()));
+        assert_eq!(ends(1), "retry later without 1");
+        assert_eq!(ends(3), "dead Refused");
+        assert_eq!(kind(&judged(3, 9, gone())), "parked OrgRefuses");
+    }
+
+    #[test]
+    fn what_is_too_large_though_alone_is_tried_for_as_long_as_the_settings_say() {
+        let large = Failure::new(FailureClass::Split, FailureScope::Request, "QUERY_TIMEOUT");
+        let mut config = Config::default();
+        config.retry.at_least_for = Duration::ZERO;
+        let mut rng = StdRng::seed_from_u64(1);
+        let degraded = BTreeSet::new();
+        let mut ends = |attempts| {
+            let sent = Sent {
+                attempts,
+                degraded: &degraded,
+                batch_limit: Some(1),
+                kind: &AttemptKind::Create,
+                send_by: NOW,
+                ended_at: Some(NOW),
+                together: 1,
+            };
+            let (around, answer) = (Circumstances::default(), Answer::Failed(large.clone()));
+            kind(&judge(&config, NOW, &mut rng, &sent, around, answer))
+        };
+        assert_eq!(ends(1), "retry later without 0");
+        assert_eq!(ends(30), "dead RetriesExhausted");
     }
 
     proptest! {
@@ -387,7 +450,7 @@ mod tests {
                     sent.extend(batch.iter().map(|(call, _)| *call));
                     continue;
                 }
-                let failure = Failure::new(FailureClass::Split, FailureScope::Request, "x");
+                let failure = Failure::new(FailureClass::Bug, FailureScope::Request, "x");
                 let together = u32::try_from(batch.len()).expect("at most 200");
                 match judged(1, together, failure) {
                     Outcome::RetryAt { batch_limit: Some(limit), .. } => {

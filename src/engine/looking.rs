@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use super::accounts::Place;
 use super::answers::{Pending, Then};
+use super::asking::Group;
+use super::journal::half;
 use super::machine::{Engine, Load, Planned, Turn};
-use super::pacing::{Gate, Sign};
+use super::pacing::Sign;
 use super::reconcile::{Conclusion, Settler, Step, after_failure};
-use super::{ApiUsage, BatchId, Command, Decision, Finding};
-use crate::domain::ids::{AccountId, AttemptId, CallId, Generation, OrgId, ShardId};
+use super::{ApiUsage, BatchId, Decision, Finding};
+use crate::domain::ids::{AccountId, AttemptId, CallId, ShardId};
 use crate::domain::link::LinkState;
-use crate::domain::outcome::{Failure, Outcome};
+use crate::domain::outcome::{Failure, FailureClass, Outcome};
 use crate::domain::work::OpenAttempt;
 
 /// An attempt in doubt.
@@ -19,6 +21,8 @@ pub(super) struct Doubt {
     pub(super) attempt: OpenAttempt,
     /// Looks that settled nothing.
     looks: u32,
+    /// Its next query holds at most so many attempts: it failed in a larger one.
+    pub(super) limit: Option<u32>,
     state: State,
 }
 
@@ -37,8 +41,15 @@ impl Doubt {
         Self {
             attempt,
             looks: 0,
+            limit: None,
             state: State::Waiting,
         }
+    }
+
+    /// It is part of a query from now on.
+    pub(super) fn ask(&mut self) -> OpenAttempt {
+        self.state = State::Asked;
+        self.attempt.clone()
     }
 }
 
@@ -139,7 +150,7 @@ impl Engine {
 
     /// Looks for the attempts whose time has come, many in one query.
     pub(super) fn look(&mut self, turn: &mut Turn<'_>) {
-        let mut groups: BTreeMap<(AccountId, Generation, OrgId), Vec<CallId>> = BTreeMap::new();
+        let mut groups: BTreeMap<Group, Vec<CallId>> = BTreeMap::new();
         while let Some((_, id)) = self.looks.pop_first_due(turn.now) {
             let Some(doubt) = self.doubts.get(&id) else {
                 continue;
@@ -164,88 +175,23 @@ impl Engine {
                 Step::Wait(at) => self.look_at(&id, at),
                 Step::Over(outcome) => self.conclude(turn, &id, *outcome),
                 Step::Ask(generation) => {
-                    let key = (id.account.clone(), generation, doubt.attempt.org.clone());
-                    groups.entry(key).or_default().push(id);
+                    let group = Group {
+                        account: id.account.clone(),
+                        generation,
+                        org: doubt.attempt.org.clone(),
+                        mode: doubt.attempt.mode.clone(),
+                    };
+                    groups.entry(group).or_default().push(id);
                 }
             }
         }
-        for ((account, generation, org), calls) in groups {
-            for calls in calls.chunks(self.config.reconcile.batch) {
-                self.ask(turn, &account, generation, &org, calls);
-            }
+        for (group, calls) in groups {
+            self.ask_for(turn, &group, &calls);
         }
-    }
-
-    /// Opens one query, or puts it off while the org is left alone.
-    fn ask(
-        &mut self,
-        turn: &mut Turn<'_>,
-        account: &AccountId,
-        generation: Generation,
-        org: &OrgId,
-        calls: &[CallId],
-    ) {
-        if let Some(at) = self.query_gate(turn, account, generation, org) {
-            for id in calls {
-                self.look_at(id, at);
-            }
-            return;
-        }
-        let mut attempts = Vec::with_capacity(calls.len());
-        for id in calls {
-            let doubt = self.doubts.get_mut(id).expect("grouped from the same map");
-            doubt.state = State::Asked;
-            attempts.push(doubt.attempt.clone());
-        }
-        let asked = attempts
-            .iter()
-            .map(|a| (a.attempt, a.call.clone()))
-            .collect();
-        let load = Load::Doubts(asked);
-        let batch = self.open(turn.now, account, generation, Some(org.clone()), load);
-        let (account, org) = (account.clone(), org.clone());
-        turn.out.push(Command::Reconcile {
-            batch,
-            account,
-            generation,
-            org,
-            attempts,
-        });
-    }
-
-    /// When to try again, if no query may open now.
-    fn query_gate(
-        &mut self,
-        turn: &mut Turn<'_>,
-        account: &AccountId,
-        generation: Generation,
-        org: &OrgId,
-    ) -> Option<chrono::DateTime<chrono::Utc>> {
-        let repeat = after_failure(&self.config.reconcile, turn.now);
-        if self.requests.iter().sum::<usize>() + self.queries >= self.config.memory.requests {
-            return Some(repeat);
-        }
-        if let Some(until) = self.everyone.paused(turn.now) {
-            return Some(until);
-        }
-        let link = self
-            .accounts
-            .get(account)
-            .and_then(|account| account.link.as_ref());
-        if link.is_some_and(|link| link.generation == generation) {
-            match self.token_gate(turn, account) {
-                Gate::Open => {}
-                Gate::Until(at, _) => return Some(at),
-                Gate::Busy | Gate::Crowded => return Some(repeat),
-            }
-        }
-        let stop = self.orgs.get(org).and_then(|org| org.stop);
-        stop.filter(|stop| turn.now < stop.until)
-            .map(|stop| stop.until)
     }
 
     /// Plans the next look at an attempt.
-    fn look_at(&mut self, id: &CallId, at: chrono::DateTime<chrono::Utc>) {
+    pub(super) fn look_at(&mut self, id: &CallId, at: chrono::DateTime<chrono::Utc>) {
         let Some(doubt) = self.doubts.get_mut(id) else {
             return;
         };
@@ -287,6 +233,14 @@ impl Engine {
         if let Some(failure) = &failure {
             self.trouble(turn, &flight, failure);
         }
+        // A query that was too much for the org is asked again in halves, at once.
+        let split = failure.is_some_and(|failure| failure.class == FailureClass::Split);
+        let limit = (split && asked.len() > 1)
+            .then(|| half(u32::try_from(asked.len()).unwrap_or(u32::MAX)));
+        let unsettled = match limit {
+            Some(_) => turn.now,
+            None => after_failure(&self.config.reconcile, turn.now),
+        };
         let findings: BTreeMap<AttemptId, Finding> = findings.into_iter().collect();
         for (attempt, id) in asked {
             let Some(doubt) = self.doubts.get_mut(id) else {
@@ -299,19 +253,19 @@ impl Engine {
                 .accounts
                 .get(&id.account)
                 .and_then(|account| account.link.as_ref());
-            let conclusion = match (findings.get(attempt), link) {
-                (Some(finding), Some(link)) => {
-                    // The org that was asked counts, whatever the link is now.
-                    doubt.looks += 1;
-                    let (looks, attempt) = (doubt.looks, &doubt.attempt);
-                    let mut settler = Settler {
-                        config: &self.config.reconcile,
-                        retry: &self.config.retry,
-                        rng: turn.rng,
-                    };
-                    settler.conclude(flight.opened_at, attempt, looks, link, finding)
-                }
-                _ => Conclusion::Look(after_failure(&self.config.reconcile, turn.now)),
+            let conclusion = if let (Some(finding), Some(link)) = (findings.get(attempt), link) {
+                // The org that was asked counts, whatever the link is now.
+                doubt.looks += 1;
+                let (looks, attempt) = (doubt.looks, &doubt.attempt);
+                let mut settler = Settler {
+                    config: &self.config.reconcile,
+                    retry: &self.config.retry,
+                    rng: turn.rng,
+                };
+                settler.conclude(flight.opened_at, attempt, looks, link, finding)
+            } else {
+                doubt.limit = limit.or(doubt.limit);
+                Conclusion::Look(unsettled)
             };
             match conclusion {
                 Conclusion::Look(at) => self.look_at(id, at.max(turn.now)),

@@ -37,6 +37,7 @@ pub mod reconcile;
 
 mod accounts;
 mod answers;
+mod asking;
 mod config;
 mod dispatch;
 mod gauges;
@@ -63,7 +64,7 @@ use crate::domain::matching::LookupResult;
 use crate::domain::outcome::{Answer, Failure, Outcome};
 use crate::domain::task::{KeyMode, TaskField};
 use crate::domain::work::{
-    ApiUsage, AttemptKind, Due, Lane, OpenAttempt, ParkedPage, Refusal, Unparked,
+    ApiUsage, AttemptKind, Due, Lane, OpenAttempt, ParkedPage, Refusal, Sight, Unparked,
 };
 
 /// Names one request in flight, within one engine's life.
@@ -106,8 +107,8 @@ pub enum ReplyResult {
 pub enum Finding {
     /// The Task exists.
     Found(RecordId),
-    /// Salesforce shows none.
-    Absent,
+    /// Salesforce shows none, and what that is worth.
+    Absent(Sight),
 }
 
 /// What became of a token refresh.
@@ -324,7 +325,7 @@ pub enum Command {
         /// The decisions.
         decisions: Vec<Decision>,
     },
-    /// Ask Salesforce what became of attempts of one org and generation.
+    /// Ask Salesforce what became of attempts of one org, generation and key mode.
     Reconcile {
         /// Names it.
         batch: BatchId,
@@ -336,6 +337,8 @@ pub enum Command {
         org: OrgId,
         /// The attempts.
         attempts: Vec<OpenAttempt>,
+        /// For some of them "no Task" is final now: prove whether the user who asks sees all.
+        prove: bool,
     },
     /// Refresh a link's access token.
     RefreshToken {

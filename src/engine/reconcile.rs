@@ -2,7 +2,9 @@
 //!
 //! An answer that shows the Task ends it at any time. An answer that shows none is worth nothing
 //! while the request may still run: Salesforce lets one run for ten minutes (rule 5). And it is
-//! worth nothing at all if the API user cannot see what it may have made (rule 6).
+//! worth nothing at all if the API user cannot see what it may have made (rule 6): whether it can is
+//! proven with the look that counts, as an admin may have taken the permission away since the link
+//! was made.
 
 use std::time::Duration;
 
@@ -87,7 +89,7 @@ impl Config {
     /// From when on "no Task" is final. Where a unique field protects the org this is no shorter:
     /// within these minutes the account may be linked to another org, where nothing would refuse
     /// the second Task. A request that Salesforce's application server answered is over (rule 4).
-    fn final_at(&self, attempt: &OpenAttempt) -> DateTime<Utc> {
+    pub(super) fn final_at(&self, attempt: &OpenAttempt) -> DateTime<Utc> {
         if attempt.answered {
             return DateTime::<Utc>::MIN_UTC;
         }
@@ -204,23 +206,23 @@ impl Settler<'_> {
         link: &LinkState,
         finding: &Finding,
     ) -> Conclusion {
-        if let Finding::Found(task) = finding {
-            return Conclusion::Over(Box::new(Outcome::Logged {
-                how: LoggedAs::Adopted,
-                task: task.clone(),
-            }));
-        }
+        let sight = match finding {
+            Finding::Found(task) => {
+                return Conclusion::Over(Box::new(Outcome::Logged {
+                    how: LoggedAs::Adopted,
+                    task: task.clone(),
+                }));
+            }
+            Finding::Absent(sight) => *sight,
+        };
         let end = self.config.final_at(attempt);
         if asked_at < end {
             return Conclusion::Look(next_look(self.config, asked_at, looks, end));
         }
-        if is_visible(attempt, link) {
+        if sight.sees_all || (sight.key_field && is_protected(attempt, link)) {
             return Conclusion::Over(Box::new(self.again(asked_at, attempt)));
         }
-        Conclusion::Over(Box::new(Outcome::Dead {
-            reason: DeadReason::Unknown,
-            failure: None,
-        }))
+        Conclusion::Over(Box::new(unknown()))
     }
 
     /// The request had no effect. Its calls go again in halves, as one of them may be the reason;
@@ -259,7 +261,7 @@ pub(super) fn after_failure(config: &Config, now: DateTime<Utc>) -> DateTime<Utc
     now + config.repeat
 }
 
-/// Whether Salesforce itself would refuse a second Task of the call.
+/// Whether Salesforce itself would refuse a second Task of the call, if its unique field stands.
 fn is_protected(attempt: &OpenAttempt, link: &LinkState) -> bool {
     let now = link
         .org
@@ -269,17 +271,17 @@ fn is_protected(attempt: &OpenAttempt, link: &LinkState) -> bool {
     matches!(attempt.mode, KeyMode::UniqueField { .. }) && now == Some(&attempt.mode)
 }
 
-/// Whether the user who is asked would see the Task if there were one, or its absence does not
-/// matter.
-fn is_visible(attempt: &OpenAttempt, link: &LinkState) -> bool {
-    let asked = link
-        .org
-        .as_ref()
-        .filter(|org| org.org == attempt.org)
-        .map_or(&attempt.mode, |org| &org.key_mode);
-    match (asked, &attempt.mode) {
-        (KeyMode::CallObject { sees_all }, _)
-        | (KeyMode::UniqueField { .. }, KeyMode::CallObject { sees_all }) => *sees_all,
-        (KeyMode::UniqueField { .. }, KeyMode::UniqueField { .. }) => is_protected(attempt, link),
+/// The Task may exist where the API user cannot see it (rule 6): a person must look.
+fn unknown() -> Outcome {
+    let mut failure = Failure::new(
+        FailureClass::Ambiguous,
+        FailureScope::Record,
+        "absence_not_proven",
+    );
+    "grant the API user View All Data, look in the org whether the call has a Task, and replay the call if it has none"
+        .clone_into(&mut failure.hint);
+    Outcome::Dead {
+        reason: DeadReason::Unknown,
+        failure: Some(failure),
     }
 }

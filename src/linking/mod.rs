@@ -25,7 +25,7 @@ use crate::domain::link::{
     Actor, Environment, Health, LinkReason, LinkState, LinkStatus, LinkedOrg,
 };
 use crate::domain::outcome::Failure;
-use crate::salesforce::{Client, SendBy, Session};
+use crate::salesforce::{ApiUser, Client, SendBy, Session};
 use crate::sealing::Sealer;
 use crate::store::links::{LinkChange, LinkWrite, NewLink};
 use crate::store::{self, Fence, Store};
@@ -283,8 +283,13 @@ impl Linking {
             .await;
         let redeemed =
             redeemed.map_err(|error| Error::Salesforce(Box::new(error.into_failure())))?;
-        let session = Session::new(redeemed.instance_url.clone(), redeemed.access.clone());
-        let profile = self.salesforce.profile(&session, &redeemed.user).await;
+        let api_user = ApiUser {
+            org: redeemed.org.clone(),
+            user: redeemed.user.clone(),
+        };
+        let (host, access) = (redeemed.instance_url.clone(), redeemed.access.clone());
+        let session = Session::new(host, access, api_user);
+        let profile = self.salesforce.profile(&session).await;
         let profile = profile
             .map_err(|error| Error::Salesforce(Box::new(error.failure)))?
             .value;

@@ -22,7 +22,7 @@ use crate::domain::link::{Health, LinkReason};
 use crate::domain::outcome::{Failure, FailureClass, FailureScope};
 use crate::engine::Refreshed;
 use crate::salesforce::oauth::{RefreshError, TokenSet};
-use crate::salesforce::{SendBy, Session};
+use crate::salesforce::{ApiUser, SendBy, Session};
 use crate::store::links::{Grant, RefreshClaim, RefreshResult};
 use crate::store::{self, Sealed, Written};
 use crate::telemetry::metrics::Refresh;
@@ -267,7 +267,11 @@ impl Linking {
     fn open(&self, grant: &Grant) -> Result<Cached, crate::sealing::Error> {
         let tokens = self.tokens(grant)?;
         let access = SecretString::from(tokens.access);
-        let session = Session::new(grant.instance_url.clone(), access);
+        let api_user = ApiUser {
+            org: grant.org.clone(),
+            user: grant.user.clone(),
+        };
+        let session = Session::new(grant.instance_url.clone(), access, api_user);
         Ok(Cached {
             session,
             sequence: grant.token_sequence,

@@ -192,9 +192,10 @@ impl Shells {
                 generation,
                 org: _,
                 attempts,
+                prove,
             } => Some(
                 self.reconciler
-                    .reconcile(batch, account, generation, attempts)
+                    .reconcile(batch, (account, generation), attempts, prove)
                     .await,
             ),
             Command::RefreshToken {

@@ -324,12 +324,19 @@ impl Lookups {
         if unknown.is_empty() {
             return searched;
         }
-        match self.linking.session(account, generation).await {
-            Ok(session) => {
-                self.ask(&session, org, &unknown, deadline, &mut searched)
-                    .await;
+        let left = (deadline - clock::now()).to_std().unwrap_or_default();
+        let asked = async {
+            match self.linking.session(account, generation).await {
+                Ok(session) => {
+                    self.ask(&session, org, &unknown, deadline, &mut searched)
+                        .await;
+                }
+                Err(failure) => searched.failure = Some(failure),
             }
-            Err(failure) => searched.failure = Some(failure),
+        };
+        // Whatever hangs, the callers are told so in time.
+        if tokio::time::timeout(left, asked).await.is_err() {
+            searched.failure = Some(passing("deadline_passed"));
         }
         searched
     }

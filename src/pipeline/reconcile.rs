@@ -1,17 +1,18 @@
 //! Reconciling: asks Salesforce what became of attempts whose answer was lost.
 //!
 //! By SOQL over all rows, in the org and with the key that the attempt was sent with (rule 5);
-//! never by SOSL, whose index lags by minutes. One query for many attempts.
+//! never by SOSL, whose index lags by minutes. One query for many attempts; where their absence is
+//! final, the same request proves whether the API user would see them (rule 6).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::domain::ids::{AccountId, Generation};
-use crate::domain::task::KeyMode;
+use crate::domain::ids::{AccountId, AttemptId, Generation};
+use crate::domain::outcome::Failure;
 use crate::domain::work::{ApiUsage, AttemptKind, OpenAttempt};
 use crate::engine::{BatchId, Finding, Input};
 use crate::linking::Linking;
 use crate::salesforce::Client;
+use crate::salesforce::tasks::{Look, Shown};
 
 /// How far Salesforce's clock and ours may differ, with ample margin (rule 5).
 const CLOCK_SKEW: chrono::TimeDelta = chrono::TimeDelta::hours(1);
@@ -25,72 +26,62 @@ pub struct Reconciler {
 }
 
 impl Reconciler {
-    /// Looks for the Tasks of attempts of one org, generation and key mode.
+    /// Looks for the Tasks of attempts of one org, generation and key mode. `prove`: whether the API
+    /// user would see them is asked with them.
     pub async fn reconcile(
         &self,
         batch: BatchId,
-        account: AccountId,
-        generation: Generation,
+        (account, generation): (AccountId, Generation),
         attempts: Vec<OpenAttempt>,
+        prove: bool,
     ) -> Input {
         let session = match self.linking.session(&account, generation).await {
             Ok(session) => session,
-            Err(failure) => return failed(batch, failure, None),
+            Err(failure) => return over(batch, vec![], Some(failure), None),
         };
-        let (Some(first), Some(oldest)) =
-            (attempts.first(), attempts.iter().map(|a| a.send_by).min())
-        else {
-            return Input::Reconciled {
-                batch,
-                findings: vec![],
-                failure: None,
-                usage: None,
-            };
+        let oldest = attempts.iter().map(|a| a.send_by).min();
+        let (Some(first), Some(oldest)) = (attempts.first(), oldest) else {
+            return over(batch, vec![], None, None);
         };
-        let mode: KeyMode = first.mode.clone();
         let keys: Vec<String> = attempts.iter().map(|a| a.call.task_key()).collect();
-        let answer = self
-            .salesforce
-            .find_tasks(&session, &keys, &mode, oldest - CLOCK_SKEW)
-            .await;
-        match answer {
+        let look = Look {
+            keys: &keys,
+            mode: &first.mode,
+            created_after: oldest - CLOCK_SKEW,
+            prove,
+        };
+        match self.salesforce.find_tasks(&session, &look).await {
             Ok(answered) => {
-                let found: HashMap<_, _> = answered.value.into_iter().collect();
-                let findings = attempts.iter().map(|attempt| {
-                    // An update leaves nothing to be found by; writing the same values again is
-                    // harmless, once nothing earlier can still arrive.
-                    let task = match attempt.kind {
-                        AttemptKind::Create => found.get(&attempt.call.task_key()).cloned(),
-                        AttemptKind::Update { .. } => None,
-                    };
-                    (
-                        attempt.attempt,
-                        task.map_or(Finding::Absent, Finding::Found),
-                    )
-                });
-                let (findings, usage) = (findings.collect(), answered.usage);
-                Input::Reconciled {
-                    batch,
-                    findings,
-                    failure: None,
-                    usage,
-                }
+                let found = |a: &OpenAttempt| (a.attempt, finding(a, &answered.value));
+                let findings = attempts.iter().map(found).collect();
+                over(batch, findings, None, answered.usage)
             }
-            Err(error) => failed(batch, error.failure, error.usage),
+            Err(error) => over(batch, vec![], Some(error.failure), error.usage),
         }
     }
 }
 
-/// A query that told nothing.
-fn failed(
+/// What a look showed of an attempt. An update leaves nothing to be found by; writing the same
+/// values again is harmless, once nothing earlier can still arrive.
+fn finding(attempt: &OpenAttempt, shown: &Shown) -> Finding {
+    let task = match attempt.kind {
+        AttemptKind::Create => shown.tasks.get(&attempt.call.task_key()).cloned(),
+        AttemptKind::Update { .. } => None,
+    };
+    task.map_or(Finding::Absent(shown.sight), Finding::Found)
+}
+
+/// The end of a query.
+const fn over(
     batch: BatchId,
-    failure: crate::domain::outcome::Failure,
+    findings: Vec<(AttemptId, Finding)>,
+    failure: Option<Failure>,
     usage: Option<ApiUsage>,
 ) -> Input {
     Input::Reconciled {
         batch,
-        findings: vec![],
-        failure: Some(failure),
+        findings,
+        failure,
         usage,
     }
 }

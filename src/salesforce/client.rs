@@ -4,10 +4,11 @@
 //! repeats it, its answer is bounded in time and size, and no body is written after its deadline.
 //! Errors of the HTTP layer are never passed on: they quote addresses, and those quote numbers.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use moka::sync::Cache;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Response};
 use secrecy::{ExposeSecret, SecretString};
@@ -19,46 +20,50 @@ use super::send_by::GuardedBody;
 use super::soql::Searched;
 use super::trust::trusted;
 use super::{API_VERSION, Answered, Config, Error, SendBy};
+use crate::domain::ids::{OrgId, UserId};
 use crate::domain::link::Environment;
 use crate::domain::outcome::{Failure, FailureClass, FailureScope};
 use crate::domain::work::ApiUsage;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::SalesforceRequest;
 
-/// What data requests are made with: where, and as whom. Clones share what is learnt.
+/// The user of an org that a link acts as.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ApiUser {
+    /// The org.
+    pub org: OrgId,
+    /// The user.
+    pub user: UserId,
+}
+
+/// What data requests are made with: where, and as whom.
 #[derive(Clone, Debug)]
 pub struct Session {
     /// The org's own host.
     pub(super) instance_url: String,
     /// The access token.
     access_token: SecretString,
-    /// The fields that a search names: all, until Salesforce refuses some.
-    searched: Arc<RwLock<Arc<Searched>>>,
+    /// Whose token it is.
+    pub(super) api_user: ApiUser,
 }
 
 impl Session {
-    /// A session at this host with this token.
-    pub fn new(instance_url: String, access_token: SecretString) -> Self {
+    /// A session at this host with this user's token.
+    pub const fn new(instance_url: String, access_token: SecretString, api_user: ApiUser) -> Self {
         Self {
             instance_url,
             access_token,
-            searched: Arc::default(),
+            api_user,
         }
     }
-
-    /// What a search may name.
-    pub(super) fn searched(&self) -> Arc<Searched> {
-        Arc::clone(&self.searched.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Keeps in mind what a search may name, as long as the session lasts.
-    pub(super) fn learn(&self, searched: Searched) {
-        *self
-            .searched
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(searched);
-    }
 }
+
+/// How long it is remembered what an API user may not search: a refused search and the question
+/// cost two requests, and a permission that an admin grants is used after this at the latest.
+const SEARCHED_FOR: Duration = Duration::from_hours(1);
+
+/// API users remembered at most; each takes well under a kilobyte.
+const SEARCHERS: u64 = 100_000;
 
 /// Makes requests. Cheap to clone; connections are shared.
 #[derive(Clone, Debug)]
@@ -69,6 +74,8 @@ pub struct Client {
     pub(super) config: Arc<Config>,
     /// What is counted; nothing where nobody looks.
     metrics: Option<Metrics>,
+    /// What a search names for those API users that Salesforce refused some of it.
+    searched: Cache<ApiUser, Arc<Searched>>,
 }
 
 /// A request to the data API of an org.
@@ -178,6 +185,10 @@ impl Client {
             http,
             config: Arc::new(config),
             metrics: None,
+            searched: Cache::builder()
+                .max_capacity(SEARCHERS)
+                .time_to_live(SEARCHED_FOR)
+                .build(),
         })
     }
 
@@ -211,6 +222,17 @@ impl Client {
             Err(error) if error.failure.http_status.is_none() => Err(error.failure),
             Ok(_) | Err(_) => Ok(()),
         }
+    }
+
+    /// What a search in this session names: all, until Salesforce refuses some.
+    pub(super) fn searched(&self, session: &Session) -> Arc<Searched> {
+        self.searched.get(&session.api_user).unwrap_or_default()
+    }
+
+    /// Keeps in mind what this session's user may search.
+    pub(super) fn remember_searched(&self, session: &Session, searched: Searched) {
+        let user = session.api_user.clone();
+        self.searched.insert(user, Arc::new(searched));
     }
 
     /// The address of a path at a host, if the host is trusted.
@@ -498,7 +520,12 @@ mod tests {
 
     #[test]
     fn debug_shows_no_token() {
-        let session = Session::new("https://a".into(), "00D!secret".to_owned().into());
+        let api_user = ApiUser {
+            org: "00DB0000000TfcR".parse().expect("org"),
+            user: "005B0000005Bk90".parse().expect("user"),
+        };
+        let token = "00D!secret".to_owned().into();
+        let session = Session::new("https://a".into(), token, api_user);
         assert!(!format!("{session:?}").contains("secret"));
         assert!(headers(&session)[AUTHORIZATION].is_sensitive());
     }

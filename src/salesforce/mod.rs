@@ -26,7 +26,7 @@ mod trust;
 
 use std::time::Duration;
 
-pub use client::{Client, Session};
+pub use client::{ApiUser, Client, Session};
 use secrecy::{ExposeSecret, SecretString};
 pub use send_by::SendBy;
 use serde::{Deserialize, Serialize};

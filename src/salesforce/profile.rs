@@ -8,7 +8,6 @@ use serde::de::DeserializeOwned;
 use super::query::{Part, Rows, query_path};
 use super::soql::literal;
 use super::{Answered, Client, Error, Session};
-use crate::domain::ids::UserId;
 use crate::domain::outcome::Failure;
 use crate::domain::phone;
 use crate::domain::task::{KeyMode, TaskField};
@@ -100,12 +99,8 @@ struct TaskStatus {
 
 impl Client {
     /// Asks an org what it allows. Task must be visible; what else cannot be asked is unknown.
-    pub async fn profile(
-        &self,
-        session: &Session,
-        user: &UserId,
-    ) -> Result<Answered<Profile>, Error> {
-        let user = literal(user.as_str());
+    pub async fn profile(&self, session: &Session) -> Result<Answered<Profile>, Error> {
+        let user = literal(session.api_user.user.as_str());
         let query = |statement: &str| query_path(Rows::Living, statement);
         let paths = [
             "sobjects/Task/describe".to_owned(),
@@ -113,13 +108,10 @@ impl Client {
                 "SELECT TimeZoneSidKey, DefaultLocaleSidKey, Country, IsSandbox FROM Organization",
             ),
             query(&format!("SELECT Username FROM User WHERE Id = {user}")),
-            // By itself: an edition without the permission refuses the whole query.
-            query(&format!(
-                "SELECT Profile.PermissionsViewAllData FROM User WHERE Id = {user}"
-            )),
+            permissions_path(session),
             query("SELECT ApiName FROM TaskStatus WHERE IsClosed = true ORDER BY SortOrder"),
         ];
-        let answered = self.composite(session, &paths).await?;
+        let answered = self.composite(session, &paths, None).await?;
         let usage = answered.usage;
         match profile(answered.value, &self.config.task_key_field) {
             Ok(value) => Ok(Answered { value, usage }),
@@ -138,9 +130,8 @@ fn profile(parts: Vec<Part>, key_field: &str) -> Result<Profile, Failure> {
     let described: Described = next().read()?;
     let organization: Option<Organization> = rows(next())?.into_iter().next();
     let user: Option<User> = rows(next())?.into_iter().next();
-    let permissions: Option<Permissions> = rows(next())?.into_iter().next();
+    let sees_all = sees_all(next())?;
     let statuses: Vec<TaskStatus> = rows(next())?;
-    let sees_all = permissions.is_some_and(|p| p.view_all_data());
     Ok(Profile {
         username_masked: masked(user.as_ref().map_or("", |user| &user.username)),
         key_mode: key_mode(&described, key_field, sees_all),
@@ -150,6 +141,20 @@ fn profile(parts: Vec<Part>, key_field: &str) -> Result<Profile, Failure> {
         closed_statuses: statuses.into_iter().map(|status| status.api_name).collect(),
         missing: missing(&described),
     })
+}
+
+/// The path of the question what the API user's profile permits. An edition without the permission
+/// refuses the whole query, so it is asked by itself.
+pub(super) fn permissions_path(session: &Session) -> String {
+    let user = literal(session.api_user.user.as_str());
+    let statement = format!("SELECT Profile.PermissionsViewAllData FROM User WHERE Id = {user}");
+    query_path(Rows::Living, &statement)
+}
+
+/// Whether the API user sees every record, by the answer to [`permissions_path`].
+pub(super) fn sees_all(part: Part) -> Result<bool, Failure> {
+    let permissions: Option<Permissions> = rows(part)?.into_iter().next();
+    Ok(permissions.is_some_and(|p| p.view_all_data()))
 }
 
 /// The rows of a part; none where the API user may not ask.

@@ -1,6 +1,7 @@
 //! SOQL reads: by address while that is short enough, else within a composite request.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -8,11 +9,13 @@ use serde_json::{Value, json};
 
 use super::client::{Call, Session, data_path};
 use super::error;
+use super::profile::{permissions_path, sees_all};
 use super::soql::{LONGEST_ADDRESS, encoded, list};
 use super::{Answered, Client, Error};
 use crate::domain::ids::{RecordId, UserId};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::private::Private;
+use crate::domain::work::ApiUsage;
 
 /// Pages of one query that are read at most: 20,000 rows, far beyond any question of ours.
 const MOST_PAGES: usize = 10;
@@ -21,6 +24,8 @@ const MOST_PAGES: usize = 10;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Page<T> {
+    /// Rows of all pages.
+    total_size: usize,
     /// The rows.
     records: Vec<T>,
     /// Where the next page is.
@@ -98,18 +103,22 @@ pub(super) fn query_path(rows: Rows, statement: &str) -> String {
 
 impl Client {
     /// Asks several things in one request that counts as one call; parts come in the order asked.
-    /// At most 25, of which 5 queries (Composite resource limits).
+    /// At most 25, of which 5 queries (Composite resource limits). `within`: how long it may take,
+    /// if not as long as the setting says.
     pub(super) async fn composite(
         &self,
         session: &Session,
         paths: &[String],
+        within: Option<Duration>,
     ) -> Result<Answered<Vec<Part>>, Error> {
         let part = |(place, path): (usize, &String)| json!({ "method": "GET", "url": data_path(path), "referenceId": format!("r{place}") });
         let parts: Vec<Value> = paths.iter().enumerate().map(part).collect();
         let body = json!({ "allOrNone": false, "compositeRequest": parts });
-        let answered: Answered<Composite> = self
-            .data(session, Call::ask("composite".into(), body))
-            .await?;
+        let call = Call {
+            within,
+            ..Call::ask("composite".into(), body)
+        };
+        let answered: Answered<Composite> = self.data(session, call).await?;
         let usage = answered.usage;
         let mut by_name: HashMap<String, Part> = answered
             .value
@@ -121,10 +130,7 @@ impl Client {
             .map(|place| by_name.remove(&format!("r{place}")))
             .collect();
         let missing = || error::trouble(error::Trouble::WrongCount, false);
-        let value = parts.ok_or_else(|| Error {
-            usage,
-            ..Error::answered(missing())
-        })?;
+        let value = parts.ok_or_else(|| told(missing(), usage))?;
         Ok(Answered { value, usage })
     }
 
@@ -136,37 +142,63 @@ impl Client {
         statement: &str,
     ) -> Result<Answered<Vec<T>>, Error> {
         let path = query_path(rows, statement);
-        let mut page: Answered<Page<T>> = if path.len() <= LONGEST_ADDRESS {
+        let first: Answered<Page<T>> = if path.len() <= LONGEST_ADDRESS {
             self.data(session, Call::get(path)).await?
         } else {
-            let answered = self.composite(session, &[path]).await?;
-            let usage = answered.usage;
-            let part = answered.value.into_iter().next().map(Part::read);
-            let page = part.expect("one part was asked for, and none may be missing");
-            Answered {
-                value: page.map_err(|failure| Error {
-                    usage,
-                    ..Error::answered(failure)
-                })?,
-                usage,
-            }
+            let mut parts = self.composite(session, &[path], None).await?;
+            let usage = parts.usage;
+            let page = parts.value.swap_remove(0).read();
+            page.map(|value| Answered { value, usage })
+                .map_err(|failure| told(failure, usage))?
         };
+        self.all_pages(session, first).await
+    }
+
+    /// All rows of a query, and whether the API user sees every record: asked in one request, so
+    /// that the one holds for the other.
+    pub(super) async fn query_with_sight<T: DeserializeOwned>(
+        &self,
+        session: &Session,
+        rows: Rows,
+        statement: &str,
+    ) -> Result<Answered<(Vec<T>, bool)>, Error> {
+        let paths = [query_path(rows, statement), permissions_path(session)];
+        let mut parts = self.composite(session, &paths, None).await?;
+        let usage = parts.usage;
+        let sight = sees_all(parts.value.swap_remove(1)).map_err(|f| told(f, usage))?;
+        let page = parts.value.swap_remove(0).read();
+        let value = page.map_err(|failure| told(failure, usage))?;
+        let answered = self.all_pages(session, Answered { value, usage }).await?;
+        Ok(answered.map(|rows| (rows, sight)))
+    }
+
+    /// The rows of a first page and of those behind it: as many as Salesforce said, or none. Rows
+    /// that are missing without a word would count as absent.
+    async fn all_pages<T: DeserializeOwned>(
+        &self,
+        session: &Session,
+        mut page: Answered<Page<T>>,
+    ) -> Result<Answered<Vec<T>>, Error> {
+        let total = page.value.total_size;
         let mut all = std::mem::take(&mut page.value.records);
         for _ in 1..MOST_PAGES {
-            let Some(next) = page.value.next_records_url.take() else {
-                break;
-            };
             // Only the path below our own version is taken from the answer, never a host.
-            let Some(next) = next.strip_prefix(&data_path("")).map(ToOwned::to_owned) else {
+            let next = page.value.next_records_url.take();
+            let next = next.and_then(|url| Some(url.strip_prefix(&data_path(""))?.to_owned()));
+            let Some(next) = next else {
                 break;
             };
             page = self.data(session, Call::get(next)).await?;
             all.append(&mut page.value.records);
         }
-        Ok(Answered {
-            value: all,
-            usage: page.usage,
-        })
+        let usage = page.usage;
+        if all.len() != total {
+            return Err(told(
+                error::trouble(error::Trouble::WrongCount, false),
+                usage,
+            ));
+        }
+        Ok(Answered { value: all, usage })
     }
 
     /// The active users with these e-mail addresses (in lower case). An address that two users
@@ -212,6 +244,14 @@ impl Client {
         let statement = format!("SELECT Id, {field} FROM Task WHERE Id IN {ids}");
         let answered = self.query::<TaskRow>(session, rows, &statement).await?;
         Ok(answered.map(|rows| rows.into_iter().map(|row| row.with(field)).collect()))
+    }
+}
+
+/// A failed part of an answer, with what the whole answer told.
+fn told(failure: Failure, usage: Option<ApiUsage>) -> Error {
+    Error {
+        usage,
+        ..Error::answered(failure)
     }
 }
 

@@ -4,6 +4,8 @@
 //! verify, by the phone fields that come with each. The index lags by minutes, so this is never
 //! used to find out whether something was created.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
@@ -45,7 +47,7 @@ impl Client {
         let found = self.search_all(session, numbers, deadline).await;
         match found {
             Err(error) if error::is_hidden(&error.failure) => {
-                self.learn_searched(session).await?;
+                self.learn_searched(session, deadline).await?;
                 self.search_all(session, numbers, deadline).await
             }
             found => found,
@@ -59,7 +61,7 @@ impl Client {
         numbers: &[Number],
         deadline: DateTime<Utc>,
     ) -> Result<Answered<Vec<Hit>>, Error> {
-        let searched = session.searched();
+        let searched = self.searched(session);
         let all = statements(numbers, &searched);
         if all.is_empty() && !numbers.is_empty() {
             return Err(Error::answered(nothing_to_search()));
@@ -131,14 +133,8 @@ impl Client {
         struct Found {
             search_records: Vec<Map<String, Value>>,
         }
-        let left = (deadline - crate::clock::now())
-            .to_std()
-            .unwrap_or_default();
-        if left.is_zero() {
-            return Err(Error::answered(deadline_passed()));
-        }
         let call = Call {
-            within: Some(left.min(self.config.request_timeout)),
+            within: Some(self.left_until(deadline).ok_or_else(too_late)?),
             ..Call::get(format!("search/?q={}", encoded(statement)))
         };
         let answered: Answered<Found> = self.data(session, call).await?;
@@ -152,7 +148,11 @@ impl Client {
     }
 
     /// Asks what the API user can see, after Salesforce refused a search that names everything.
-    async fn learn_searched(&self, session: &Session) -> Result<(), Error> {
+    async fn learn_searched(
+        &self,
+        session: &Session,
+        deadline: DateTime<Utc>,
+    ) -> Result<(), Error> {
         #[derive(Deserialize)]
         struct Described {
             fields: Vec<Field>,
@@ -168,7 +168,8 @@ impl Client {
             .iter()
             .map(|n| format!("sobjects/{n}/describe"))
             .collect();
-        let parts = self.composite(session, &paths).await?.value;
+        let within = Some(self.left_until(deadline).ok_or_else(too_late)?);
+        let parts = self.composite(session, &paths, within).await?.value;
         let mut visible: Vec<Option<Vec<String>>> = Vec::with_capacity(parts.len());
         for part in parts {
             let described: Option<Described> = part.permitted().map_err(Error::answered)?;
@@ -179,8 +180,14 @@ impl Client {
             let place = names.iter().position(|n| *n == name)?;
             visible[place].clone()
         };
-        session.learn(everything.visible(fields_of));
+        self.remember_searched(session, everything.visible(fields_of));
         Ok(())
+    }
+
+    /// How long a request may take that shall be over by then; `None`: it is too late for one.
+    fn left_until(&self, deadline: DateTime<Utc>) -> Option<Duration> {
+        let left = (deadline - crate::clock::now()).to_std().ok()?;
+        (!left.is_zero()).then(|| left.min(self.config.request_timeout))
     }
 }
 
@@ -222,14 +229,14 @@ fn later(a: Option<ApiUsage>, b: Option<ApiUsage>) -> Option<ApiUsage> {
 }
 
 /// The deadline passed before the search went out.
-fn deadline_passed() -> Failure {
+fn too_late() -> Error {
     let mut failure = Failure::new(
         FailureClass::Transient,
         FailureScope::Request,
         "deadline_passed",
     );
     failure.hint = "the caller is not waited for any longer".into();
-    failure
+    Error::answered(failure)
 }
 
 /// The API user sees no object with a phone field.

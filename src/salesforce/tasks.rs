@@ -15,7 +15,7 @@ use super::{Answered, Client, Error, SendBy, Session};
 use crate::domain::ids::RecordId;
 use crate::domain::outcome::{Answer, Failure, FailureClass, FailureScope};
 use crate::domain::task::{KeyMode, TaskDraft, TaskField};
-use crate::domain::work::ApiUsage;
+use crate::domain::work::{ApiUsage, Sight};
 
 /// What came of a request that writes Tasks.
 #[derive(Clone, Debug)]
@@ -24,6 +24,29 @@ pub struct Sent {
     pub answers: Vec<Answer>,
     /// The org's usage.
     pub usage: Option<ApiUsage>,
+}
+
+/// Which Tasks to look for.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// Their keys.
+    pub keys: &'a [String],
+    /// How they were sent.
+    pub mode: &'a KeyMode,
+    /// Bounds the search where the key has no index; it must lie before the send by more than
+    /// clocks differ.
+    pub created_after: DateTime<Utc>,
+    /// Prove, with the same request, whether the API user would see them.
+    pub prove: bool,
+}
+
+/// What a look showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The Tasks by their key.
+    pub tasks: HashMap<String, RecordId>,
+    /// What the absence of the others is worth.
+    pub sight: Sight,
 }
 
 /// Records in one request, at most (sObject Collections).
@@ -123,43 +146,61 @@ impl Client {
         sent
     }
 
-    /// The Tasks with these keys, by the mode that they were sent with, as (key, Task): deleted and
-    /// archived ones too. `created_after` bounds the search where the key has no index; it must lie
-    /// before the send by more than clocks differ.
+    /// Looks for Tasks: deleted and archived ones too. Where the unique field is gone or hidden,
+    /// `CallObject` is asked for in its place: it always carries the key too.
     pub async fn find_tasks(
         &self,
         session: &Session,
-        keys: &[String],
-        mode: &KeyMode,
-        created_after: DateTime<Utc>,
-    ) -> Result<Answered<Vec<(String, RecordId)>>, Error> {
-        let field = key_field(mode);
-        let keys_listed = list(keys.iter().map(String::as_str));
+        look: &Look<'_>,
+    ) -> Result<Answered<Shown>, Error> {
+        let found = self.find_once(session, look).await;
+        match found {
+            Err(error)
+                if error::is_hidden(&error.failure)
+                    && matches!(look.mode, KeyMode::UniqueField { .. }) =>
+            {
+                let fallback = Look {
+                    mode: &KeyMode::CallObject { sees_all: false },
+                    ..*look
+                };
+                self.find_once(session, &fallback).await
+            }
+            found => found,
+        }
+    }
+
+    /// Looks for Tasks by the field of this mode.
+    async fn find_once(
+        &self,
+        session: &Session,
+        look: &Look<'_>,
+    ) -> Result<Answered<Shown>, Error> {
+        let field = key_field(look.mode);
+        let keys_listed = list(look.keys.iter().map(String::as_str));
         // CallObject has no index and cannot be asked for alone in a large org.
-        let since = match mode {
-            KeyMode::UniqueField { .. } => String::new(),
+        let (key_field, since) = match look.mode {
+            KeyMode::UniqueField { .. } => (true, String::new()),
             KeyMode::CallObject { .. } => {
-                format!(" AND CreatedDate >= {}", moment(created_after))
+                let since = format!(" AND CreatedDate >= {}", moment(look.created_after));
+                (false, since)
             }
         };
         let statement = format!(
             "SELECT Id, {field} FROM Task WHERE {field} IN {keys_listed}{since} ORDER BY CreatedDate"
         );
-        let answered = self
-            .query::<TaskRow>(session, Rows::All, &statement)
-            .await?;
-        Ok(answered.map(|rows| {
-            let mut found: Vec<(String, RecordId)> = Vec::new();
-            for (task, key) in rows.into_iter().map(|row| row.with(field)) {
-                // Salesforce compares without regard to case; our keys do not.
-                let Some(key) = key.filter(|key| keys.contains(key)) else {
-                    continue;
-                };
-                if !found.iter().any(|(known, _)| *known == key) {
-                    found.push((key, task));
-                }
-            }
-            found
+        let answered: Answered<(Vec<TaskRow>, bool)> = if look.prove {
+            self.query_with_sight(session, Rows::All, &statement)
+                .await?
+        } else {
+            let rows = self.query(session, Rows::All, &statement).await?;
+            rows.map(|rows| (rows, false))
+        };
+        Ok(answered.map(|(rows, sees_all)| Shown {
+            tasks: first_by_key(rows, field, look.keys),
+            sight: Sight {
+                sees_all,
+                key_field,
+            },
         }))
     }
 
@@ -183,6 +224,18 @@ impl Client {
         self.task_texts(session, Rows::All, key_field(mode), tasks)
             .await
     }
+}
+
+/// The first Task of each key.
+fn first_by_key(rows: Vec<TaskRow>, field: &str, keys: &[String]) -> HashMap<String, RecordId> {
+    let mut found = HashMap::new();
+    for (task, key) in rows.into_iter().map(|row| row.with(field)) {
+        // Salesforce compares without regard to case; our keys do not.
+        if let Some(key) = key.filter(|key| keys.contains(key)) {
+            found.entry(key).or_insert(task);
+        }
+    }
+    found
 }
 
 /// The field that always carries the key.

@@ -1,6 +1,6 @@
 //! The Salesforce adapter against the simulator: what is sent, and what each answer comes to.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::NaiveDate;
@@ -10,18 +10,20 @@ use salesforce_simulator::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use vcc_link::clock::now;
-use vcc_link::domain::ids::{RecordId, UserId};
+use vcc_link::domain::ids::RecordId;
 use vcc_link::domain::link::LinkReason;
 use vcc_link::domain::matching::RecordType;
 use vcc_link::domain::outcome::{Answer, Failure, FailureClass, FailureScope};
 use vcc_link::domain::phone::{self, Number};
 use vcc_link::domain::private::Private;
 use vcc_link::domain::task::{KeyMode, OwnerSource, TaskDraft, TaskField};
+use vcc_link::domain::work::Sight;
 use vcc_link::salesforce::oauth::RefreshError;
-use vcc_link::salesforce::{Client, Config, SendBy, Session};
+use vcc_link::salesforce::tasks::{Look, Shown};
+use vcc_link::salesforce::{ApiUser, Client, Config, SendBy, Session};
 
 const API_USER: &str = "api@acme.example";
 const KEY_FIELD: &str = "VCC_Call_Key__c";
@@ -60,7 +62,8 @@ impl Org {
         let running = Simulator::start(world).await.expect("a simulator");
         let client = client(&running.base_url(), |config| config);
         let token = running.control().log_in(API_USER).expect("a session");
-        let session = Session::new(running.base_url(), token.into());
+        let user = api_user(&running.control());
+        let session = Session::new(running.base_url(), token.into(), user);
         Self {
             running,
             client,
@@ -70,6 +73,32 @@ impl Org {
 
     fn control(&self) -> Control {
         self.running.control()
+    }
+
+    fn patch_org(&self, patch: serde_json::Value) {
+        let patch = patch.as_object().expect("an object").clone();
+        self.control().patch_org("Acme", patch).expect("patched");
+    }
+
+    fn patch_user(&self, patch: serde_json::Value) {
+        let patch = patch.as_object().expect("an object").clone();
+        self.control().patch_user(API_USER, patch).expect("patched");
+    }
+
+    fn session_user(&self) -> ApiUser {
+        api_user(&self.control())
+    }
+
+    async fn look(&self, keys: &[&str], mode: &KeyMode, prove: bool) -> Shown {
+        let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+        let look = Look {
+            keys: &keys,
+            mode,
+            created_after: now() - Duration::from_hours(1),
+            prove,
+        };
+        let found = self.client.find_tasks(&self.session, &look).await;
+        found.expect("an answer").value
     }
 
     fn fault(&self, kind: Kind, action: Action) {
@@ -138,6 +167,28 @@ fn client(base_url: &str, change: impl FnOnce(Config) -> Config) -> Client {
         ..Config::default()
     };
     Client::new(change(config)).expect("a client")
+}
+
+/// The seeded API user.
+fn api_user(control: &Control) -> ApiUser {
+    let org = &control.orgs()[0];
+    let users = org["users"].as_array().expect("users");
+    let user = users.iter().find(|user| user["username"] == API_USER);
+    let id = |value: &serde_json::Value| value.as_str().expect("an id").to_owned();
+    ApiUser {
+        org: id(&org["id"]).parse().expect("an org id"),
+        user: id(&user.expect("the API user")["id"])
+            .parse()
+            .expect("an id"),
+    }
+}
+
+/// A user whom nobody asks about.
+fn nobody() -> ApiUser {
+    ApiUser {
+        org: "00D000000000001".parse().expect("an org id"),
+        user: "005000000000001".parse().expect("a user id"),
+    }
 }
 
 fn unique() -> KeyMode {
@@ -241,21 +292,115 @@ async fn tasks_are_created_each_for_itself_and_found_again() {
         (FailureClass::Admin, FailureScope::Record)
     );
 
-    let keys = ["vcc:a:1", "vcc:b'2", "vcc:c:3", "VCC:A:1"].map(str::to_owned);
+    let keys = ["vcc:a:1", "vcc:b'2", "vcc:c:3", "VCC:A:1"];
     for mode in [unique(), KeyMode::CallObject { sees_all: true }] {
-        let since = now() - Duration::from_hours(1);
-        let found = org
-            .client
-            .find_tasks(&org.session, &keys, &mode, since)
-            .await
-            .expect("found");
-        let found: HashMap<String, RecordId> = found.value.into_iter().collect();
+        let found = org.look(&keys, &mode, false).await.tasks;
         let expected = [("vcc:a:1", first.clone()), ("vcc:c:3", third.clone())];
         assert_eq!(
             found,
             expected.map(|(key, id)| (key.to_owned(), id)).into(),
             "{mode:?}"
         );
+    }
+}
+
+#[tokio::test]
+async fn what_the_api_user_sees_is_proven_with_the_look_itself() {
+    let org = Org::start().await;
+    let by_call_object = KeyMode::CallObject { sees_all: true };
+    created(&org.create(&["vcc:a:1"]).await[0]);
+    let sight = |sees_all, key_field| Sight {
+        sees_all,
+        key_field,
+    };
+    let look = async |mode: &KeyMode, prove| {
+        let shown = org.look(&["vcc:a:1"], mode, prove).await;
+        (shown.tasks.len(), shown.sight)
+    };
+    assert_eq!(look(&by_call_object, true).await, (1, sight(true, false)));
+    assert_eq!(look(&unique(), true).await, (1, sight(true, true)));
+    assert_eq!(look(&unique(), false).await, (1, sight(false, true)));
+    assert_eq!(org.requests(Kind::Composite), 2, "proving costs no request");
+
+    // The permission is withdrawn after the link was made, and the agent owns the Task.
+    let task = &org.control().tasks(None).expect("tasks")[0]["Id"];
+    let users = org.control().orgs()[0]["users"].clone();
+    let users = users.as_array().expect("users").clone();
+    let agent = users.iter().find(|u| u["username"] == "ada@acme.example");
+    let owner = json!({ "OwnerId": agent.expect("the agent")["id"] });
+    let owner = owner.as_object().expect("an object");
+    let task = task.as_str().expect("an id");
+    org.control().edit_task(task, owner).expect("edited");
+    org.patch_org(json!({ "private_tasks": true }));
+    org.patch_user(json!({ "view_all_data": false }));
+    assert_eq!(look(&by_call_object, true).await, (0, sight(false, false)));
+    assert_eq!(look(&unique(), true).await, (0, sight(false, true)));
+
+    // A second Task is refused all the same, and the first is not shown.
+    let refused = &org.create(&["vcc:a:1"]).await[0];
+    assert_eq!(failure(refused).class, FailureClass::Done);
+}
+
+#[tokio::test]
+async fn without_the_key_field_tasks_are_looked_for_by_call_object() {
+    let org = Org::start().await;
+    let task = created(&org.create(&["vcc:a:1"]).await[0]);
+    org.patch_user(json!({ "hidden_fields": [format!("Task.{KEY_FIELD}")] }));
+    for prove in [false, true] {
+        let shown = org.look(&["vcc:a:1", "vcc:a:2"], &unique(), prove).await;
+        assert_eq!(shown.tasks, [("vcc:a:1".to_owned(), task.clone())].into());
+        let sight = Sight {
+            sees_all: prove,
+            key_field: false,
+        };
+        assert_eq!(shown.sight, sight);
+    }
+}
+
+#[tokio::test]
+async fn fewer_rows_than_salesforce_counted_are_no_answer() {
+    for next in [None, Some("https://elsewhere.example/query/01g-2000")] {
+        let mut body = json!({ "totalSize": 2, "done": next.is_none(), "records": [] });
+        body["nextRecordsUrl"] = json!(next);
+        let head = "200 OK\r\nContent-Type: application/json";
+        let body = body.to_string();
+        let refused = answered(head, &body, async |client, session| {
+            let keys = ["vcc:a:1".to_owned()];
+            let look = Look {
+                keys: &keys,
+                mode: &unique(),
+                created_after: now(),
+                prove: false,
+            };
+            client.find_tasks(&session, &look).await
+        });
+        let refused = refused.await;
+        let failure = refused.expect_err("no answer").failure;
+        assert_eq!(failure.code, "wrong_number_of_results");
+        assert_eq!(failure.class, FailureClass::Transient);
+    }
+}
+
+/// What comes of asking a server that answers each request the same.
+async fn answered<T>(head: &str, body: &str, ask: impl AsyncFnOnce(Client, Session) -> T) -> T {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    let length = body.len();
+    let answer =
+        format!("HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+    let serve = async {
+        loop {
+            let (mut socket, _) = listener.accept().await.expect("a connection");
+            let mut request = vec![0; 64 * 1024];
+            let _ = socket.read(&mut request).await;
+            let _ = socket.write_all(answer.as_bytes()).await;
+        }
+    };
+    let client = client(&address, |config| config);
+    let session = Session::new(address, "00D!token".to_owned().into(), nobody());
+    tokio::select! {
+        value = ask(client, session) => value,
+        () = serve => unreachable!("it serves for ever"),
     }
 }
 
@@ -385,7 +530,7 @@ async fn a_redirect_is_not_followed_and_no_token_leaks() {
     assert_eq!(requests.len(), 0);
 
     let token = SecretString::from("00D!token".to_owned());
-    let session = Session::new(elsewhere.running.base_url(), token);
+    let session = Session::new(elsewhere.running.base_url(), token, nobody());
     let sent = org
         .client
         .create_tasks(&session, &[&draft("k")], &unique(), soon())
@@ -415,7 +560,7 @@ async fn a_deadline_cuts_a_body_that_is_on_its_way() {
     let slow = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = format!("http://{}", slow.local_addr().expect("an address"));
     let sender = client(&address, |config| config);
-    let session = Session::new(address, "00D!token".to_owned().into());
+    let session = Session::new(address, "00D!token".to_owned().into(), nobody());
     // Far more than the sockets' buffers take up.
     let large = TaskDraft {
         description: Some("\u{1f4de}".repeat(32_000).into()),
@@ -461,7 +606,7 @@ async fn a_connection_that_is_not_made_is_a_clean_failure() {
         connect_timeout: Duration::from_millis(200),
         ..config
     });
-    let session = Session::new(address, "00D!token".to_owned().into());
+    let session = Session::new(address, "00D!token".to_owned().into(), nobody());
     let early = SendBy::after(Duration::from_millis(50));
     let sent = impatient
         .create_tasks(&session, &[&draft("k")], &unique(), early)
@@ -539,13 +684,13 @@ async fn a_refresh_rotates_and_a_used_token_is_dead() {
     let new = tokens.refresh.clone().expect("rotated");
     assert_ne!(new.expose_secret(), old.expose_secret());
     assert_eq!(tokens.instance_url, login);
-    let session = Session::new(tokens.instance_url, tokens.access);
-    let profile = org
-        .client
-        .profile(&session, &tokens.user)
-        .await
-        .expect("a profile")
-        .value;
+    let api_user = ApiUser {
+        org: tokens.org,
+        user: tokens.user,
+    };
+    assert_eq!(api_user, org.session_user());
+    let session = Session::new(tokens.instance_url, tokens.access, api_user);
+    let profile = org.client.profile(&session).await.expect("a profile").value;
     assert_eq!(profile.username_masked, "ap***@acme.example");
 
     let again = org
@@ -650,10 +795,9 @@ async fn a_revoked_token_is_dead_and_may_be_revoked_again() {
 #[tokio::test]
 async fn the_profile_tells_how_tasks_are_found_and_what_is_missing() {
     let org = Org::start().await;
-    let user = api_user(&org).await;
     let ask = async || {
         org.client
-            .profile(&org.session, &user)
+            .profile(&org.session)
             .await
             .expect("a profile")
             .value
@@ -677,15 +821,6 @@ async fn the_profile_tells_how_tasks_are_found_and_what_is_missing() {
     let profile = ask().await;
     assert_eq!(profile.key_mode, KeyMode::CallObject { sees_all: false });
     assert_eq!(profile.missing, ["Task.CallDisposition"]);
-}
-
-async fn api_user(org: &Org) -> UserId {
-    let token = SecretString::from("r1".to_owned());
-    let tokens = org
-        .client
-        .refresh(&org.running.base_url(), &token, soon())
-        .await;
-    tokens.expect("refreshed").user
 }
 
 #[tokio::test]

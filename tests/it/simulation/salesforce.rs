@@ -9,7 +9,8 @@ use rand::rngs::StdRng;
 use vcc_link::domain::ids::{CallId, OrgId, RecordId, Revision};
 use vcc_link::domain::outcome::{Answer, Failure, FailureClass, FailureScope};
 use vcc_link::domain::task::{KeyMode, TaskField};
-use vcc_link::domain::work::{AttemptKind, OpenAttempt};
+use vcc_link::domain::work::{AttemptKind, OpenAttempt, Sight};
+use vcc_link::engine::Finding;
 
 type At = DateTime<Utc>;
 
@@ -19,6 +20,8 @@ pub(super) struct Task {
     pub(super) id: RecordId,
     pub(super) org: OrgId,
     pub(super) revision: Revision,
+    /// The unique field holds the call's key.
+    keyed: bool,
 }
 
 /// One org's troubles.
@@ -28,6 +31,8 @@ pub(super) struct Troubles {
     pub(super) down_until: Option<At>,
     pub(super) quota_until: Option<At>,
     pub(super) refuses_until: Option<At>,
+    /// The API user may not use the unique field.
+    pub(super) keyless_until: Option<At>,
 }
 
 #[derive(Default)]
@@ -41,6 +46,9 @@ pub(super) struct Salesforce {
     refresh: BTreeSet<u64>,
     /// Refresh tokens that were used up, and how often they were used again.
     used: BTreeMap<u64, u32>,
+    /// Orgs whose API user sees no Task that it made, and those of which that was ever so.
+    blind: BTreeSet<OrgId>,
+    blind_once: BTreeSet<OrgId>,
     /// Calls whose Task breaks every request that would create it.
     pub(super) spoilers: BTreeSet<CallId>,
     next: u64,
@@ -144,6 +152,10 @@ impl Salesforce {
             failure.fields.insert(TaskField::WhatId);
             return Answer::Failed(failure);
         }
+        let unique = matches!(attempt.mode, KeyMode::UniqueField { .. });
+        if unique && self.is_keyless(now, &attempt.org) {
+            return row(FailureClass::Admin, "INVALID_FIELD");
+        }
         let tasks = self.tasks.entry(attempt.call.clone()).or_default();
         match &attempt.kind {
             AttemptKind::Update { task } => {
@@ -153,44 +165,92 @@ impl Salesforce {
                 {
                     Some(found) => {
                         found.revision = attempt.revision;
+                        found.keyed |= unique;
                         Answer::Updated(task.clone())
                     }
                     // It was made in an org that the account has left.
-                    None => row(FailureClass::Bug, "ENTITY_IS_DELETED"),
+                    None => row(FailureClass::Payload, "ENTITY_IS_DELETED"),
                 }
             }
-            AttemptKind::Create => {
-                let unique = matches!(attempt.mode, KeyMode::UniqueField { .. });
-                if let Some(there) = tasks.iter().find(|t| unique && t.org == attempt.org) {
-                    return Answer::Exists(there.id.clone());
-                }
-                self.next += 1;
-                let id: RecordId = format!("00T{:012}", self.next)
-                    .parse()
-                    .expect("a record id");
-                let (org, revision) = (attempt.org.clone(), attempt.revision);
-                tasks.push(Task {
-                    id: id.clone(),
-                    org,
-                    revision,
-                });
-                assert!(
-                    tasks.len() == 1,
-                    "two Tasks for {}: {tasks:?}",
-                    attempt.call
-                );
-                Answer::Created(id)
-            }
+            AttemptKind::Create => self.create(attempt, unique),
         }
     }
 
+    fn create(&mut self, attempt: &OpenAttempt, unique: bool) -> Answer {
+        let tasks = self.tasks.entry(attempt.call.clone()).or_default();
+        let taken = |t: &&Task| unique && t.keyed && t.org == attempt.org;
+        if let Some(there) = tasks.iter().find(taken) {
+            // What the read-back of rule 7 shows.
+            return if self.blind.contains(&attempt.org) {
+                let scope = FailureScope::Record;
+                Answer::Failed(Failure::new(FailureClass::Done, scope, "DUPLICATE_VALUE"))
+            } else {
+                Answer::Exists(there.id.clone())
+            };
+        }
+        self.next += 1;
+        let id: RecordId = format!("00T{:012}", self.next)
+            .parse()
+            .expect("a record id");
+        let (org, revision) = (attempt.org.clone(), attempt.revision);
+        tasks.push(Task {
+            id: id.clone(),
+            org,
+            revision,
+            keyed: unique,
+        });
+        let tasks = &self.tasks[&attempt.call];
+        let second = |t: &Task| t.org == attempt.org || !self.is_excused(t);
+        assert!(
+            !tasks[..tasks.len() - 1].iter().any(second),
+            "two Tasks for {}: {tasks:?}",
+            attempt.call
+        );
+        Answer::Created(id)
+    }
+
+    /// Where the user saw nothing, the org's unique field was trusted; it refuses nothing in the
+    /// org that the account was linked to just then.
+    pub(super) fn is_excused(&self, task: &Task) -> bool {
+        task.keyed && self.blind_once.contains(&task.org)
+    }
+
+    /// From now on the org's API user sees the Tasks that it made for others, or does not.
+    pub(super) fn see(&mut self, org: &OrgId, sees: bool) {
+        if sees {
+            self.blind.remove(org);
+        } else {
+            self.blind.insert(org.clone());
+            self.blind_once.insert(org.clone());
+        }
+    }
+
+    /// Whether the org's API user sees the Tasks that it made for others.
+    pub(super) fn sees(&self, org: &OrgId) -> bool {
+        !self.blind.contains(org)
+    }
+
+    fn is_keyless(&self, now: At, org: &OrgId) -> bool {
+        let until = self.troubles.get(org).and_then(|t| t.keyless_until);
+        until.is_some_and(|until| now < until)
+    }
+
     /// What a query shows to a user who may or may not see what it made.
-    pub(super) fn find(&self, attempt: &OpenAttempt) -> Option<RecordId> {
-        let hidden = matches!(attempt.mode, KeyMode::CallObject { sees_all: false });
-        let tasks = self.tasks.get(&attempt.call)?;
+    pub(super) fn find(&self, now: At, attempt: &OpenAttempt, prove: bool) -> Finding {
+        let unique = matches!(attempt.mode, KeyMode::UniqueField { .. });
+        let key_field = unique && !self.is_keyless(now, &attempt.org);
+        let sees_all = self.sees(&attempt.org);
+        let shown = |t: &&Task| t.org == attempt.org && sees_all && (t.keyed || !key_field);
+        let tasks = self.tasks.get(&attempt.call).into_iter().flatten();
+        let sight = Sight {
+            sees_all: sees_all && prove,
+            key_field,
+        };
         tasks
-            .iter()
-            .find(|t| t.org == attempt.org && !hidden)
-            .map(|t| t.id.clone())
+            .clone()
+            .find(shown)
+            .map_or(Finding::Absent(sight), |task| {
+                Finding::Found(task.id.clone())
+            })
     }
 }

@@ -11,10 +11,10 @@ use vcc_link::domain::ids::{AccountId, AttemptId, CallId, Generation, OrgId};
 use vcc_link::domain::link::{LinkReason, LinkedOrg};
 use vcc_link::domain::matching::LookupResult;
 use vcc_link::domain::outcome::{Answer, Failure, FailureClass, FailureScope};
+use vcc_link::domain::task::KeyMode;
 use vcc_link::domain::work::{ApiUsage, OpenAttempt};
 use vcc_link::engine::{
-    BatchCall, BatchId, Command, Config, Engine, Finding, Input, Refreshed, Reply, ReplyResult,
-    leases,
+    BatchCall, BatchId, Command, Config, Engine, Input, Refreshed, Reply, ReplyResult, leases,
 };
 
 use super::salesforce::Salesforce;
@@ -62,6 +62,8 @@ pub(super) enum Event {
     Pause(usize, At),
     /// An admin links (or, without an org, unlinks) an account.
     Link(AccountId, Option<LinkedOrg>),
+    /// An API user may see the Tasks that it made for others from now on, or may not.
+    Sees(OrgId, bool),
     /// An access token expires.
     Expire(AccountId),
     /// An admin revokes the approval at Salesforce.
@@ -269,6 +271,10 @@ impl World {
                 self.replicas[replica].paused_until = Some(until);
             }
             Event::Link(account, org) => self.link(&account, org),
+            Event::Sees(org, sees) => {
+                self.tell(|| format!("the user of {org} sees all: {sees}"));
+                self.salesforce.see(&org, sees);
+            }
             Event::Expire(account) => {
                 if let Some(token) = self.current_token(&account) {
                     self.salesforce.expire(token);
@@ -431,7 +437,16 @@ impl World {
     }
 
     fn link(&mut self, account: &AccountId, org: Option<LinkedOrg>) {
-        self.tell(|| format!("{account} is linked to {:?}", org.as_ref().map(|o| &o.org)));
+        let mut org = org;
+        if let Some(linked) = &mut org
+            && let KeyMode::CallObject { sees_all } = &mut linked.key_mode
+        {
+            *sees_all = self.salesforce.sees(&linked.org);
+        }
+        self.tell(|| {
+            let told = org.as_ref().map(|o| (&o.org, &o.key_mode));
+            format!("{account} is linked to {told:?}")
+        });
         let token = self.salesforce.approve();
         self.store.save_link(self.now, account, org, token);
         for owner in 0..self.replicas.len() {
@@ -734,24 +749,33 @@ impl World {
             generation,
             org,
             attempts,
+            prove,
         } = command
         else {
             unreachable!("called for a reconcile")
         };
+        assert!(
+            attempts.iter().all(|a| a.mode == attempts[0].mode),
+            "a query asks by one field"
+        );
         let tokens = self.tokens(to.replica, &(account, generation));
         let refusal = match tokens {
             Some((_, access)) => self.salesforce.refusal(self.now, &org, access),
             None => Some(no_tokens()),
         };
+        // A larger question may be too much for the org.
+        let too_much = attempts.len() > 1 && self.odds(self.faults.query);
+        let too_much = too_much
+            .then(|| Failure::new(FailureClass::Split, FailureScope::Request, "QUERY_TIMEOUT"));
         let lost = self
             .odds(self.faults.query)
             .then(|| lost_answer("query_timeout"));
-        let failure = refusal.or(lost);
+        let failure = refusal.or(too_much).or(lost);
         let findings = match &failure {
             Some(_) => Vec::new(),
             None => attempts
                 .iter()
-                .map(|a| (a.attempt, self.finding(a)))
+                .map(|a| (a.attempt, self.salesforce.find(self.now, a, prove)))
                 .collect(),
         };
         let hears = self.soon(50..5_000);
@@ -762,12 +786,6 @@ impl World {
             usage: Some(USAGE),
         };
         self.plan(hears, Event::Hear(to, input));
-    }
-
-    fn finding(&self, attempt: &OpenAttempt) -> Finding {
-        self.salesforce
-            .find(attempt)
-            .map_or(Finding::Absent, Finding::Found)
     }
 
     fn claim(&mut self, to: To, key: (AccountId, Generation)) {
