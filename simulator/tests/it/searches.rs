@@ -54,6 +54,22 @@ async fn numbers_are_found_by_digits() {
 }
 
 #[tokio::test]
+async fn a_phrase_is_found_inside_a_number() {
+    let org = Org::start(json!({"records": [
+        {"type": "Contact", "LastName": "German", "Phone": "+49 (0)1512 3456789"},
+    ]}))
+    .await;
+    for term in [r#""1512 3456789""#, "3456789", r#""0 1512 3456789""#] {
+        for rest in ["IN PHONE FIELDS", "IN ALL FIELDS"] {
+            let (_, body) = org
+                .search(&format!("FIND {{{term}}} {rest} RETURNING Contact(Name)"))
+                .await;
+            assert_eq!(names(&body), ["German"], "{term} {rest}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_strict_org_wants_international_numbers_as_they_are_written() {
     let org = phone_book(json!({"strict_international": true})).await;
     let find = |term: &str| format!("FIND {{{term}}} IN PHONE FIELDS RETURNING Contact(Name)");
