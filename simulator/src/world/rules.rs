@@ -65,7 +65,7 @@ pub(crate) fn read(
 }
 
 /// A JSON value as the field stores it.
-fn converted(field: &Field, value: &Value) -> Result<Value, Refusal> {
+pub(super) fn converted(field: &Field, value: &Value) -> Result<Value, Refusal> {
     let wrong = |kind: &str| {
         let token = match value {
             Value::String(_) => "VALUE_STRING",
