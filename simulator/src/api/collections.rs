@@ -20,9 +20,12 @@ const MOST_IDS: usize = 2_000;
 /// Runs of rows of one type.
 const MOST_CHUNKS: usize = 10;
 
-/// `POST` and `PATCH /composite/sobjects`.
+/// `POST`, `PATCH` and `DELETE /composite/sobjects`.
 pub(crate) fn run(work: &mut Transaction<'_>, ask: &Ask) -> Answer {
-    ask.only(&[Method::POST, Method::PATCH])?;
+    ask.only(&[Method::POST, Method::PATCH, Method::DELETE])?;
+    if ask.method == Method::DELETE {
+        return delete(work, ask);
+    }
     let kind = ask.target.kind(&ask.method);
     let mut body = ask.object()?;
     let all_or_none = body
@@ -38,8 +41,7 @@ pub(crate) fn run(work: &mut Transaction<'_>, ask: &Ask) -> Answer {
         }
     };
     if rows.len() > MOST_ROWS {
-        let text = "record limit reached. cannot submit more than 200 records into this call";
-        return Err(Refusal::new(400, "EXCEEDED_ID_LIMIT", text));
+        return Err(too_many_rows());
     }
     let chunks: Vec<&[Row]> = rows
         .chunk_by(|left, right| left.object.eq_ignore_ascii_case(&right.object))
@@ -56,6 +58,50 @@ pub(crate) fn run(work: &mut Transaction<'_>, ask: &Ask) -> Answer {
             return Err(refusal);
         }
     }
+    Ok(settled(work, mark, all_or_none, results))
+}
+
+/// `DELETE /composite/sobjects?ids=…`: rows of whatever types.
+fn delete(work: &mut Transaction<'_>, ask: &Ask) -> Answer {
+    let ids = split(&ask.parameter("ids").unwrap_or_default());
+    if ids.is_empty() {
+        let text = "The ids parameter is required and cannot be empty";
+        return Err(Refusal::new(400, "INVALID_INPUT", text));
+    }
+    if ids.len() > MOST_ROWS {
+        return Err(too_many_rows());
+    }
+    let all_or_none = ask
+        .parameter("allOrNone")
+        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let schema = work.schema();
+    let mark = work.undo.len();
+    let mut results = Vec::with_capacity(ids.len());
+    for text in &ids {
+        let known = Id::parse(text).and_then(|id| {
+            let object = schema.object_with_prefix(id.prefix())?;
+            work.user.has_object(&object.name).then_some((object, id))
+        });
+        results.push(match known {
+            Some((object, id)) => work.delete(object, id).map(|()| id),
+            None => Err(Refusal::row("MALFORMED_ID", format!("bad id {text}"), &[])),
+        });
+    }
+    Ok(settled(work, mark, all_or_none, results))
+}
+
+fn too_many_rows() -> Refusal {
+    let text = "record limit reached. cannot submit more than 200 records into this call";
+    Refusal::new(400, "EXCEEDED_ID_LIMIT", text)
+}
+
+/// The answer for rows that were written since `mark`, all taken back if one may not fail alone.
+fn settled(
+    work: &mut Transaction<'_>,
+    mark: usize,
+    all_or_none: bool,
+    mut results: Vec<Result<Id, Refusal>>,
+) -> Reply {
     if all_or_none && results.iter().any(Result::is_err) {
         work.roll_back_to(mark);
         results = results.into_iter().map(rolled_back).collect();
@@ -65,7 +111,7 @@ pub(crate) fn run(work: &mut Transaction<'_>, ask: &Ask) -> Answer {
         Ok(id) => json!({ "id": id, "success": true, "errors": [] }),
         Err(refusal) => refusal.as_row(),
     });
-    Ok(Reply::ok(results.collect()).with_rows(count))
+    Reply::ok(results.collect()).with_rows(count)
 }
 
 /// One row as sent.
@@ -165,6 +211,7 @@ pub(crate) fn retrieve(work: &mut Transaction<'_>, ask: &Ask, name: &str) -> Ans
         org: work.org,
         user: &work.user,
         object,
+        alias: None,
         text: "",
     };
     let columns = fields

@@ -52,6 +52,8 @@ pub enum Kind {
     Collections,
     /// `PATCH /composite/sobjects`
     CollectionsUpdate,
+    /// `DELETE /composite/sobjects?ids=…`
+    CollectionsDelete,
     /// `GET` or `POST /composite/sobjects/<object>`
     CollectionsRetrieve,
     /// `POST /composite`
@@ -185,6 +187,7 @@ impl Target {
             Self::Row { .. } if method == Method::DELETE => Kind::Delete,
             Self::Row { .. } => Kind::Retrieve,
             Self::Collections if method == Method::PATCH => Kind::CollectionsUpdate,
+            Self::Collections if method == Method::DELETE => Kind::CollectionsDelete,
             Self::Collections => Kind::Collections,
             Self::CollectionsOf { .. } => Kind::CollectionsRetrieve,
             Self::Composite => Kind::Composite,

@@ -72,6 +72,7 @@ fn retrieve(work: &mut Transaction<'_>, ask: &Ask, name: &str, id: Id) -> Answer
         org: work.org,
         user: &work.user,
         object,
+        alias: None,
         text: "",
     };
     let names: Vec<String> = match ask.parameter("fields") {

@@ -66,7 +66,7 @@ impl World {
                 )
             }
             Resource::Data { version, .. } => self.enter(now, request, version),
-            _ => (None, None),
+            _ => (self.spoken_for(&resource, request), None),
         };
         refusal = too_long(request).or(refusal);
         let known = caller.is_some() || !matches!(resource, Resource::Data { .. });
@@ -107,6 +107,18 @@ impl World {
         }
     }
 
+    /// Whose token a request to the login host carries: its org's faults strike it, its org's log
+    /// tells of it.
+    fn spoken_for(&self, resource: &Resource, request: &Request) -> Option<Caller> {
+        match resource {
+            Resource::Revoke => self.tokens.bearer_of(&oauth::named_token(request)),
+            Resource::Userinfo | Resource::Identity { .. } => {
+                self.tokens.bearer_of(request.bearer()?)
+            }
+            _ => None,
+        }
+    }
+
     /// Checks session, version, permission, maintenance and limits, in the order Salesforce does.
     fn enter(
         &mut self,
@@ -118,6 +130,9 @@ impl World {
             Ok(caller) => caller,
             Err(refusal) => return (None, Some(refusal.into())),
         };
+        if let Err(refusal) = self.right_host(request, caller) {
+            return (Some(caller), Some(refusal.into()));
+        }
         let refused = api_version(version)
             .and_then(|_| self.permitted(caller))
             .and_then(|()| self.within_limits(now, caller.org));
@@ -132,6 +147,30 @@ impl World {
             (None, Ok(())) => None,
         };
         (Some(caller), refusal)
+    }
+
+    /// Where each org has its own host, data calls must go to that host.
+    fn right_host(&self, request: &Request, caller: Caller) -> Result<(), Refusal> {
+        let Some(org) = self.orgs.get(&caller.org) else {
+            return Ok(());
+        };
+        let right = url::Url::parse(&self.instance_url(org, &request.base_url));
+        let used = url::Url::parse(&request.base_url);
+        let (Ok(right), Ok(used)) = (right, used) else {
+            return Ok(());
+        };
+        if right.host_str() == used.host_str() {
+            return Ok(());
+        }
+        if self.org_of_host(&request.base_url).is_some() {
+            return Err(Refusal::new(
+                401,
+                "INVALID_SESSION_ID",
+                "Session expired or invalid",
+            ));
+        }
+        let text = "Destination URL not reset. The URL returned from login must be set";
+        Err(Refusal::new(404, "URL_NOT_RESET", text))
     }
 
     /// Who the request's access token speaks for.
