@@ -19,7 +19,7 @@ use crate::clock::Timestamp;
 const URI_LIMIT: usize = 16_384;
 
 /// The oldest version that answers; those from `FIRST_VERSION` on have been retired.
-pub(crate) const OLDEST_VERSION: u32 = 41;
+pub(crate) const OLDEST_VERSION: u32 = 31;
 /// The newest version there is.
 pub(crate) const NEWEST_VERSION: u32 = 68;
 const FIRST_VERSION: u32 = 20;
@@ -71,7 +71,7 @@ impl World {
         refusal = too_long(request).or(refusal);
         let known = caller.is_some() || !matches!(resource, Resource::Data { .. });
         let fault = (refusal.is_none() && known)
-            .then(|| self.strike(caller, kind, request))
+            .then(|| self.strike(caller, kind, &resource, request))
             .flatten();
         let counted = match (&resource, caller, &refusal) {
             (Resource::Data { target, .. }, Some(caller), None) => {
@@ -214,12 +214,24 @@ impl World {
         Ok(())
     }
 
-    fn strike(&mut self, caller: Option<Caller>, kind: Kind, request: &Request) -> Option<Action> {
-        let body: Value = if self.faults.look_at_rows() {
+    fn strike(
+        &mut self,
+        caller: Option<Caller>,
+        kind: Kind,
+        resource: &Resource,
+        request: &Request,
+    ) -> Option<Action> {
+        let mut body: Value = if self.faults.look_at_rows() {
             serde_json::from_slice(&request.body).unwrap_or_default()
         } else {
             Value::Null
         };
+        // An upsert's row has its External ID in the path.
+        if let (Resource::Data { target, .. }, Value::Object(row)) = (resource, &mut body)
+            && let Target::External(name) = target
+        {
+            row.insert(name.field.clone(), Value::String(name.value.clone()));
+        }
         let org = caller.and_then(|caller| self.orgs.get(&caller.org));
         let place = Place {
             org: org.map(|org| (org.id, org.name.as_str())),
@@ -254,9 +266,13 @@ impl World {
             kind,
             Kind::Create
                 | Kind::Update
+                | Kind::Upsert
                 | Kind::Collections
                 | Kind::CollectionsUpdate
+                | Kind::CollectionsUpsert
                 | Kind::Composite
+                | Kind::Graph
+                | Kind::Tree
         );
         if !writes || per_row.is_zero() {
             return (base, per_row);
@@ -318,6 +334,9 @@ fn records_of(body: &Value) -> Vec<&Map<String, Value>> {
     };
     if let Some(records) = object.get("records").and_then(Value::as_array) {
         return records.iter().filter_map(Value::as_object).collect();
+    }
+    if let Some(graphs) = object.get("graphs").and_then(Value::as_array) {
+        return graphs.iter().flat_map(records_of).collect();
     }
     let Some(requests) = object.get("compositeRequest").and_then(Value::as_array) else {
         return vec![object];

@@ -43,7 +43,9 @@ pub(crate) fn read(
             Write::Create => field.createable,
             Write::Update => field.updateable,
         };
-        if !writable || user.is_hidden(&object.name, &field.name) {
+        let secured = user.is_hidden(&object.name, &field.name)
+            || user.is_read_only(&object.name, &field.name);
+        if !writable || secured {
             closed.push(&*field.name);
             continue;
         }

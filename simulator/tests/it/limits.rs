@@ -62,8 +62,8 @@ async fn versions_and_lengths_have_their_bounds() {
     let org = Org::start(json!({})).await;
     let base = org.running.base_url();
     for (version, status) in [
-        ("v40.0", 410),
-        ("v41.0", 200),
+        ("v30.0", 410),
+        ("v31.0", 200),
         ("v68.0", 200),
         ("v69.0", 404),
         ("66", 404),
