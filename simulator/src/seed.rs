@@ -211,6 +211,9 @@ pub struct CustomField {
     /// External ID and unique.
     #[serde(default)]
     pub unique: bool,
+    /// External ID without being unique.
+    #[serde(default)]
+    pub external_id: bool,
 }
 
 impl CustomField {
@@ -295,6 +298,10 @@ pub struct UserSettings {
     pub hidden_fields: BTreeSet<String>,
     /// Objects that the user has no access to, such as `Lead`.
     pub hidden_objects: BTreeSet<String>,
+    /// Fields that the user may read but not write, such as `Task.CallObject`.
+    pub read_only_fields: BTreeSet<String>,
+    /// Objects that the user may read but not write, such as `Contact`.
+    pub read_only_objects: BTreeSet<String>,
 }
 
 impl Default for UserSettings {
@@ -312,6 +319,8 @@ impl Default for UserSettings {
             view_setup: false,
             hidden_fields: BTreeSet::new(),
             hidden_objects: BTreeSet::new(),
+            read_only_fields: BTreeSet::new(),
+            read_only_objects: BTreeSet::new(),
         }
     }
 }

@@ -27,18 +27,39 @@ pub(crate) fn run(work: &mut Transaction<'_>, ask: &Ask) -> Answer {
     let heavy = |request: &&Subrequest| {
         matches!(
             request.ask.target,
-            Target::Query { .. } | Target::Collections | Target::CollectionsOf { .. }
+            Target::Query { .. }
+                | Target::Collections
+                | Target::CollectionsOf { .. }
+                | Target::CollectionsBy { .. }
         )
     };
     if requests.iter().filter(heavy).count() > MOST_HEAVY {
         let text = "Limit of 5 query, queryAll and sObject Collections subrequests exceeded";
         return Err(Refusal::new(400, "LIMIT_EXCEEDED", text));
     }
-    let mark = work.undo.len();
+    let results = if all_or_none {
+        all_or_nothing(work, requests, in_a_composite).0
+    } else {
+        one_by_one(work, requests, in_a_composite)
+    };
+    let rows = results.iter().map(|(_, reply)| reply.rows).sum();
+    let results = results
+        .into_iter()
+        .map(|(reference, reply)| shown(&reference, reply));
+    let results: Vec<Value> = results.collect();
+    Ok(Reply::ok(json!({ "compositeResponse": results })).with_rows(rows))
+}
+
+/// Answers requests in their order; each may refer to the answers before it.
+fn one_by_one(
+    work: &mut Transaction<'_>,
+    requests: Vec<Subrequest>,
+    allowed: fn(&Target) -> bool,
+) -> Vec<(String, Reply)> {
     let mut done: HashMap<String, Value> = HashMap::new();
     let mut results: Vec<(String, Reply)> = Vec::new();
     for request in requests {
-        let reply = answer(work, &request, &done);
+        let reply = answer(work, &request, &done, allowed);
         if let super::Body::Json(body) = &reply.body
             && reply.status < 300
         {
@@ -46,23 +67,29 @@ pub(crate) fn run(work: &mut Transaction<'_>, ask: &Ask) -> Answer {
         }
         results.push((request.reference, reply));
     }
+    results
+}
+
+/// Answers requests, and takes all of them back if one fails; tells whether one did.
+pub(super) fn all_or_nothing(
+    work: &mut Transaction<'_>,
+    requests: Vec<Subrequest>,
+    allowed: fn(&Target) -> bool,
+) -> (Vec<(String, Reply)>, bool) {
+    let mark = work.undo.len();
+    let mut results = one_by_one(work, requests, allowed);
     let failed = |reply: &Reply| reply.status >= 300 || has_failed_row(reply);
-    if all_or_none && results.iter().any(|(_, reply)| failed(reply)) {
-        work.roll_back_to(mark);
-        for (_, reply) in &mut results {
-            if !failed(reply) {
-                *reply = halted(
-                    "The transaction was rolled back since another operation in the same transaction failed.",
-                );
-            }
+    if !results.iter().any(|(_, reply)| failed(reply)) {
+        return (results, false);
+    }
+    work.roll_back_to(mark);
+    for (_, reply) in &mut results {
+        if !failed(reply) {
+            let text = "The transaction was rolled back since another operation in the same transaction failed.";
+            *reply = halted(text);
         }
     }
-    let rows = results.iter().map(|(_, reply)| reply.rows).sum();
-    let results = results
-        .into_iter()
-        .map(|(reference, reply)| shown(&reference, reply));
-    let results: Vec<Value> = results.collect();
-    Ok(Reply::ok(json!({ "compositeResponse": results })).with_rows(rows))
+    (results, true)
 }
 
 /// `POST /composite/batch`: independent requests, each of which counts.
@@ -100,7 +127,7 @@ pub(crate) fn batch_size(body: &[u8]) -> u64 {
 
 /// One subrequest, before its references are filled in.
 #[derive(Debug)]
-struct Subrequest {
+pub(super) struct Subrequest {
     reference: String,
     ask: Ask,
     url: String,
@@ -124,7 +151,7 @@ fn subrequests(body: &Map<String, Value>, key: &str) -> Result<Vec<Subrequest>, 
         .collect()
 }
 
-fn subrequest(place: usize, request: &Value) -> Result<Subrequest, Refusal> {
+pub(super) fn subrequest(place: usize, request: &Value) -> Result<Subrequest, Refusal> {
     let url = request["url"].as_str().unwrap_or_default().to_owned();
     let method = request["method"]
         .as_str()
@@ -165,6 +192,7 @@ fn answer(
     work: &mut Transaction<'_>,
     request: &Subrequest,
     done: &HashMap<String, Value>,
+    allowed: fn(&Target) -> bool,
 ) -> Reply {
     let mut body = match &request.ask.body {
         Body::Json(body) => body.clone(),
@@ -177,18 +205,7 @@ fn answer(
         Ok(ask) => ask,
         Err(missing) => return halted(&missing),
     };
-    let allowed = matches!(
-        ask.target,
-        Target::Query { .. }
-            | Target::QueryMore { .. }
-            | Target::Objects
-            | Target::Object { .. }
-            | Target::Describe { .. }
-            | Target::Row { .. }
-            | Target::Collections
-            | Target::CollectionsOf { .. }
-    );
-    if !allowed {
+    if !allowed(&ask.target) {
         let text = format!(
             "The resource is not supported in a composite request: {}",
             request.url
@@ -196,6 +213,23 @@ fn answer(
         return Refusal::new(400, "INVALID_INPUT", text).into();
     }
     one(work, &ask).unwrap_or_else(Reply::from)
+}
+
+/// A composite reaches records, queries and collections; it does not search.
+fn in_a_composite(target: &Target) -> bool {
+    matches!(
+        target,
+        Target::Query { .. }
+            | Target::QueryMore { .. }
+            | Target::Objects
+            | Target::Object { .. }
+            | Target::Describe { .. }
+            | Target::Row { .. }
+            | Target::External(_)
+            | Target::Collections
+            | Target::CollectionsOf { .. }
+            | Target::CollectionsBy { .. }
+    )
 }
 
 fn halted(text: &str) -> Reply {
@@ -267,7 +301,7 @@ fn has_failed_row(reply: &Reply) -> bool {
     rows.iter().any(|row| row["success"] == json!(false))
 }
 
-fn shown(reference: &str, reply: Reply) -> Value {
+pub(super) fn shown(reference: &str, reply: Reply) -> Value {
     let headers: Map<String, Value> = reply
         .headers
         .iter()

@@ -4,7 +4,10 @@ use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::resource::{Resource, Target};
-use super::{Answer, Reply, Request, collections, composite, describe, query, rows, search};
+use super::{
+    Answer, Reply, Request, collections, composite, describe, external, graph, limits, query, rows,
+    search, tree,
+};
 use crate::clock::Timestamp;
 use crate::world::refusal::Refusal;
 use crate::world::transaction::Transaction;
@@ -134,6 +137,7 @@ pub(crate) fn execute(
     let answer = match target {
         Target::Composite => composite::run(&mut work, &ask),
         Target::Batch => composite::run_batch(&mut work, &ask),
+        Target::Graph => graph::run(&mut work, &ask),
         Target::Resources => ask
             .only(&[Method::GET])
             .map(|()| resources(&work.version, &identity)),
@@ -155,7 +159,7 @@ pub(crate) fn execute(
 pub(crate) fn one(work: &mut Transaction<'_>, ask: &Ask) -> Answer {
     let get = || ask.only(&[Method::GET]);
     match &ask.target {
-        Target::Limits => get().and_then(|()| describe::limits(work)),
+        Target::Limits => get().and_then(|()| limits::limits(work)),
         Target::Query { all } => get().and_then(|()| query::query(work, ask, *all)),
         Target::QueryMore { locator } => get().and_then(|()| query::more(work, locator)),
         Target::Search => get().and_then(|()| search::search(work, ask)),
@@ -164,9 +168,14 @@ pub(crate) fn one(work: &mut Transaction<'_>, ask: &Ask) -> Answer {
         Target::Object { object } => rows::object(work, ask, object),
         Target::Describe { object } => get().and_then(|()| describe::object(work, object)),
         Target::Row { object, id } => rows::row(work, ask, object, id),
+        Target::External(name) => external::row(work, ask, name),
         Target::Collections => collections::run(work, ask),
+        Target::CollectionsBy { object, field } => collections::upsert(work, ask, object, field),
+        Target::Tree { object } => tree::run(work, ask, object),
+        // Nobody looks at records in a browser here, so nobody has looked at one of late.
+        Target::Recent => get().map(|()| Reply::ok(json!([]))),
         Target::CollectionsOf { object } => collections::retrieve(work, ask, object),
-        Target::Resources | Target::Composite | Target::Batch | Target::Unknown => {
+        Target::Resources | Target::Composite | Target::Batch | Target::Graph | Target::Unknown => {
             Err(Refusal::not_found())
         }
     }
@@ -182,6 +191,7 @@ fn resources(version: &str, identity: &str) -> Reply {
         "parameterizedSearch",
         "composite",
         "limits",
+        "recent",
     ];
     let mut resources = Map::new();
     for name in names {

@@ -1,12 +1,11 @@
-//! What the caller may see and do: global describe, describe, limits.
+//! What the caller may see and do: global describe, describe.
 
 use serde_json::{Value, json};
 
 use super::{Answer, Reply};
 use crate::world::access;
 use crate::world::org::User;
-use crate::world::refusal::Refusal;
-use crate::world::schema::{Field, Kind, Object};
+use crate::world::schema::{Field, Kind, Object, Schema};
 use crate::world::transaction::Transaction;
 
 /// `GET /sobjects`.
@@ -42,7 +41,7 @@ pub(crate) fn object(work: &Transaction<'_>, name: &str) -> Answer {
         .map(|field| field_as_json(&work.user, object, field))
         .collect();
     body["fields"] = Value::Array(fields);
-    body["childRelationships"] = json!([]);
+    body["childRelationships"] = children(work, &schema, object);
     body["recordTypeInfos"] = json!([{
         "active": true,
         "available": true,
@@ -55,23 +54,52 @@ pub(crate) fn object(work: &Transaction<'_>, name: &str) -> Answer {
     Ok(Reply::ok(body))
 }
 
+/// The objects that point here; those that the user does not have are left out.
+fn children(work: &Transaction<'_>, schema: &Schema, object: &Object) -> Value {
+    schema
+        .children(&object.name)
+        .filter(|child| work.user.has_object(child.object))
+        .filter(|child| !work.user.is_hidden(child.object, child.field))
+        .map(|child| {
+            json!({
+                "cascadeDelete": false,
+                "childSObject": child.object,
+                "deprecatedAndHidden": false,
+                "field": child.field,
+                "junctionIdListNames": [],
+                "junctionReferenceTo": [],
+                "relationshipName": child.relationship,
+                "restrictedDelete": false,
+            })
+        })
+        .collect()
+}
+
 fn summary(work: &Transaction<'_>, object: &Object) -> Value {
     let writable = access::is_createable(&work.user, object);
     let base = format!("/services/data/{}/sobjects/{}", work.version, object.name);
     json!({
         "activateable": false,
         "createable": writable,
-        "custom": false,
+        "custom": object.name.ends_with("__c"),
+        "customSetting": false,
         "deletable": writable,
+        "deprecatedAndHidden": false,
+        "feedEnabled": false,
+        "hasSubtypes": false,
+        "isSubtype": false,
         "keyPrefix": String::from_utf8_lossy(&object.prefix),
         "label": &*object.name,
         "labelPlural": format!("{}s", object.name),
         "layoutable": true,
+        "mergeable": matches!(&*object.name, "Account" | "Contact" | "Lead"),
+        "mruEnabled": writable,
         "name": &*object.name,
         "queryable": true,
         "replicateable": true,
         "retrieveable": true,
         "searchable": object.searchable,
+        "triggerable": writable,
         "undeletable": writable,
         "updateable": writable,
         "urls": {
@@ -90,34 +118,45 @@ fn field_as_json(user: &User, object: &Object, field: &Field) -> Value {
         _ => (&[] as &[&str], None),
     };
     json!({
+        "aggregatable": filterable,
         "autoNumber": false,
+        "byteLength": field.length * 3,
         "calculated": false,
         "caseSensitive": false,
-        "createable": writable && field.createable,
+        "createable": writable && field.createable && !user.is_read_only(&object.name, &field.name),
         "custom": field.is_custom(),
         "defaultValue": field.default,
+        "compoundFieldName": null,
+        "controllerName": null,
+        "defaultValueFormula": null,
+        "dependentPicklist": false,
+        "deprecatedAndHidden": false,
         "defaultedOnCreate": field.default.is_some() || &*field.name == "OwnerId",
         "digits": if field.kind == Kind::Int { 8 } else { 0 },
         "externalId": field.external_id,
         "filterable": filterable,
         "groupable": filterable,
+        "htmlFormatted": false,
         "idLookup": field.external_id || field.kind == Kind::Id,
         "label": field.label,
         "length": field.length,
         "name": &*field.name,
+        "namePointing": to.len() > 1,
         "nameField": &*field.name == "Name",
         "nillable": !field.required && field.default.is_none() && field.kind != Kind::Id,
         "permissionable": field.createable,
         "picklistValues": picklist(field),
+        "precision": if field.kind == Kind::Double { 18 } else { 0 },
         "polymorphicForeignKey": to.len() > 1,
         "referenceTo": to,
         "relationshipName": relationship,
         "restrictedPicklist": field.restricted,
+        "scale": if field.kind == Kind::Double { 2 } else { 0 },
         "soapType": soap_type(&field.kind),
         "sortable": filterable,
         "type": type_name(&field.kind),
         "unique": field.unique,
-        "updateable": writable && field.updateable,
+        "updateable": writable && field.updateable && !user.is_read_only(&object.name, &field.name),
     })
 }
 
@@ -166,18 +205,4 @@ fn soap_type(kind: &Kind) -> &'static str {
         Kind::DateTime => "xsd:dateTime",
         _ => "xsd:string",
     }
-}
-
-/// `GET /limits`, which needs "View Setup and Configuration".
-pub(crate) fn limits(work: &mut Transaction<'_>) -> Answer {
-    if !work.user.settings.view_setup {
-        let text = "You do not have access to this resource";
-        return Err(Refusal::new(403, "FORBIDDEN", text));
-    }
-    let max = work.org.switches.daily_limit;
-    let remaining = max.saturating_sub(work.org.usage.used(work.now));
-    Ok(Reply::ok(json!({
-        "DailyApiRequests": { "Max": max, "Remaining": remaining },
-        "DataStorageMB": { "Max": 1024, "Remaining": if work.org.switches.storage_full { 0 } else { 1000 } },
-    })))
 }

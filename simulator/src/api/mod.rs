@@ -7,11 +7,15 @@ pub(crate) mod collections;
 pub(crate) mod composite;
 pub(crate) mod data;
 pub(crate) mod describe;
+pub(crate) mod external;
+pub(crate) mod graph;
+pub(crate) mod limits;
 pub(crate) mod oauth;
 pub(crate) mod query;
 pub(crate) mod resource;
 pub(crate) mod rows;
 pub(crate) mod search;
+pub(crate) mod tree;
 
 #[cfg(test)]
 mod tests;

@@ -130,17 +130,21 @@ fn uncached(reply: Reply) -> Reply {
 
 /// `POST /services/oauth2/revoke`, and the GET form that old clients use.
 pub(crate) fn revoke(world: &mut World, request: &Request) -> Reply {
-    let token = request
-        .form("token")
-        .or_else(|| request.parameter("token"))
-        .unwrap_or_default();
-    if world.tokens.revoke(&token) {
+    if world.tokens.revoke(&named_token(request)) {
         return Reply::empty(200);
     }
     refused(&OAuthError {
         error: "invalid_token",
         description: "invalid token",
     })
+}
+
+/// The token that a request is about.
+pub(crate) fn named_token(request: &Request) -> String {
+    request
+        .form("token")
+        .or_else(|| request.parameter("token"))
+        .unwrap_or_default()
 }
 
 /// `GET /services/oauth2/userinfo`.

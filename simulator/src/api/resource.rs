@@ -4,6 +4,7 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
+use super::external::Name;
 use crate::world::id::Id;
 
 /// The sort of a request, as faults and the request log name it.
@@ -46,18 +47,30 @@ pub enum Kind {
     Retrieve,
     /// `PATCH /sobjects/<object>/<id>`
     Update,
+    /// `PATCH /sobjects/<object>/<field>/<value>`
+    Upsert,
     /// `DELETE /sobjects/<object>/<id>`
     Delete,
     /// `POST /composite/sobjects`
     Collections,
     /// `PATCH /composite/sobjects`
     CollectionsUpdate,
+    /// `PATCH /composite/sobjects/<object>/<field>`
+    CollectionsUpsert,
+    /// `DELETE /composite/sobjects?ids=…`
+    CollectionsDelete,
     /// `GET` or `POST /composite/sobjects/<object>`
     CollectionsRetrieve,
     /// `POST /composite`
     Composite,
     /// `POST /composite/batch`
     Batch,
+    /// `POST /composite/graph`
+    Graph,
+    /// `POST /composite/tree/<object>`
+    Tree,
+    /// `GET /recent`
+    Recent,
     /// Anything else.
     Other,
 }
@@ -87,10 +100,15 @@ pub(crate) enum Target {
     Object { object: String },
     Describe { object: String },
     Row { object: String, id: String },
+    External(Name),
     Collections,
     CollectionsOf { object: String },
+    CollectionsBy { object: String, field: String },
     Composite,
     Batch,
+    Graph,
+    Tree { object: String },
+    Recent,
     Unknown,
 }
 
@@ -158,12 +176,26 @@ impl Target {
                 object: owned(object),
                 id: owned(id),
             },
+            ["sobjects", object, field, value] => Self::External(Name {
+                object: owned(object),
+                field: owned(field),
+                value: owned(value),
+            }),
             ["composite"] => Self::Composite,
             ["composite", "batch"] => Self::Batch,
+            ["composite", "graph"] => Self::Graph,
+            ["composite", "tree", object] => Self::Tree {
+                object: owned(object),
+            },
             ["composite", "sobjects"] => Self::Collections,
             ["composite", "sobjects", object] => Self::CollectionsOf {
                 object: owned(object),
             },
+            ["composite", "sobjects", object, field] => Self::CollectionsBy {
+                object: owned(object),
+                field: owned(field),
+            },
+            ["recent"] => Self::Recent,
             _ => Self::Unknown,
         }
     }
@@ -182,13 +214,19 @@ impl Target {
             Self::Object { .. } => Kind::ObjectInfo,
             Self::Describe { .. } => Kind::Describe,
             Self::Row { .. } if method == Method::PATCH => Kind::Update,
-            Self::Row { .. } if method == Method::DELETE => Kind::Delete,
-            Self::Row { .. } => Kind::Retrieve,
+            Self::External(_) if method == Method::PATCH => Kind::Upsert,
+            Self::Row { .. } | Self::External(_) if method == Method::DELETE => Kind::Delete,
+            Self::Row { .. } | Self::External(_) => Kind::Retrieve,
             Self::Collections if method == Method::PATCH => Kind::CollectionsUpdate,
+            Self::Collections if method == Method::DELETE => Kind::CollectionsDelete,
             Self::Collections => Kind::Collections,
             Self::CollectionsOf { .. } => Kind::CollectionsRetrieve,
+            Self::CollectionsBy { .. } => Kind::CollectionsUpsert,
             Self::Composite => Kind::Composite,
             Self::Batch => Kind::Batch,
+            Self::Graph => Kind::Graph,
+            Self::Tree { .. } => Kind::Tree,
+            Self::Recent => Kind::Recent,
             Self::Unknown => Kind::Other,
         }
     }

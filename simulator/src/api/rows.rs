@@ -58,20 +58,21 @@ pub(crate) fn row(work: &mut Transaction<'_>, ask: &Ask, name: &str, id: &str) -
 }
 
 /// A row that is not there is no bad reference here, but a resource that does not exist.
-fn unknown_row(refusal: Refusal) -> Refusal {
+pub(super) fn unknown_row(refusal: Refusal) -> Refusal {
     match refusal.status {
         404 if refusal.code == "INVALID_CROSS_REFERENCE_KEY" => Refusal::not_found(),
         _ => refusal,
     }
 }
 
-fn retrieve(work: &mut Transaction<'_>, ask: &Ask, name: &str, id: Id) -> Answer {
+pub(super) fn retrieve(work: &mut Transaction<'_>, ask: &Ask, name: &str, id: Id) -> Answer {
     let schema = work.schema();
     let object = work.object(&schema, name)?;
     let scope = Scope {
         org: work.org,
         user: &work.user,
         object,
+        alias: None,
         text: "",
     };
     let names: Vec<String> = match ask.parameter("fields") {

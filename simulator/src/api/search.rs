@@ -7,10 +7,14 @@ use super::data::Ask;
 use super::{Answer, Reply};
 use crate::soql::run::Reader;
 use crate::sosl::MALFORMED;
+use crate::sosl::expression::RESERVED;
 use crate::sosl::search::run;
 use crate::sosl::statement::Statement;
 use crate::world::refusal::Refusal;
 use crate::world::transaction::Transaction;
+
+/// The last version that answers with the bare rows.
+const LAST_BARE_VERSION: u32 = 36;
 
 /// Answers a SOSL statement.
 pub(crate) fn search(work: &Transaction<'_>, ask: &Ask) -> Answer {
@@ -27,7 +31,12 @@ fn found(work: &Transaction<'_>, text: &str) -> Answer {
     };
     let rows = run(&reader, &statement, text, work.now)?;
     let count = rows.len();
-    Ok(Reply::ok(json!({ "searchRecords": rows })).with_rows(count))
+    let body = if work.version_number() <= LAST_BARE_VERSION {
+        json!(rows)
+    } else {
+        json!({ "searchRecords": rows })
+    };
+    Ok(Reply::ok(body).with_rows(count))
 }
 
 /// Answers a search given by parameters: it is put together as a statement.
@@ -36,21 +45,58 @@ pub(crate) fn parameterized(work: &Transaction<'_>, ask: &Ask) -> Answer {
     let body = if ask.method == Method::POST {
         ask.object()?
     } else {
-        let parameter = |name: &str| Some((name.to_owned(), Value::String(ask.parameter(name)?)));
-        let mut body: Map<String, Value> = ["q", "in"].into_iter().filter_map(parameter).collect();
-        let list = |name| ask.parameter(name).unwrap_or_default();
-        let names = list("sobject");
-        let objects = names.split(',').filter(|name| !name.is_empty());
-        body.insert(
-            "sobjects".to_owned(),
-            objects.map(|name| json!({ "name": name })).collect(),
-        );
-        let fields = list("fields");
-        let fields = fields.split(',').filter(|name| !name.is_empty());
-        body.insert("fields".to_owned(), fields.map(Value::from).collect());
-        body
+        from_parameters(ask)
     };
     found(work, &statement_of(&body)?)
+}
+
+/// The body that the parameters of a GET stand for: `sobject=Contact&Contact.fields=Id,Name`.
+fn from_parameters(ask: &Ask) -> Map<String, Value> {
+    let list = |name: &str| -> Vec<String> {
+        let list = ask.parameter(name).unwrap_or_default();
+        let names = list.split(',').filter(|name| !name.is_empty());
+        names.map(|name| name.trim().to_owned()).collect()
+    };
+    let number = |name: &str| {
+        ask.parameter(name)
+            .and_then(|text| text.parse::<u64>().ok())
+    };
+    let objects = list("sobject").into_iter().map(|name| {
+        json!({
+            "name": name,
+            "fields": list(&format!("{name}.fields")),
+            "where": ask.parameter(&format!("{name}.where")),
+            "limit": number(&format!("{name}.limit")),
+        })
+    });
+    let body = json!({
+        "q": ask.parameter("q"),
+        "in": ask.parameter("in"),
+        "sobjects": objects.collect::<Vec<_>>(),
+        "fields": list("fields"),
+        "defaultLimit": number("defaultLimit"),
+        "overallLimit": number("overallLimit"),
+    });
+    body.as_object().cloned().unwrap_or_default()
+}
+
+/// The text as a search expression: what would end the expression, or has no business in a phone
+/// number's spelling, is escaped; quotes, wildcards and operators keep their meaning.
+fn expression(query: &str) -> String {
+    let mut expression = String::new();
+    let mut escaped = false;
+    for letter in query.chars() {
+        let plain = RESERVED.contains(&letter) && !"\"*?()\\".contains(letter);
+        if plain && !escaped {
+            expression.push('\\');
+        }
+        escaped = letter == '\\' && !escaped;
+        expression.push(letter);
+    }
+    if escaped {
+        expression.push('\\');
+    }
+    expression
 }
 
 fn statement_of(body: &Map<String, Value>) -> Result<String, Refusal> {
@@ -87,6 +133,7 @@ fn statement_of(body: &Map<String, Value>) -> Result<String, Refusal> {
         let limit = limit.map_or(String::new(), |limit| format!(" LIMIT {limit}"));
         returning.push(format!("{name}({columns}{filter}{limit})"));
     }
+    let query = expression(query);
     let mut statement = format!("FIND {{{query}}} IN {group} FIELDS");
     if !returning.is_empty() {
         statement.push_str(" RETURNING ");

@@ -11,7 +11,7 @@ use crate::config::InstanceUrlStyle;
 use crate::seed::Seed;
 use crate::world::World;
 
-const SEED: &str = r#"{"orgs": [{"users": [{"access_token": "token", "refresh_token": "refresh", "view_setup": true}],
+const SEED: &str = r#"{"orgs": [{"task_external_id_field": "Key__c", "users": [{"access_token": "token", "refresh_token": "refresh", "view_setup": true}],
     "generate": {"contacts": 3, "leads": 3, "accounts": 2}}]}"#;
 
 fn world(now: Timestamp) -> World {
@@ -36,8 +36,11 @@ const PATHS: &[&str] = &[
     "%FF/%",
     "composite",
     "composite/batch",
+    "composite/graph",
+    "composite/tree/Account",
     "composite/sobjects",
     "composite/sobjects/Task",
+    "composite/sobjects/Task/Key__c",
     "limits",
     "parameterizedSearch",
     "query",
@@ -48,6 +51,7 @@ const PATHS: &[&str] = &[
     "sobjects/Contact/x%20y",
     "sobjects/Task",
     "sobjects/Task/00T000000000001",
+    "sobjects/Task/Key__c/a%2Fb",
     "sobjects/Task/describe",
 ];
 
@@ -64,6 +68,9 @@ const BODIES: &[&str] = &[
     r#"{"batchRequests": [{"method": "GET", "url": "v66.0/composite/batch"}]}"#,
     r#"{"Subject": "x", "CallDurationInSeconds": 1e300, "ActivityDate": "2026-02-30"}"#,
     r#"{"Subject": "x", "CallDurationInSeconds": 65, "ActivityDate": "2026-02-28"}"#,
+    r#"{"graphs": [{"graphId": "1", "compositeRequest": [{"method": "POST", "url": "/services/data/v66.0/sobjects/Task", "referenceId": "a", "body": {}}]}]}"#,
+    r#"{"records": [{"attributes": {"type": "Account", "referenceId": "a"}, "Name": "A", "Tasks": {"records": [{"attributes": {"type": "Task", "referenceId": "b"}}]}}]}"#,
+    r#"{"records": [{"attributes": {"type": "Task"}, "Key__c": "k"}, {"attributes": {"type": "Task"}, "Key__c": 5}]}"#,
     r#"{"q": "ab", "sobjects": [{"name": "Lead"}], "overallLimit": 3}"#,
 ];
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::Shared;
-use super::delivery::Delivery;
+use super::delivery::{Coding, Delivery};
 use crate::api::{Body, Reply, Request};
 use crate::clock::{Timestamp, delta};
 use crate::world::faults::Action;
@@ -29,8 +29,9 @@ pub(crate) struct Front {
 impl Front {
     /// Answers a request. Its work goes on if the client goes away.
     pub(crate) async fn answer(&self, request: axum::extract::Request) -> Response {
+        let coding = Coding::accepted(request.headers());
         let Some(request) = self.read(request).await else {
-            return Delivery::Nothing.into_response(&self.shared);
+            return Delivery::Nothing.into_response(&self.shared, coding);
         };
         let (sender, receiver) = oneshot::channel();
         let shared = Arc::clone(&self.shared);
@@ -44,7 +45,7 @@ impl Front {
             journey.travel().await;
         });
         let delivery = receiver.await.unwrap_or(Delivery::Nothing);
-        delivery.into_response(&self.shared)
+        delivery.into_response(&self.shared, coding)
     }
 
     /// Reads a request whole; `None` if the client goes away before its end.

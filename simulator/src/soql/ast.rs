@@ -7,6 +7,8 @@ use std::fmt::{self, Write as _};
 pub(crate) struct Query {
     pub(crate) select: Vec<Item>,
     pub(crate) from: Path,
+    /// The object's other name, which paths may begin with.
+    pub(crate) alias: Option<String>,
     pub(crate) clauses: Clauses,
 }
 
@@ -128,6 +130,9 @@ pub(crate) struct Order {
 impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SELECT {} FROM {}", list(&self.select), self.from)?;
+        if let Some(alias) = &self.alias {
+            write!(f, " {alias}")?;
+        }
         write!(f, "{}", self.clauses)
     }
 }

@@ -49,12 +49,13 @@ impl<'t> Parser<'t> {
         }
         self.keyword("FROM")?;
         let from = self.path()?;
-        self.skip_alias();
+        let alias = self.alias();
         let clauses = self.clauses(CLAUSE_WORDS)?;
         self.end()?;
         Ok(Query {
             select,
             from,
+            alias,
             clauses,
         })
     }
@@ -95,16 +96,7 @@ impl<'t> Parser<'t> {
     fn item(&mut self) -> Parsed<Item> {
         match self.operand()? {
             Operand::Field(path) => Ok(Item::Field(path)),
-            Operand::Aggregate(aggregate) => {
-                let alias = match self.peek() {
-                    Token::Word(word) if !is_clause_word(word) => Some(word.clone()),
-                    _ => None,
-                };
-                if alias.is_some() {
-                    self.next += 1;
-                }
-                Ok(Item::Aggregate(aggregate, alias))
-            }
+            Operand::Aggregate(aggregate) => Ok(Item::Aggregate(aggregate, self.alias())),
         }
     }
 
@@ -257,11 +249,15 @@ impl<'t> Parser<'t> {
         Ok(Path { text, at })
     }
 
-    /// `FROM Contact c` and `FROM Contact AS c`: the alias is read past, not used.
-    fn skip_alias(&mut self) {
-        if self.accept("AS") || matches!(self.peek(), Token::Word(word) if !is_clause_word(word)) {
-            self.next += 1;
-        }
+    /// Another name for what was read: `FROM Contact c`, `FROM Contact AS c`, `COUNT(Id) n`.
+    fn alias(&mut self) -> Option<String> {
+        self.accept("AS");
+        let alias = match self.peek() {
+            Token::Word(word) if !is_clause_word(word) => Some(word.clone()),
+            _ => None,
+        };
+        self.next += usize::from(alias.is_some());
+        alias
     }
 
     pub(crate) fn keyword(&mut self, word: &str) -> Parsed<()> {

@@ -79,6 +79,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) org: &'a Org,
     pub(crate) user: &'a User,
     pub(crate) object: &'a Object,
+    /// The object's other name in the statement.
+    pub(crate) alias: Option<&'a str>,
     /// The statement, to be shown in errors.
     pub(crate) text: &'a str,
 }
@@ -98,6 +100,7 @@ pub(crate) fn plan(org: &Org, user: &User, query: &Query, text: &str) -> Result<
         org,
         user,
         object,
+        alias: query.alias.as_deref(),
         text,
     };
     Ok(Plan {
@@ -217,10 +220,12 @@ impl Scope<'_> {
         let mut objects = vec![self.object];
         let mut parts: Vec<&str> = path.text.split('.').collect();
         let last = parts.pop().unwrap_or_default();
-        if parts
-            .first()
-            .is_some_and(|part| part.eq_ignore_ascii_case(&self.object.name))
-        {
+        let is_the_object = |part: &&str| {
+            let names = [Some(&*self.object.name), self.alias];
+            let mut names = names.into_iter().flatten();
+            names.any(|name| part.eq_ignore_ascii_case(name))
+        };
+        if parts.first().is_some_and(is_the_object) {
             parts.remove(0);
         }
         for part in parts {

@@ -82,13 +82,15 @@ fn any_query() -> impl Strategy<Value = Query> {
     (
         prop::collection::vec(any_path().prop_map(Item::Field), 1..4),
         "[A-Z][a-z]{2,8}x".prop_map(|text| path(&text)),
+        prop::option::of("[a-z]x".prop_map(String::from)),
         prop::option::of(any_expr()),
         prop::collection::vec(order, 0..3),
         prop::option::of(0..5_000_usize),
     )
-        .prop_map(|(select, from, filter, order_by, limit)| Query {
+        .prop_map(|(select, from, alias, filter, order_by, limit)| Query {
             select,
             from,
+            alias,
             clauses: Clauses {
                 filter,
                 order_by,

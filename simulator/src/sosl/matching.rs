@@ -11,7 +11,7 @@ use super::expression::{Expression, Term};
 use super::statement::Group;
 use crate::world::schema::{Field, Kind, Object};
 use crate::world::table::Fields;
-use crate::world::value::{digits, last_ten};
+use crate::world::value::{digits, last_ten, words};
 
 /// The fewest digits that are compared as a phone number.
 const SHORTEST_NUMBER: usize = 7;
@@ -76,10 +76,16 @@ pub(crate) fn number(term: &Term) -> Option<String> {
     (only_digits && digits.len() >= SHORTEST_NUMBER).then_some(digits)
 }
 
-/// The numbers of an expression that is nothing but numbers joined by `OR`.
+/// What the phone index must be asked for an expression that is nothing but numbers joined by `OR`.
+///
+/// A phone field that matches a term has the term's digits, or all its words: so whatever matches is
+/// under the digits or under the longest word.
 pub(crate) fn only_numbers(expression: &Expression) -> Option<Vec<String>> {
     match expression {
-        Expression::Term(term) => Some(vec![number(term)?]),
+        Expression::Term(term) => {
+            let longest = words(&term.text).max_by_key(String::len);
+            Some([number(term)?].into_iter().chain(longest).collect())
+        }
         Expression::Any(parts) => {
             let parts: Option<Vec<Vec<String>>> = parts.iter().map(only_numbers).collect();
             Some(parts?.concat())
@@ -91,21 +97,13 @@ pub(crate) fn only_numbers(expression: &Expression) -> Option<Vec<String>> {
 /// Whether the words of a term stand in a row in a text.
 fn words_match(term: &Term, text: &str) -> bool {
     let wanted = term_words(term);
-    let found = words(text);
+    let found: Vec<String> = words(text).collect();
     !wanted.is_empty()
         && found.windows(wanted.len()).any(|row| {
             row.iter()
                 .zip(&wanted)
                 .all(|(word, pattern)| is_word(word, pattern))
         })
-}
-
-/// Lower-case words, split at whatever is neither letter nor digit.
-fn words(text: &str) -> Vec<String> {
-    text.split(|letter: char| !letter.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
-        .collect()
 }
 
 /// A letter of a pattern.

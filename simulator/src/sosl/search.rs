@@ -102,6 +102,7 @@ fn part<'a>(reader: &Reader<'a>, returning: &Returning, text: &str) -> Result<Pa
         org: reader.org,
         user: reader.user,
         object,
+        alias: None,
         text,
     };
     let id = Path {
@@ -145,18 +146,14 @@ fn from_index<'a>(
         return Vec::new();
     };
     match only_numbers(find).filter(|_| group == Group::Phone) {
-        Some(numbers) => by_number(table, &numbers).filter(hit).collect(),
+        Some(keys) => by_number(table, &keys).filter(hit).collect(),
         None => table.records().filter(hit).collect(),
     }
 }
 
-/// The records that have one of these numbers: a short cut for what phone look-ups ask.
-fn by_number<'a>(table: &'a Table, numbers: &[String]) -> impl Iterator<Item = &'a Record> {
-    let ids: BTreeSet<_> = numbers
-        .iter()
-        .flat_map(|number| table.with_phone(number))
-        .copied()
-        .collect();
+/// The records that the phone index has under these keys: a short cut for what phone look-ups ask.
+fn by_number<'a>(table: &'a Table, keys: &[String]) -> impl Iterator<Item = &'a Record> {
+    let ids: BTreeSet<_> = keys.iter().flat_map(|key| table.with_phone(key)).collect();
     ids.into_iter().filter_map(|id| table.get(id))
 }
 

@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 
 use super::expression::{Expression, Term};
-use super::matching::only_numbers;
 use super::statement::{Group, Statement};
 
 fn any_expression() -> impl Strategy<Value = Expression> {
@@ -86,6 +85,6 @@ fn long_expressions_lose_their_operators_and_then_everything() {
         Ok(Some(Expression::All(_)))
     ));
     let flat = Expression::parse(&terms(400)).unwrap().unwrap();
-    assert_eq!(only_numbers(&flat).unwrap().len(), 400);
+    assert!(matches!(flat, Expression::Any(terms) if terms.len() == 400));
     assert_eq!(Expression::parse(&terms(1_000)), Ok(None));
 }

@@ -33,5 +33,7 @@ pub(crate) fn field<'o>(user: &User, object: &'o Object, name: &str) -> Option<&
 
 /// Whether the user may create records of an object.
 pub(crate) fn is_createable(user: &User, object: &Object) -> bool {
-    object.writable && (&*object.name != "Task" || user.settings.edit_tasks)
+    object.writable
+        && user.writes_object(&object.name)
+        && (&*object.name != "Task" || user.settings.edit_tasks)
 }

@@ -19,7 +19,7 @@ use crate::clock::Timestamp;
 const URI_LIMIT: usize = 16_384;
 
 /// The oldest version that answers; those from `FIRST_VERSION` on have been retired.
-pub(crate) const OLDEST_VERSION: u32 = 41;
+pub(crate) const OLDEST_VERSION: u32 = 31;
 /// The newest version there is.
 pub(crate) const NEWEST_VERSION: u32 = 68;
 const FIRST_VERSION: u32 = 20;
@@ -66,12 +66,12 @@ impl World {
                 )
             }
             Resource::Data { version, .. } => self.enter(now, request, version),
-            _ => (None, None),
+            _ => (self.spoken_for(&resource, request), None),
         };
         refusal = too_long(request).or(refusal);
         let known = caller.is_some() || !matches!(resource, Resource::Data { .. });
         let fault = (refusal.is_none() && known)
-            .then(|| self.strike(caller, kind, request))
+            .then(|| self.strike(caller, kind, &resource, request))
             .flatten();
         let counted = match (&resource, caller, &refusal) {
             (Resource::Data { target, .. }, Some(caller), None) => {
@@ -107,6 +107,18 @@ impl World {
         }
     }
 
+    /// Whose token a request to the login host carries: its org's faults strike it, its org's log
+    /// tells of it.
+    fn spoken_for(&self, resource: &Resource, request: &Request) -> Option<Caller> {
+        match resource {
+            Resource::Revoke => self.tokens.bearer_of(&oauth::named_token(request)),
+            Resource::Userinfo | Resource::Identity { .. } => {
+                self.tokens.bearer_of(request.bearer()?)
+            }
+            _ => None,
+        }
+    }
+
     /// Checks session, version, permission, maintenance and limits, in the order Salesforce does.
     fn enter(
         &mut self,
@@ -118,6 +130,9 @@ impl World {
             Ok(caller) => caller,
             Err(refusal) => return (None, Some(refusal.into())),
         };
+        if let Err(refusal) = self.right_host(request, caller) {
+            return (Some(caller), Some(refusal.into()));
+        }
         let refused = api_version(version)
             .and_then(|_| self.permitted(caller))
             .and_then(|()| self.within_limits(now, caller.org));
@@ -132,6 +147,30 @@ impl World {
             (None, Ok(())) => None,
         };
         (Some(caller), refusal)
+    }
+
+    /// Where each org has its own host, data calls must go to that host.
+    fn right_host(&self, request: &Request, caller: Caller) -> Result<(), Refusal> {
+        let Some(org) = self.orgs.get(&caller.org) else {
+            return Ok(());
+        };
+        let right = url::Url::parse(&self.instance_url(org, &request.base_url));
+        let used = url::Url::parse(&request.base_url);
+        let (Ok(right), Ok(used)) = (right, used) else {
+            return Ok(());
+        };
+        if right.host_str() == used.host_str() {
+            return Ok(());
+        }
+        if self.org_of_host(&request.base_url).is_some() {
+            return Err(Refusal::new(
+                401,
+                "INVALID_SESSION_ID",
+                "Session expired or invalid",
+            ));
+        }
+        let text = "Destination URL not reset. The URL returned from login must be set";
+        Err(Refusal::new(404, "URL_NOT_RESET", text))
     }
 
     /// Who the request's access token speaks for.
@@ -175,12 +214,24 @@ impl World {
         Ok(())
     }
 
-    fn strike(&mut self, caller: Option<Caller>, kind: Kind, request: &Request) -> Option<Action> {
-        let body: Value = if self.faults.look_at_rows() {
+    fn strike(
+        &mut self,
+        caller: Option<Caller>,
+        kind: Kind,
+        resource: &Resource,
+        request: &Request,
+    ) -> Option<Action> {
+        let mut body: Value = if self.faults.look_at_rows() {
             serde_json::from_slice(&request.body).unwrap_or_default()
         } else {
             Value::Null
         };
+        // An upsert's row has its External ID in the path.
+        if let (Resource::Data { target, .. }, Value::Object(row)) = (resource, &mut body)
+            && let Target::External(name) = target
+        {
+            row.insert(name.field.clone(), Value::String(name.value.clone()));
+        }
         let org = caller.and_then(|caller| self.orgs.get(&caller.org));
         let place = Place {
             org: org.map(|org| (org.id, org.name.as_str())),
@@ -215,9 +266,13 @@ impl World {
             kind,
             Kind::Create
                 | Kind::Update
+                | Kind::Upsert
                 | Kind::Collections
                 | Kind::CollectionsUpdate
+                | Kind::CollectionsUpsert
                 | Kind::Composite
+                | Kind::Graph
+                | Kind::Tree
         );
         if !writes || per_row.is_zero() {
             return (base, per_row);
@@ -279,6 +334,9 @@ fn records_of(body: &Value) -> Vec<&Map<String, Value>> {
     };
     if let Some(records) = object.get("records").and_then(Value::as_array) {
         return records.iter().filter_map(Value::as_object).collect();
+    }
+    if let Some(graphs) = object.get("graphs").and_then(Value::as_array) {
+        return graphs.iter().flat_map(records_of).collect();
     }
     let Some(requests) = object.get("compositeRequest").and_then(Value::as_array) else {
         return vec![object];

@@ -120,6 +120,15 @@ impl World {
         }
     }
 
+    /// The org whose My Domain is the first label of a host, if there is one.
+    pub(crate) fn org_of_host(&self, base_url: &str) -> Option<&Org> {
+        let url = url::Url::parse(base_url).ok()?;
+        let label = url.host_str()?.strip_suffix(".localhost")?.to_owned();
+        self.orgs
+            .values()
+            .find(|org| org.my_domain.eq_ignore_ascii_case(&label))
+    }
+
     /// Finds an org by its id, name or My Domain.
     pub(crate) fn find_org(&self, text: &str) -> Option<Id> {
         let id = Id::parse(text);

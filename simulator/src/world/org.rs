@@ -1,6 +1,6 @@
 //! One org: its users, its tables, its switches and its usage.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::{SubsecRound as _, TimeDelta};
@@ -26,15 +26,18 @@ pub(crate) struct User {
 impl User {
     /// Whether field-level security hides a field.
     pub(crate) fn is_hidden(&self, object: &str, field: &str) -> bool {
-        !self.settings.hidden_fields.is_empty()
-            && self.settings.hidden_fields.iter().any(|hidden| {
-                hidden
-                    .split_once('.')
-                    .is_some_and(|(hidden_object, hidden_field)| {
-                        hidden_object.eq_ignore_ascii_case(object)
-                            && hidden_field.eq_ignore_ascii_case(field)
-                    })
-            })
+        names_field(&self.settings.hidden_fields, object, field)
+    }
+
+    /// Whether field-level security shows a field, but does not let it be written.
+    pub(crate) fn is_read_only(&self, object: &str, field: &str) -> bool {
+        names_field(&self.settings.read_only_fields, object, field)
+    }
+
+    /// Whether the user may create, change and delete records of an object.
+    pub(crate) fn writes_object(&self, object: &str) -> bool {
+        let mut closed = self.settings.read_only_objects.iter();
+        !closed.any(|closed| closed.eq_ignore_ascii_case(object))
     }
 
     /// Whether the user may use an object at all.
@@ -47,6 +50,15 @@ impl User {
                 .iter()
                 .any(|hidden| hidden.eq_ignore_ascii_case(object))
     }
+}
+
+/// Whether a list such as `Task.CallObject` names a field.
+fn names_field(list: &BTreeSet<String>, object: &str, field: &str) -> bool {
+    list.iter().any(|name| {
+        name.split_once('.').is_some_and(|(of, name)| {
+            of.eq_ignore_ascii_case(object) && name.eq_ignore_ascii_case(field)
+        })
+    })
 }
 
 /// One org.
@@ -149,6 +161,7 @@ impl Org {
         if custom.unique {
             field = field.unique_external_id();
         }
+        field.external_id |= custom.external_id;
         Arc::make_mut(&mut self.schema)
             .object_mut(&custom.object)
             .ok_or_else(|| format!("no object '{}'", custom.object))?

@@ -214,7 +214,8 @@ fn lay_over(org: &mut Org, id: Id, shown: &Value) {
     }
 }
 
-/// Adds one record with its `type`; fields that the object lacks are an error.
+/// Adds one record with its `type`; fields that the object lacks, and values that are not of the
+/// field's type, are an error.
 fn set_up_record(
     org: &mut Org,
     owner: Id,
@@ -242,7 +243,11 @@ fn set_up_record(
         let field = object
             .field(&name)
             .ok_or_else(|| format!("no field '{name}' on {}", object.name))?;
-        fields.insert(std::sync::Arc::clone(&field.name), value);
+        let value = rules::converted(field, &value)
+            .map_err(|refusal| format!("{}.{}: {}", object.name, field.name, refusal.message))?;
+        if !value.is_null() {
+            fields.insert(std::sync::Arc::clone(&field.name), value);
+        }
     }
     for field in object.fields() {
         if let Some(default) = &field.default {

@@ -43,7 +43,9 @@ pub(crate) fn read(
             Write::Create => field.createable,
             Write::Update => field.updateable,
         };
-        if !writable || user.is_hidden(&object.name, &field.name) {
+        let secured = user.is_hidden(&object.name, &field.name)
+            || user.is_read_only(&object.name, &field.name);
+        if !writable || secured {
             closed.push(&*field.name);
             continue;
         }
@@ -65,7 +67,7 @@ pub(crate) fn read(
 }
 
 /// A JSON value as the field stores it.
-fn converted(field: &Field, value: &Value) -> Result<Value, Refusal> {
+pub(super) fn converted(field: &Field, value: &Value) -> Result<Value, Refusal> {
     let wrong = |kind: &str| {
         let token = match value {
             Value::String(_) => "VALUE_STRING",

@@ -252,6 +252,26 @@ impl Object {
     }
 }
 
+/// Records that point to a parent.
+#[derive(Debug, Clone)]
+pub(crate) struct Child<'s> {
+    pub(crate) object: &'s str,
+    /// The child's reference field.
+    pub(crate) field: &'s str,
+    /// What the parent calls them; nothing for owners and authors.
+    pub(crate) relationship: Option<String>,
+}
+
+/// What a parent calls the records that point to it through a field.
+fn child_relationship(object: &Object, field: &Field) -> Option<String> {
+    match (&*object.name, &*field.name) {
+        ("Task", "WhoId" | "WhatId") => Some("Tasks".to_owned()),
+        ("Opportunity", "AccountId") => Some("Opportunities".to_owned()),
+        ("Contact" | "Case", "AccountId" | "ContactId") => Some(format!("{}s", object.name)),
+        _ => None,
+    }
+}
+
 /// The objects of one org.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Schema {
@@ -279,6 +299,32 @@ impl Schema {
     /// Finds the object that an id belongs to.
     pub(crate) fn object_with_prefix(&self, prefix: [u8; 3]) -> Option<&Object> {
         self.objects.values().find(|object| object.prefix == prefix)
+    }
+
+    /// The children that a record of `parent` can have, as describe lists them.
+    pub(crate) fn children<'s>(&'s self, parent: &'s str) -> impl Iterator<Item = Child<'s>> {
+        self.objects.values().flat_map(move |object| {
+            object.fields.iter().filter_map(move |field| {
+                let Kind::Reference(to) = field.kind else {
+                    return None;
+                };
+                to.contains(&parent).then(|| Child {
+                    object: &object.name,
+                    field: &field.name,
+                    relationship: child_relationship(object, field),
+                })
+            })
+        })
+    }
+
+    /// The children that a parent has under a name, such as `Contacts`.
+    pub(crate) fn child<'s>(&'s self, parent: &'s str, relationship: &str) -> Option<Child<'s>> {
+        self.children(parent).find(|child| {
+            child
+                .relationship
+                .as_deref()
+                .is_some_and(|name| name.eq_ignore_ascii_case(relationship))
+        })
     }
 
     pub(crate) fn objects(&self) -> impl Iterator<Item = &Object> {

@@ -1,13 +1,13 @@
 //! The records of one object, with the indexes that answer unique fields and phone searches.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::id::Id;
 use super::schema::Object;
-use super::value::{digits, last_ten};
+use super::value::{digits, last_ten, words};
 use crate::clock::Timestamp;
 
 /// The values of a record; an absent field is null.
@@ -71,9 +71,9 @@ pub(crate) struct Table {
     records: BTreeMap<Id, Record>,
     /// Field name and lower-case value of unique fields.
     unique: HashMap<(Arc<str>, String), Id>,
-    /// Digits of phone fields, whole and the last ten. It may name records that no longer match:
-    /// whoever asks compares with the record itself.
-    phones: HashMap<String, Vec<Id>>,
+    /// Phone fields: their digits, whole and the last ten, and each of their words. It may name
+    /// records that no longer match: whoever asks compares with the record itself.
+    phones: HashMap<String, BTreeSet<Id>>,
 }
 
 impl Table {
@@ -92,9 +92,9 @@ impl Table {
         self.unique.get(&key).copied()
     }
 
-    /// Records that may have a phone field with these digits.
-    pub(crate) fn with_phone(&self, digits: &str) -> &[Id] {
-        self.phones.get(digits).map_or(&[], Vec::as_slice)
+    /// Records that may have a phone field with these digits, or with this word in it.
+    pub(crate) fn with_phone(&self, digits: &str) -> impl Iterator<Item = Id> {
+        self.phones.get(digits).into_iter().flatten().copied()
     }
 
     /// Writes a record and returns what was there before.
@@ -114,6 +114,9 @@ impl Table {
                     note(&mut self.phones, tail, record.id);
                 }
                 note(&mut self.phones, &digits, record.id);
+                for word in words(value) {
+                    note(&mut self.phones, &word, record.id);
+                }
             }
         }
         self.records.insert(record.id, record);
@@ -135,12 +138,9 @@ impl Table {
     }
 }
 
-fn note(phones: &mut HashMap<String, Vec<Id>>, digits: &str, id: Id) {
+fn note(phones: &mut HashMap<String, BTreeSet<Id>>, digits: &str, id: Id) {
     if digits.is_empty() {
         return;
     }
-    let ids = phones.entry(digits.to_owned()).or_default();
-    if !ids.contains(&id) {
-        ids.push(id);
-    }
+    phones.entry(digits.to_owned()).or_default().insert(id);
 }

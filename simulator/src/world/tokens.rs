@@ -217,6 +217,15 @@ impl Tokens {
         })
     }
 
+    /// Whose token this is or was, of either sort. Asking does not keep a session alive.
+    pub(crate) fn bearer_of(&self, token: &str) -> Option<Caller> {
+        let session = self.sessions.get(token).map(|session| Caller {
+            org: session.org,
+            user: session.user,
+        });
+        session.or_else(|| self.owner(token))
+    }
+
     /// Revokes a token. A refresh token takes its access tokens along; an access token only itself.
     pub(crate) fn revoke(&mut self, token: &str) -> bool {
         if self.sessions.remove(token).is_some() {

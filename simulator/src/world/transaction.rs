@@ -11,7 +11,7 @@ use super::id::Id;
 use super::org::{Org, User};
 use super::refusal::Refusal;
 use super::rules::{self, Write};
-use super::schema::{Object, Schema};
+use super::schema::{Field, Object, Schema};
 use super::table::{Fields, Record};
 use super::value::format_datetime;
 use crate::api::resource::Kind;
@@ -152,6 +152,35 @@ impl Transaction<'_> {
         fields.insert("IsDeleted".into(), Value::Bool(true));
         self.write(before, fields);
         Ok(())
+    }
+
+    /// The number of the version asked, such as 66.
+    pub(crate) fn version_number(&self) -> u32 {
+        let digits = self.version.trim_start_matches('v').split('.').next();
+        digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    }
+
+    /// The live records that have a value in an External ID field; several only where it is not
+    /// unique.
+    pub(crate) fn holders(&self, object: &Object, field: &Field, value: &str) -> Vec<Id> {
+        let Some(table) = self.org.table(&object.name) else {
+            return Vec::new();
+        };
+        if field.unique {
+            return table.holder(&field.name, value).into_iter().collect();
+        }
+        let wanted = value.to_lowercase();
+        let holds = |record: &&Record| match record.get(&field.name) {
+            Value::String(text) => text.to_lowercase() == wanted,
+            Value::Number(number) => number.as_f64() == wanted.parse().ok(),
+            _ => false,
+        };
+        table
+            .records()
+            .filter(|record| !record.is_deleted())
+            .filter(holds)
+            .map(|record| record.id)
+            .collect()
     }
 
     /// A record that the user sees; deleted ones are gone.

@@ -31,6 +31,13 @@ pub(crate) fn digits(text: &str) -> String {
     text.chars().filter(char::is_ascii_digit).collect()
 }
 
+/// Lower-case words, split at whatever is neither letter nor digit.
+pub(crate) fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split(|letter: char| !letter.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+}
+
 /// The last ten digits, where there are more: what a search for a national number finds.
 pub(crate) fn last_ten(digits: &str) -> Option<&str> {
     (digits.len() > 10).then(|| &digits[digits.len() - 10..])

@@ -6,7 +6,7 @@ use reqwest::Method;
 use salesforce_simulator::RequestFilter;
 use serde_json::{Value, json};
 
-use crate::harness::{Org, collection, eventually, read};
+use crate::harness::{Org, REFRESH_TOKEN, collection, eventually, read};
 
 fn tasks(org: &Org) -> usize {
     org.control().tasks(None).unwrap().len()
@@ -231,4 +231,26 @@ async fn the_control_api_speaks_http() {
     .await;
     assert_eq!(requests.as_array().unwrap().len(), 1);
     assert_eq!(requests[0]["kind"], "query");
+}
+
+#[tokio::test]
+async fn faults_of_an_org_also_strike_its_calls_to_the_login_host() {
+    let org = Org::start(json!({})).await;
+    org.fault(json!({"org": "Acme", "action": {"type": "constant_500"}}));
+    let base = org.running.base_url();
+    let user = org.control().orgs()[0]["users"][0]["id"].clone();
+    let id = org.control().orgs()[0]["id"].clone();
+    let identity = format!(
+        "{base}/id/{}/{}",
+        id.as_str().unwrap(),
+        user.as_str().unwrap()
+    );
+    for url in [format!("{base}/services/oauth2/userinfo"), identity] {
+        let request = org.client.get(url).bearer_auth(&org.token);
+        assert_eq!(request.send().await.unwrap().status(), 500);
+    }
+    let revoked = org.oauth("revoke", &[("token", REFRESH_TOKEN)]).await;
+    assert_eq!(revoked.status(), 500);
+    let (_, counters) = org.control().counters().pop_first().unwrap();
+    assert_eq!(counters.requests.values().sum::<u64>(), 3);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use salesforce_simulator::RequestFilter;
+use salesforce_simulator::{Config, InstanceUrlStyle, RequestFilter, Simulator};
 use serde_json::json;
 
 use crate::harness::{Org, eventually, read};
@@ -62,8 +62,8 @@ async fn versions_and_lengths_have_their_bounds() {
     let org = Org::start(json!({})).await;
     let base = org.running.base_url();
     for (version, status) in [
-        ("v40.0", 410),
-        ("v41.0", 200),
+        ("v30.0", 410),
+        ("v31.0", 200),
         ("v68.0", 200),
         ("v69.0", 404),
         ("66", 404),
@@ -115,4 +115,34 @@ async fn latency_grows_with_the_rows() {
     org.control().set_time_scale(100_000.0);
     assert_eq!(org.collect(&vec![json!({}); 30]).await.0, 200);
     assert!(control.now() - before >= chrono::TimeDelta::seconds(90));
+}
+
+#[tokio::test]
+async fn data_calls_belong_to_the_orgs_own_host() {
+    let seed = json!({"orgs": [
+        {"name": "Acme", "users": [{"username": "api@acme.example"}]},
+        {"name": "Bolt", "users": [{"username": "api@bolt.example"}]},
+    ]});
+    let running = Simulator::start(Config {
+        seed: serde_json::from_value(seed).unwrap(),
+        instance_url_style: InstanceUrlStyle::Subdomain,
+        ..Config::default()
+    })
+    .await
+    .unwrap();
+    let token = running.control().log_in("api@acme.example").unwrap();
+    let base = running.base_url();
+    let port = base.rsplit(':').next().unwrap();
+    let url = format!("{base}/services/data/v66.0/sobjects");
+    for (host, status, code) in [
+        ("acme.localhost", 200, json!(null)),
+        ("bolt.localhost", 401, json!("INVALID_SESSION_ID")),
+        ("login.localhost", 404, json!("URL_NOT_RESET")),
+        ("127.0.0.1", 404, json!("URL_NOT_RESET")),
+    ] {
+        let request = reqwest::Client::new().get(&url).bearer_auth(&token);
+        let request = request.header("host", format!("{host}:{port}"));
+        let (told, body) = read(request.send().await.unwrap()).await;
+        assert_eq!((told, &body[0]["errorCode"]), (status, &code), "{host}");
+    }
 }

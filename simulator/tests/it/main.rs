@@ -5,10 +5,13 @@
     reason = "a test that cannot go on stops where it is"
 )]
 
+mod composites;
 mod faults;
 mod harness;
 mod limits;
 mod oauth;
 mod queries;
+mod rights;
 mod searches;
 mod tasks;
+mod upserts;

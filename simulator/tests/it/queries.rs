@@ -40,6 +40,68 @@ async fn rows_come_with_attributes_parents_and_nulls() {
 }
 
 #[tokio::test]
+async fn seeded_values_are_stored_as_written_ones_are() {
+    let org = Org::start(json!({"records": [
+        {"type": "Account", "Id": "001000000000001", "Name": "Big"},
+        {"type": "Contact", "LastName": "Ada", "AccountId": "001000000000001",
+         "LastModifiedDate": "2026-11-23T21:10:00Z"},
+    ]}))
+    .await;
+    let rows = org
+        .rows("SELECT AccountId, LastModifiedDate FROM Contact WHERE AccountId = '001000000000001AAA'")
+        .await;
+    assert_eq!(rows[0]["AccountId"], "001000000000001AAA");
+    assert_eq!(rows[0]["LastModifiedDate"], "2026-11-23T21:10:00.000+0000");
+    let wrong = vec![object(
+        json!({"type": "Contact", "LastName": "Bo", "AccountId": "nobody"}),
+    )];
+    let error = org.control().add_records("Acme", wrong).unwrap_err();
+    assert!(
+        error.to_string().starts_with("Contact.AccountId: "),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_object_may_have_another_name() {
+    let org = Org::start(json!({"records": [
+        {"type": "Account", "Id": "001000000000001", "Name": "Big"},
+        {"type": "Contact", "LastName": "Ada", "AccountId": "001000000000001"},
+    ]}))
+    .await;
+    for from in ["Contact c", "Contact AS c"] {
+        let rows = org
+            .rows(&format!(
+                "SELECT c.Name, c.Account.Name FROM {from} WHERE c.LastName = 'Ada' ORDER BY c.Name"
+            ))
+            .await;
+        assert_eq!(rows[0]["Name"], "Ada");
+        assert_eq!(rows[0]["Account"]["Name"], "Big");
+    }
+}
+
+#[tokio::test]
+async fn answers_are_compressed_for_those_who_can_read_it() {
+    let org = Org::start(json!({})).await;
+    let plain = reqwest::Client::builder().no_gzip().build().unwrap();
+    let url = format!("{}/services/data/", org.running.base_url());
+    for (accepts, coding) in [
+        ("gzip, deflate", Some("gzip")),
+        ("gzip;q=0", None),
+        ("br", None),
+    ] {
+        let request = plain.get(&url).header("accept-encoding", accepts);
+        let response = request.send().await.unwrap();
+        let told = response.headers().get("content-encoding").cloned();
+        assert_eq!(told.as_ref().map(|told| told.to_str().unwrap()), coding);
+        let is_zipped = response.bytes().await.unwrap().starts_with(&[0x1f, 0x8b]);
+        assert_eq!(is_zipped, coding.is_some(), "{accepts}");
+    }
+    let (status, body) = read(org.client.get(&url).send().await.unwrap()).await;
+    assert_eq!((status, body.is_array()), (200, true));
+}
+
+#[tokio::test]
 async fn conditions_select_what_they_say() {
     let tasks: Vec<_> = (0..6)
         .map(|n| json!({"type": "Task", "CallObject": format!("call-{}", n / 2), "CallDurationInSeconds": n,

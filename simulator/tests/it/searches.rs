@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{AGENT, Org};
+use crate::harness::{AGENT, Org, read};
 
 fn names(body: &Value) -> Vec<&str> {
     let rows = body["searchRecords"].as_array().unwrap();
@@ -50,6 +51,22 @@ async fn numbers_are_found_by_digits() {
         found.sort_by_key(national_first);
         expected.sort_by_key(national_first);
         assert_eq!(found, expected, "{term}");
+    }
+}
+
+#[tokio::test]
+async fn a_phrase_is_found_inside_a_number() {
+    let org = Org::start(json!({"records": [
+        {"type": "Contact", "LastName": "German", "Phone": "+49 (0)1512 3456789"},
+    ]}))
+    .await;
+    for term in [r#""1512 3456789""#, "3456789", r#""0 1512 3456789""#] {
+        for rest in ["IN PHONE FIELDS", "IN ALL FIELDS"] {
+            let (_, body) = org
+                .search(&format!("FIND {{{term}}} {rest} RETURNING Contact(Name)"))
+                .await;
+            assert_eq!(names(&body), ["German"], "{term} {rest}");
+        }
     }
 }
 
@@ -110,4 +127,53 @@ async fn a_search_by_parameters_finds_the_same() {
         .send(reqwest::Method::POST, "parameterizedSearch", &body)
         .await;
     assert_eq!((status, names(&body)), (200, vec!["American"]));
+}
+
+#[tokio::test]
+async fn a_search_is_also_given_by_parameters() {
+    let org = phone_book(json!({})).await;
+    let body = json!({"q": "+44 20 7946 0001", "in": "PHONE", "fields": ["Id"], "defaultLimit": 5,
+        "sobjects": [{"name": "Contact", "fields": ["Name"], "where": "LastName LIKE 'S%'"}, {"name": "Lead", "limit": 1}]});
+    let (status, posted) = org.send(Method::POST, "parameterizedSearch", &body).await;
+    assert_eq!(status, 200, "{posted}");
+    let rows = posted["searchRecords"].as_array().unwrap();
+    assert_eq!((rows.len(), &rows[0]["Name"]), (2, &json!("Spaced")));
+    assert_eq!(
+        (&rows[1]["attributes"]["type"], &rows[1]["Name"]),
+        (&json!("Lead"), &json!(null))
+    );
+
+    let parameters = "parameterizedSearch?q=2079460001&in=PHONE&sobject=Contact&Contact.fields=Id,Name&Contact.limit=1";
+    let (_, got) = org.get(parameters).await;
+    assert_eq!(names(&got).len(), 1);
+    let (_, got) = org
+        .get("parameterizedSearch?q=2079460001&sobject=Contact,Lead&overallLimit=2")
+        .await;
+    assert_eq!(got["searchRecords"].as_array().unwrap().len(), 2);
+    let braces = json!({"q": "a} RETURNING Lead", "sobjects": [{"name": "Contact"}]});
+    assert_eq!(
+        org.send(Method::POST, "parameterizedSearch", &braces)
+            .await
+            .0,
+        200,
+        "what is asked stays a text"
+    );
+    assert_eq!(
+        org.get("parameterizedSearch?q=a&sobject=Contact").await.0,
+        400
+    );
+}
+
+#[tokio::test]
+async fn old_versions_answer_a_search_with_the_bare_rows() {
+    let org = phone_book(json!({})).await;
+    let url = format!("{}/services/data/v36.0/search", org.running.base_url());
+    let sosl = "FIND {4159017000} IN PHONE FIELDS RETURNING Contact(Name)";
+    let request = org
+        .client
+        .get(url)
+        .bearer_auth(&org.token)
+        .query(&[("q", sosl)]);
+    let (_, body) = read(request.send().await.unwrap()).await;
+    assert_eq!(body[0]["Name"], "American");
 }

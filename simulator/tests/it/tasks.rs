@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{AGENT, API_USER, Org, collection, object};
+use crate::harness::{AGENT, API_USER, Org, collection, object, read};
 
 const CONTACT: &str = "003000000000001AAA";
 const LEAD: &str = "00Q000000000001EAA";
@@ -335,4 +335,22 @@ async fn updates_change_what_they_name() {
         (status, &body[0]["errorCode"]),
         (404, &json!("ENTITY_IS_DELETED"))
     );
+}
+
+#[tokio::test]
+async fn collections_delete_by_id() {
+    let org = org_with_people(json!({})).await;
+    let id = org.create(json!({"CallObject": "1"})).await;
+    let path = format!("composite/sobjects?ids={id},{CONTACT},00T000000000009&allOrNone=");
+    for (all_or_none, successes) in [
+        ("true", [false, false, false]),
+        ("false", [true, true, false]),
+    ] {
+        let request = org.request(Method::DELETE, &format!("{path}{all_or_none}"));
+        let (status, body) = read(request.send().await.unwrap()).await;
+        assert_eq!(status, 200, "{body}");
+        let told = [0, 1, 2].map(|place| body[place]["success"].as_bool().unwrap());
+        assert_eq!(told, successes, "{body}");
+    }
+    assert_eq!(org.get(&format!("sobjects/Task/{id}")).await.0, 404);
 }
