@@ -335,8 +335,7 @@ impl Dispatcher {
                 .salesforce
                 .create_tasks(session, &drafts, &work.mode, send_by)
                 .await;
-            let answers = self.read_back(session, work, &creates, sent.answers).await;
-            replies.extend(answered(creates, answers, &work.mode));
+            replies.extend(answered(creates, sent.answers, &work.mode));
             usage = sent.usage;
         }
         if !updates.is_empty() {
@@ -355,43 +354,6 @@ impl Dispatcher {
             usage = sent.usage.or(usage);
         }
         usage
-    }
-
-    /// Rule 7: a duplicate of the unique field is done only if a read-back shows our key on the
-    /// Task that Salesforce names; from anyone else it stays a failure, for the admin.
-    async fn read_back(
-        &self,
-        session: &Session,
-        work: &Batch,
-        creates: &[Prepared],
-        answers: Vec<Answer>,
-    ) -> Vec<Answer> {
-        let doubled = |answer: &Answer| match answer {
-            Answer::Failed(failure) if failure.class == FailureClass::Done => {
-                failure.existing.clone()
-            }
-            _ => None,
-        };
-        let ids: Vec<RecordId> = answers.iter().filter_map(doubled).collect();
-        if ids.is_empty() {
-            return answers;
-        }
-        let keys = self.salesforce.unique_keys(session, &ids, &work.mode).await;
-        let keys = keys.map(|answered| answered.value).unwrap_or_default();
-        let proven = |prepared: &Prepared, answer: Answer| match doubled(&answer) {
-            Some(task) => match keys.get(&task) {
-                Some(Some(key)) if *key == prepared.draft.key => Answer::Exists(task),
-                Some(_) => answer,
-                // Not readable now: reconciling decides.
-                None => Answer::Failed(ambiguous("duplicate_not_readable")),
-            },
-            None => answer,
-        };
-        creates
-            .iter()
-            .zip(answers)
-            .map(|(p, a)| proven(p, a))
-            .collect()
     }
 }
 
@@ -461,9 +423,4 @@ fn answered(prepared: Vec<Prepared>, answers: Vec<Answer>, mode: &KeyMode) -> Ve
 /// A passing failure of our own.
 fn passing(code: &str) -> Failure {
     Failure::new(FailureClass::Transient, FailureScope::Request, code)
-}
-
-/// A doubt of our own.
-fn ambiguous(code: &str) -> Failure {
-    Failure::new(FailureClass::Ambiguous, FailureScope::Record, code)
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::error_table::{HIDDEN, Row, SPOILERS, TABLE, UNKNOWN};
+use super::error_table::{GONE, HIDDEN, Row, SPOILERS, TABLE, UNKNOWN};
 use crate::domain::ids::RecordId;
 use crate::domain::outcome::{Failure, FailureClass, FailureScope};
 use crate::domain::task::TaskField;
@@ -245,6 +245,12 @@ fn named_in(message: &str) -> Vec<String> {
     quoted.and_then(name).into_iter().collect()
 }
 
+/// The record ids that an error quotes.
+pub(super) fn ids_in(error: &ApiError) -> impl Iterator<Item = RecordId> {
+    let words = error.message.split(|c: char| !c.is_ascii_alphanumeric());
+    words.filter_map(|word| word.parse().ok())
+}
+
 /// The record that a duplicate error names: `… duplicates value on record with id: 001…`.
 fn id_in(message: &str) -> Option<RecordId> {
     let (_, tail) = message.rsplit_once("id:")?;
@@ -267,7 +273,14 @@ pub(super) fn names_field(error: &ApiError, field: &str) -> bool {
 
 /// Whether one record's failure may have failed all that were written with it.
 pub(super) fn is_spoiler(failure: &Failure) -> bool {
-    failure.class == FailureClass::Admin && SPOILERS.contains(&failure.code.as_str())
+    failure.class == FailureClass::Admin
+        && failure.scope == FailureScope::Record
+        && SPOILERS.contains(&failure.code.as_str())
+}
+
+/// Whether a record that was to be changed is not there.
+pub(super) fn is_gone(failure: &Failure) -> bool {
+    GONE.contains(&failure.code.as_str())
 }
 
 /// Whether a query named something that its user cannot see.

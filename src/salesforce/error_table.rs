@@ -77,6 +77,8 @@ const BY_ITSELF: &str = "nothing to do: it is tried again by itself";
 const SLOWER: &str = "nothing to do: fewer requests are sent to the org for a while";
 const REPORT: &str = "report this with its code: the software sent a request that it should not";
 const RULE: &str = "a rule, trigger or flow on Task in the org refuses it: exempt the API user, or mend the rule, then resume the account";
+const NO_OWNER: &str =
+    "the agent's Salesforce user is not one of the org's: the API user owns the Task";
 const LOCKED: &str = "unable_to_lock_row";
 
 /// The table.
@@ -136,8 +138,11 @@ pub(super) const TABLE: &[Row] = &[
     content("STRING_TOO_LONG", "", &[Subject, Description, CallDisposition], "the org has made a Task field shorter than Salesforce delivers it: lengthen it"),
     content("MAX_TASK_DESCRIPTION_EXCEEDED", "", &[Description], "the notes are too long for the Task"),
     content("NUMBER_OUTSIDE_VALID_RANGE", "", &[CallDurationInSeconds], "the call's duration does not fit the Task"),
+    content("INVALID_CROSS_REFERENCE_KEY", "owner", &[OwnerId], NO_OWNER),
     content("INVALID_CROSS_REFERENCE_KEY", "", MATCH, "the matched record is gone or out of the API user's sight"),
     content("INVALID_CROSS_REFERENCE_TYPE_FOR_FIELD", "", MATCH, "the matched record is of a kind that Tasks cannot relate to: enable activities on that object"),
+    content("MALFORMED_ID", "owner", &[OwnerId], NO_OWNER),
+    content("MALFORMED_ID", "assigned to", &[OwnerId], NO_OWNER),
     content("MALFORMED_ID", "", MATCH, "the event named a record id that is none"),
     content("ENTITY_IS_DELETED", "", MATCH, "the matched record was deleted"),
     content("CANNOT_UPDATE_CONVERTED_LEAD", "", &[WhoId], "the lead was converted: relate the Task to its contact by hand"),
@@ -193,6 +198,9 @@ pub(super) const SPOILERS: &[&str] = &[
     "CANNOT_EXECUTE_FLOW_TRIGGER",
     "APEX_ERROR",
 ];
+
+/// Codes by which a record that was to be changed is not there.
+pub(super) const GONE: &[&str] = &["NOT_FOUND"];
 
 /// Codes by which a field or object of a query is not there for this user.
 pub(super) const HIDDEN: &[&str] = &["INVALID_FIELD", "INVALID_TYPE"];

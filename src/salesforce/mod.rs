@@ -3,7 +3,7 @@
 //! - `client`: the one place where a request is made: trusted hosts, deadlines, bounded answers;
 //! - [`oauth`]: refresh and revoke;
 //! - [`search`]: who has these numbers (SOSL), and `query`: SOQL reads;
-//! - [`tasks`]: creating, changing and finding Tasks;
+//! - [`tasks`]: creating, changing and finding Tasks; `duplicates`: what exists already;
 //! - [`profile`]: what an org and its API user allow;
 //! - `soql`: text of SOQL and SOSL: escaping, bounds, splitting;
 //! - `trust`: which hosts may be told a token;
@@ -13,6 +13,7 @@
 //! of its error codes.
 
 mod client;
+mod duplicates;
 mod error;
 mod error_table;
 pub mod oauth;

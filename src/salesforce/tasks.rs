@@ -1,6 +1,6 @@
 //! Tasks: creating and changing up to 200 in one request, and finding them again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use reqwest::Method;
@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::client::Call;
+use super::duplicates::duplicate;
 use super::error::{self, ApiError, Trouble};
 use super::query::{Rows, TaskRow};
 use super::soql::{list, moment};
@@ -76,7 +77,7 @@ struct RowResult {
 
 impl Client {
     /// Creates Tasks, each for itself (`allOrNone` off), and obeys `send_by`. Never repeated: what
-    /// is left open is ambiguous.
+    /// is left open is ambiguous. A key that is taken is read back (rule 7).
     pub async fn create_tasks(
         &self,
         session: &Session,
@@ -88,9 +89,10 @@ impl Client {
             .iter()
             .map(|draft| Value::Object(record(draft, mode, &TaskField::ALL)));
         let records = records.collect();
-        let created = |row| row_answer(row, mode, Answer::Created);
-        self.write(session, Method::POST, records, send_by, created)
-            .await
+        let created = |row, record: &Value| row_answer(row, record, mode, Answer::Created);
+        let sent = self.write(session, Method::POST, records, send_by, created);
+        let sent = sent.await;
+        self.read_back(session, drafts, mode, sent).await
     }
 
     /// Changes Tasks: the key, and what the call says. An answer is ambiguous as with creating;
@@ -108,9 +110,12 @@ impl Client {
             Value::Object(record)
         };
         let records = changes.iter().map(change).collect();
-        let updated = |row| of_change(row_answer(row, mode, Answer::Updated));
-        self.write(session, Method::PATCH, records, send_by, updated)
-            .await
+        let updated =
+            |row, record: &Value| of_change(row_answer(row, record, mode, Answer::Updated));
+        let sent = self.write(session, Method::PATCH, records, send_by, updated);
+        let sent = sent.await;
+        let drafts: Vec<&TaskDraft> = changes.iter().map(|(_, draft)| *draft).collect();
+        self.read_back(session, &drafts, mode, sent).await
     }
 
     /// Writes records in as few requests as may be, with an answer for each record.
@@ -120,7 +125,7 @@ impl Client {
         method: Method,
         records: Vec<Value>,
         send_by: SendBy,
-        answer: impl Fn(RowResult) -> Answer,
+        answer: impl Fn(RowResult, &Value) -> Answer,
     ) -> Sent {
         let mut sent = Sent {
             answers: Vec::with_capacity(records.len()),
@@ -130,10 +135,11 @@ impl Client {
             let body = json!({ "allOrNone": false, "records": chunk });
             let call = Call::write(method.clone(), "composite/sobjects".into(), body, send_by);
             let (answers, usage) = match self.data::<Vec<RowResult>>(session, call).await {
-                Ok(answered) if answered.value.len() == chunk.len() => (
-                    answered.value.into_iter().map(&answer).collect(),
-                    answered.usage,
-                ),
+                Ok(answered) if answered.value.len() == chunk.len() => {
+                    let rows = answered.value.into_iter().zip(chunk);
+                    let answers = rows.map(|(row, record)| answer(row, record)).collect();
+                    (answers, answered.usage)
+                }
                 Ok(answered) => (
                     vec![Answer::Failed(miscounted()); chunk.len()],
                     answered.usage,
@@ -283,62 +289,73 @@ fn value(draft: &TaskDraft, field: TaskField) -> Option<Value> {
     })
 }
 
-/// What one record's result means.
-fn row_answer(row: RowResult, mode: &KeyMode, written: fn(RecordId) -> Answer) -> Answer {
+/// What the result of one record means.
+fn row_answer(
+    row: RowResult,
+    record: &Value,
+    mode: &KeyMode,
+    written: fn(RecordId) -> Answer,
+) -> Answer {
     if row.success {
         return row.id.map_or_else(|| Answer::Failed(miscounted()), written);
     }
-    let failure = error::of_row(&row.errors);
-    if failure.class == FailureClass::Done {
-        return Answer::Failed(duplicate(failure, &row.errors, mode));
+    let mut failure = error::of_row(&row.errors);
+    match failure.class {
+        FailureClass::Done => failure = duplicate(failure, &row.errors, mode),
+        FailureClass::Payload => failure.fields = blamed(&failure.fields, &row.errors, record),
+        _ => {}
     }
     Answer::Failed(failure)
 }
 
-/// Rule 7: a duplicate is ours only if the field named is. The caller reads the key back.
-fn duplicate(mut failure: Failure, errors: &[ApiError], mode: &KeyMode) -> Failure {
-    let KeyMode::UniqueField { field } = mode else {
-        return foreign(failure);
+/// The references that a record may hold.
+const REFERENCES: [TaskField; 3] = [TaskField::WhoId, TaskField::WhatId, TaskField::OwnerId];
+
+/// Which fields to leave out. Salesforce seldom names the reference that it refuses: the one whose
+/// id it quotes, else the match while the record holds one, and then the owner.
+fn blamed(
+    fields: &BTreeSet<TaskField>,
+    errors: &[ApiError],
+    record: &Value,
+) -> BTreeSet<TaskField> {
+    let id = |field: &TaskField| {
+        record
+            .get(field.as_str())?
+            .as_str()?
+            .parse::<RecordId>()
+            .ok()
     };
-    let ours = errors.iter().any(|error| error::names_field(error, field));
-    // Salesforce writes `<unknown>` where the API user may not know the field or the record.
-    let unknown = errors
-        .iter()
-        .any(|error| error.message.contains("<unknown>"));
-    match (ours, failure.existing.is_some()) {
-        (true, true) => failure,
-        (true, false) | (false, _) if ours || unknown => {
-            failure.class = FailureClass::Ambiguous;
-            failure.existing = None;
-            failure
-        }
-        _ => foreign(failure),
+    if !fields.iter().all(|field| REFERENCES.contains(field)) {
+        return fields.clone();
+    }
+    let quoted: Vec<RecordId> = errors.iter().flat_map(error::ids_in).collect();
+    let named = |field: &TaskField| id(field).is_some_and(|id| quoted.contains(&id));
+    let named: BTreeSet<TaskField> = REFERENCES.into_iter().filter(named).collect();
+    if !named.is_empty() {
+        return named;
+    }
+    let held: BTreeSet<TaskField> = fields.iter().copied().filter(|f| id(f).is_some()).collect();
+    match (held.is_empty(), id(&TaskField::OwnerId)) {
+        (false, _) => held,
+        (true, Some(_)) => BTreeSet::from([TaskField::OwnerId]),
+        (true, None) => fields.clone(),
     }
 }
 
-/// Another unique field of the org is taken: nothing to do with this call's key.
-fn foreign(mut failure: Failure) -> Failure {
-    failure.class = FailureClass::Admin;
-    failure.existing = None;
-    failure.hint =
-        "a unique field on Task other than the call key is filled the same for every call: mend what fills it".into();
-    failure
-}
-
-/// A change does not write what a create does: leaving that out would change nothing, so the
-/// Task itself is gone or locked.
+/// A change does not write what a create does: leaving that out would change nothing, so the Task
+/// itself is gone or out of reach. Then nothing is named to be left out.
 fn of_change(answer: Answer) -> Answer {
-    match answer {
-        Answer::Failed(mut failure) if failure.class == FailureClass::Payload => {
-            failure.fields.retain(|field| CHANGED.contains(field));
-            if failure.fields.is_empty() {
-                failure.class = FailureClass::Admin;
-                failure.hint = "the Task was deleted, or the API user may not edit it".into();
-            }
-            Answer::Failed(failure)
-        }
-        answer => answer,
+    let Answer::Failed(mut failure) = answer else {
+        return answer;
+    };
+    failure.fields.retain(|field| CHANGED.contains(field));
+    let payload = failure.class == FailureClass::Payload && failure.fields.is_empty();
+    if payload || error::is_gone(&failure) {
+        failure.class = FailureClass::Payload;
+        failure.scope = FailureScope::Record;
+        failure.hint = "the Task was deleted, lies in an org that the account has left, or may not be edited by the API user: the call's later details are not in Salesforce".into();
     }
+    Answer::Failed(failure)
 }
 
 /// One record's trigger or flow can fail all records of a request: then they are sent again in
@@ -377,8 +394,6 @@ fn miscounted() -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::domain::task::OwnerSource;
 
@@ -438,7 +453,7 @@ mod tests {
         assert_eq!(names, expected);
     }
 
-    fn refused(code: &str, message: &str, mode: &KeyMode) -> (FailureClass, bool) {
+    fn refusal(code: &str, message: &str, mode: &KeyMode, draft: &TaskDraft) -> Failure {
         let error = ApiError {
             code: code.into(),
             message: message.into(),
@@ -449,10 +464,49 @@ mod tests {
             success: false,
             errors: vec![error],
         };
-        match row_answer(row, mode, Answer::Created) {
-            Answer::Failed(failure) => (failure.class, failure.existing.is_some()),
+        let record = Value::Object(record(draft, mode, &TaskField::ALL));
+        match row_answer(row, &record, mode, Answer::Created) {
+            Answer::Failed(failure) => failure,
             other => panic!("{other:?}"),
         }
+    }
+
+    fn refused(code: &str, message: &str, mode: &KeyMode) -> (FailureClass, bool) {
+        let failure = refusal(code, message, mode, &draft());
+        (failure.class, failure.existing.is_some())
+    }
+
+    #[test]
+    fn the_reference_that_is_quoted_is_left_out_else_the_match_and_then_the_owner() {
+        use TaskField::{OwnerId, WhatId, WhoId};
+        let left_out = |code: &str, message: &str, omit: &[TaskField]| {
+            let draft = TaskDraft {
+                omit: omit.iter().copied().collect(),
+                ..draft()
+            };
+            let failure = refusal(code, message, &unique(), &draft);
+            failure.fields.into_iter().collect::<Vec<_>>()
+        };
+        for code in [
+            "INVALID_CROSS_REFERENCE_KEY",
+            "ENTITY_IS_DELETED",
+            "MALFORMED_ID",
+        ] {
+            assert_eq!(left_out(code, "invalid", &[]), [WhoId, WhatId], "{code}");
+            assert_eq!(left_out(code, "invalid", &[WhatId]), [WhoId], "{code}");
+            assert_eq!(left_out(code, "invalid", &[WhoId, WhatId]), [OwnerId]);
+        }
+        let code = "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY";
+        let quoted = "insufficient access rights on cross-reference id: 005000000000001";
+        assert_eq!(left_out(code, quoted, &[]), [OwnerId]);
+        assert_eq!(left_out(code, "insufficient access", &[]).len(), 3);
+        let blank = "Owner ID: owner cannot be blank";
+        assert_eq!(
+            left_out("INVALID_CROSS_REFERENCE_KEY", blank, &[]),
+            [OwnerId]
+        );
+        let label = "Assigned To ID: id value of incorrect type: 00G0";
+        assert_eq!(left_out("MALFORMED_ID", label, &[]), [OwnerId]);
     }
 
     #[test]
@@ -477,12 +531,12 @@ mod tests {
         check(
             &text("VCC_Call_Key__c", "<unknown>"),
             &unique(),
-            (FailureClass::Ambiguous, false),
+            (FailureClass::Done, false),
         );
         check(
             &text("<unknown>", "<unknown>"),
             &unique(),
-            (FailureClass::Ambiguous, false),
+            (FailureClass::Done, false),
         );
         let plain = KeyMode::CallObject { sees_all: true };
         check(&text("Other__c", id), &plain, (FailureClass::Admin, false));
@@ -490,12 +544,16 @@ mod tests {
 
     #[test]
     fn a_failure_of_all_by_a_trigger_is_bisected() {
-        let error = ApiError {
-            code: "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY".into(),
-            message: "execution of BeforeInsert".into(),
-            fields: vec![],
+        let failed = |message: &str| {
+            let error = ApiError {
+                code: "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY".into(),
+                message: message.into(),
+                fields: vec![],
+            };
+            Answer::Failed(error::of_row(&[error]))
         };
-        let failed = Answer::Failed(error::of_row(&[error]));
+        let forbidden = failed("entity type cannot be inserted: Task");
+        let failed = failed("execution of BeforeInsert");
         let class = |answer: &Answer| match answer {
             Answer::Failed(failure) => failure.class,
             other => panic!("{other:?}"),
@@ -505,6 +563,11 @@ mod tests {
             FailureClass::Split
         );
         assert_eq!(class(&spoilt(vec![failed.clone()])[0]), FailureClass::Admin);
+        assert_eq!(
+            class(&spoilt(vec![forbidden.clone(), forbidden])[0]),
+            FailureClass::Admin,
+            "no record is to blame for a missing permission"
+        );
         let id: RecordId = "00T000000000001".parse().expect("id");
         let mixed = spoilt(vec![failed, Answer::Created(id)]);
         assert_eq!(class(&mixed[0]), FailureClass::Admin);

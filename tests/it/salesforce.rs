@@ -338,7 +338,9 @@ async fn what_the_api_user_sees_is_proven_with_the_look_itself() {
 
     // A second Task is refused all the same, and the first is not shown.
     let refused = &org.create(&["vcc:a:1"]).await[0];
-    assert_eq!(failure(refused).class, FailureClass::Done);
+    let refused = failure(refused);
+    assert_eq!(refused.class, FailureClass::Done);
+    assert!(refused.hint.contains("View All Data"), "{}", refused.hint);
 }
 
 #[tokio::test]
@@ -409,18 +411,24 @@ async fn a_second_task_is_refused_by_salesforce_and_read_back() {
     let org = Org::start().await;
     let first = created(&org.create(&["vcc:a:1"]).await[0]);
     let answers = org.create(&["vcc:a:1", "vcc:a:2"]).await;
-    assert_eq!(failure(&answers[0]).class, FailureClass::Done);
-    assert_eq!(failure(&answers[0]).existing, Some(first.clone()));
+    assert_eq!(answers[0], Answer::Exists(first.clone()));
     created(&answers[1]);
-    let keys = org
+    // A Task that is dialled from cannot have the key of a Task that the call has already.
+    let other = created(&org.create(&["vcc:a:3"]).await[0]);
+    let (draft, mode) = (draft("vcc:a:1"), unique());
+    let changes = [(other, &draft)];
+    let sent = org
         .client
-        .unique_keys(&org.session, std::slice::from_ref(&first), &unique())
-        .await;
+        .update_tasks(&org.session, &changes, &mode, soon());
+    assert_eq!(sent.await.answers, [Answer::Exists(first)]);
+    org.fault(Kind::QueryAll, Action::Constant500);
+    let unread = &org.create(&["vcc:a:1"]).await[0];
+    let unread = failure(unread);
     assert_eq!(
-        keys.expect("read back").value,
-        [(first, Some("vcc:a:1".to_owned()))].into()
+        (unread.class, unread.ended),
+        (FailureClass::Ambiguous, true)
     );
-    assert_eq!(org.tasks(), 2);
+    assert_eq!(org.tasks(), 3);
 }
 
 #[tokio::test]
@@ -443,7 +451,9 @@ async fn a_change_writes_what_the_call_says_and_leaves_the_rest() {
         .update_tasks(&org.session, &changes, &unique(), soon())
         .await;
     assert_eq!(sent.answers[0], Answer::Updated(task));
-    assert_eq!(failure(&sent.answers[1]).class, FailureClass::Admin);
+    let gone = failure(&sent.answers[1]);
+    assert_eq!(gone.class, FailureClass::Payload);
+    assert_eq!(gone.fields, BTreeSet::new(), "nothing helps");
     let stored = &org.control().tasks(None).expect("tasks")[0];
     assert_eq!(
         (&stored["Subject"], &stored["CallDisposition"]),
