@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -57,33 +56,7 @@ pub(super) struct Worker {
     replica: ReplicaId,
     /// Ends each of the first two when done.
     driven: watch::Receiver<bool>,
-    /// A stage has ended that nobody told to.
-    broken: CancellationToken,
 }
-
-/// Notices that a stage ends, by a panic or of its own accord, before it was told to: what the
-/// others do without it is of no use, and a fresh process can do better.
-struct Vital {
-    stage: &'static str,
-    told: CancellationToken,
-    broken: CancellationToken,
-}
-
-impl Drop for Vital {
-    fn drop(&mut self) {
-        if !self.told.is_cancelled() {
-            tracing::error!(stage = self.stage, "a stage has ended by itself");
-            self.broken.cancel();
-        }
-    }
-}
-
-/// What the stages let others see: the engine, the consumer, and how far it has read.
-type Seen = (
-    watch::Receiver<Gauges>,
-    watch::Receiver<consumer::Status>,
-    watch::Receiver<Option<DateTime<Utc>>>,
-);
 
 /// What the stages share.
 struct Shared {
@@ -145,20 +118,11 @@ impl Worker {
             store,
             replica,
             driven,
-            broken: CancellationToken::new(),
         };
         let status = consumer.status();
-        let (read_until, read) = watch::channel(None);
-        let reading = (consumer, read_until);
-        worker.spawn_ingest(config, &shared, reading, producer.clone(), readiness);
+        worker.spawn_ingest(config, &shared, consumer, producer.clone(), readiness);
         let gauges = worker.spawn_driver(config, &shared, inputs_receiver, driven_sender);
-        worker.spawn_background(
-            config,
-            &shared,
-            owned_sender,
-            (gauges, status, read),
-            readiness,
-        );
+        worker.spawn_background(config, &shared, owned_sender, (gauges, status), readiness);
         worker.spawn_relay(config, shared, producer);
         worker.stages.close();
         worker.reading.close();
@@ -170,7 +134,7 @@ impl Worker {
         &self,
         config: &Config,
         shared: &Shared,
-        (consumer, read_until): (Consumer, watch::Sender<Option<DateTime<Utc>>>),
+        consumer: Consumer,
         producer: Producer,
         readiness: &Readiness,
     ) {
@@ -190,34 +154,8 @@ impl Worker {
             inputs: shared.inputs.clone(),
             metrics: shared.metrics.clone(),
             assigned: readiness.component("kafka"),
-            read_until,
         };
-        let stage = ingest.run(self.ingest.clone());
-        self.spawn_vital(&self.reading, "ingest", &self.ingest, stage);
-    }
-
-    /// Runs a stage that the worker cannot do without.
-    fn spawn_vital(
-        &self,
-        tracker: &TaskTracker,
-        stage: &'static str,
-        told: &CancellationToken,
-        run: impl Future<Output = ()> + Send + 'static,
-    ) {
-        let vital = Vital {
-            stage,
-            told: told.clone(),
-            broken: self.broken.clone(),
-        };
-        tracker.spawn(async move {
-            let _vital = vital;
-            run.await;
-        });
-    }
-
-    /// Resolves when a stage has ended that nobody told to.
-    pub(super) fn broken(&self) -> impl Future<Output = ()> + 'static {
-        self.broken.clone().cancelled_owned()
+        self.reading.spawn(ingest.run(self.ingest.clone()));
     }
 
     /// The engine and its shells.
@@ -278,7 +216,7 @@ impl Worker {
             gauges_sender,
         );
         let drain = self.driver.clone();
-        self.spawn_vital(&self.stages, "driver", &self.driver, async move {
+        self.stages.spawn(async move {
             stage.run(drain).await;
             driven.send_replace(true);
         });
@@ -291,7 +229,7 @@ impl Worker {
         config: &Config,
         shared: &Shared,
         owned: watch::Sender<Vec<Fence>>,
-        seen: Seen,
+        seen: (watch::Receiver<Gauges>, watch::Receiver<consumer::Status>),
         readiness: &Readiness,
     ) {
         let keeper = Keeper::new(
@@ -302,8 +240,8 @@ impl Worker {
             Arc::clone(&shared.beat_now),
         );
         let leases = readiness.component("leases");
-        let stage = keeper.run(self.background.clone(), leases);
-        self.spawn_vital(&self.stages, "leases", &self.background, stage);
+        self.stages
+            .spawn(keeper.run(self.background.clone(), leases));
         let linking = Arc::clone(&shared.linking);
         let cancel = self.background.clone();
         self.stages
@@ -314,14 +252,12 @@ impl Worker {
             beat_now: Arc::clone(&shared.beat_now),
             published: Arc::clone(&shared.published),
         };
-        let stage = wakes.run(self.background.clone());
-        self.spawn_vital(&self.stages, "wakes", &self.background, stage);
+        self.stages.spawn(wakes.run(self.background.clone()));
         let watcher = Watcher {
             store: Arc::clone(&shared.store),
             metrics: shared.metrics.clone(),
             gauges: seen.0,
             consumer: seen.1,
-            read_until: seen.2,
             owned: shared.owned.clone(),
         };
         self.stages.spawn(watcher.run(self.background.clone()));
@@ -345,8 +281,7 @@ impl Worker {
             published: shared.published,
             metrics: shared.metrics,
         };
-        let stage = relay.run(self.relay.clone());
-        self.spawn_vital(&self.stages, "relay", &self.relay, stage);
+        self.stages.spawn(relay.run(self.relay.clone()));
     }
 
     /// Stops reading, lets what is in flight end, publishes what came of it, gives all shards up.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::fold::Folder;
@@ -28,8 +28,8 @@ use crate::kafka::wire::decode::{Decoded, decode};
 use crate::kafka::wire::quarantine::quarantined;
 use crate::readiness::Component;
 use crate::sealing::Sealer;
-use crate::store::Store;
 use crate::store::inbox::{Appended, IngestBatch, IngestCall, Partition, QuarantineRow};
+use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Consumed;
 
@@ -119,8 +119,6 @@ pub struct Ingest {
     pub metrics: Metrics,
     /// Whether partitions are assigned.
     pub assigned: Component,
-    /// Until when Kafka's records are read, by their own time.
-    pub read_until: watch::Sender<Option<DateTime<Utc>>>,
 }
 
 /// A batch of records, read.
@@ -162,10 +160,7 @@ impl Ingest {
                     );
                     Some(())
                 }
-                None => {
-                    self.assigned.not_ready("the consumer has stopped");
-                    break;
-                }
+                None => break,
             };
             if carried_on.is_none() {
                 break;
@@ -202,9 +197,6 @@ impl Ingest {
     /// Stores one batch; `None` when told to stop before it was stored.
     async fn batch(&self, records: Vec<Received>, cancel: &CancellationToken) -> Option<()> {
         let now = clock::now();
-        let newest = records.iter().filter_map(|r| r.timestamp_ms).max();
-        let newest = newest.and_then(DateTime::from_timestamp_millis);
-        self.read_until.send_replace(newest);
         let read = self.read(now, &records);
         let mut origins: HashMap<CallId, Vec<usize>> = HashMap::new();
         for (event, record) in &read.events {
@@ -293,11 +285,6 @@ impl Ingest {
 
     /// Reads one record: an event, one of another type, or why it is neither.
     fn read_one(&self, now: DateTime<Utc>, record: &Received) -> Result<Option<CallEvent>, String> {
-        if record.bad_headers {
-            return Err(
-                "the name of a header is not UTF-8: send the record again without it".into(),
-            );
-        }
         let decoded = decode(record.record(), self.max_event_bytes);
         match decoded.map_err(|rejected| rejected.reason)? {
             Decoded::Ignored { .. } => Ok(None),
@@ -447,7 +434,7 @@ impl Ingest {
                     total.new_calls += appended.new_calls;
                     total.duplicates += appended.duplicates;
                 }
-                Err(_) if part.len() > 1 => {
+                Err(store::Error::Refused { .. }) if part.len() > 1 => {
                     let half = part.split_off(part.len() / 2);
                     parts.extend([half, part]);
                 }

@@ -17,7 +17,7 @@ use crate::kafka::producer::Producer;
 use crate::kafka::wire::encode::{Encoded, Encoder};
 use crate::sealing::Sealer;
 use crate::store::outbox::Unpublished;
-use crate::store::{self, Fence, Store, Written};
+use crate::store::{self, Fence, Store};
 use crate::telemetry::Metrics;
 
 /// Events read, published and marked in one step.
@@ -90,10 +90,8 @@ impl Relay {
         let mut marked = 0;
         for (shard, positions) in sent {
             if let Some(fence) = fences.get(&shard) {
-                // A stale lease marks nothing: the next heartbeat takes its shard from us.
-                if self.store.mark_published(*fence, &positions).await? == Written::Yes {
-                    marked += positions.len();
-                }
+                self.store.mark_published(*fence, &positions).await?;
+                marked += positions.len();
             }
         }
         Ok(marked)

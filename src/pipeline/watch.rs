@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -35,8 +34,6 @@ pub struct Watcher {
     pub gauges: watch::Receiver<Gauges>,
     /// How the consumer stands.
     pub consumer: watch::Receiver<consumer::Status>,
-    /// Until when Kafka's records are read.
-    pub read_until: watch::Receiver<Option<DateTime<Utc>>>,
     /// Our shards.
     pub owned: watch::Receiver<Vec<Fence>>,
 }
@@ -83,17 +80,14 @@ impl Watcher {
     /// Tells once.
     async fn step(&self, links: bool) -> store::Result<()> {
         let gauges = *self.gauges.borrow();
-        let now = clock::now();
-        let (lag, read_until) = (self.consumer.borrow().lag, *self.read_until.borrow());
-        let delay = read_until
-            .filter(|_| lag > 0)
-            .and_then(|until| (now - until).to_std().ok());
         self.metrics
             .in_flight(Lane::Lookup, gauges.lookups.in_flight);
         self.metrics.in_flight(Lane::Task, gauges.tasks.in_flight);
         self.metrics
             .open_breakers(gauges.orgs_failing + gauges.orgs_throttled);
-        self.metrics.consumer_lag(lag, delay.unwrap_or_default());
+        self.metrics
+            .consumer_lag(self.consumer.borrow().lag, gauges.tasks.oldest);
+        let now = clock::now();
         let counts = self.store.open_counts().await?;
         let open = CallState::ALL.into_iter().filter(|state| {
             !matches!(

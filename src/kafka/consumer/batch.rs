@@ -95,7 +95,6 @@ mod tests {
             timestamp_ms: None,
             key: None,
             headers: Vec::new(),
-            bad_headers: false,
             value: Some(vec![0; 100]),
         }
     }

@@ -49,10 +49,8 @@ pub struct Received {
     pub timestamp_ms: Option<i64>,
     /// The key.
     pub key: Option<Vec<u8>>,
-    /// The headers, in order; none where they cannot be read.
+    /// The headers, in order.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// A header's name is no text: the headers cannot be read.
-    pub bad_headers: bool,
     /// The value; `None` for a tombstone.
     pub value: Option<Vec<u8>>,
 }
@@ -78,16 +76,14 @@ impl Received {
 
 impl From<&BorrowedMessage<'_>> for Received {
     fn from(message: &BorrowedMessage<'_>) -> Self {
-        let headers = unless_it_panics(|| {
-            let headers = message.headers().into_iter();
-            let all = headers.flat_map(|headers| headers.iter()).map(|header| {
+        let headers = message.headers().map(|headers| {
+            let all = headers.iter().map(|header| {
                 let value = header.value.map(<[u8]>::to_vec).unwrap_or_default();
                 (header.key.to_owned(), value)
             });
             all.collect()
         });
         Self {
-            bad_headers: headers.is_none(),
             partition: (message.topic().to_owned(), message.partition()),
             offset: message.offset(),
             timestamp_ms: message.timestamp().to_millis(),
@@ -96,12 +92,6 @@ impl From<&BorrowedMessage<'_>> for Received {
             value: message.payload().map(<[u8]>::to_vec),
         }
     }
-}
-
-/// What `read` gives; nothing if it panics. The client panics on a header whose name is not UTF-8,
-/// which any other client may send, and offers no other way to read headers.
-fn unless_it_panics<T>(read: impl FnOnce() -> T) -> Option<T> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).ok()
 }
 
 /// What the thread tells.
@@ -212,15 +202,5 @@ impl Consumer {
         let Self { orders, left, .. } = self;
         drop(orders);
         tokio::time::timeout(patience, left).await.is_ok()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn headers_that_cannot_be_read_are_none() {
-        assert_eq!(super::unless_it_panics(|| 1), Some(1));
-        let broken = super::unless_it_panics(|| String::from_utf8(vec![0xff]).expect("UTF-8"));
-        assert_eq!(broken, None);
     }
 }

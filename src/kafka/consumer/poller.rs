@@ -59,8 +59,6 @@ pub(super) struct Poller {
     to_resume: BTreeMap<Partition, Option<i64>>,
     /// When to ask the cluster again after it did not answer.
     ask_again: Option<Instant>,
-    /// The partition that could not go on when it was asked last.
-    failed: Option<Partition>,
     /// The batch that grows.
     batch: Growing,
     /// All partitions are paused, because the batch is full.
@@ -108,7 +106,6 @@ impl Poller {
             owned: BTreeSet::new(),
             to_resume: BTreeMap::new(),
             ask_again: None,
-            failed: None,
             batch: Growing::new((config.batch_events, config.batch_bytes)),
             held: false,
             told: None,
@@ -236,15 +233,7 @@ impl Poller {
             return;
         }
         self.ask_again = None;
-        // One that has no leader must not keep those behind it from going on.
-        let failed = self.failed.take();
-        let mut waiting: Vec<Partition> = self.to_resume.keys().cloned().collect();
-        let behind = waiting.partition_point(|partition| Some(partition) <= failed.as_ref());
-        waiting.rotate_left(behind);
-        for partition in waiting {
-            let Some(wanted) = self.to_resume.remove(&partition) else {
-                continue;
-            };
+        while let Some((partition, wanted)) = self.to_resume.pop_first() {
             if !self.owned.contains(&partition) {
                 continue;
             }
@@ -263,7 +252,6 @@ impl Poller {
                         error,
                         "cannot go on yet, asking again"
                     );
-                    self.failed = Some(partition.clone());
                     self.to_resume.insert(partition, wanted);
                     self.ask_again = Some(Instant::now() + PAUSE);
                     return;
