@@ -266,7 +266,6 @@ fn what_is_quarantined_follows_the_document() {
             timestamp_ms: None,
             key: None,
             headers: vec![("any".into(), b"thing".to_vec())],
-            bad_headers: false,
             value: Some(b"no event".to_vec()),
         };
         let sent = quarantined(&topics.quarantine, &received, "no JSON", longest);
