@@ -16,7 +16,7 @@ pub(crate) async fn events_come_in_order(harness: Arc<dyn Harness>) {
     let [here, elsewhere] = [fixture.owned[0].shard, fixture.owned[1].shard];
     let waiting = fixture
         .store
-        .unpublished(&[elsewhere, here], 2)
+        .unpublished(&[elsewhere, here], 0, 2)
         .await
         .expect("unpublished");
     assert_eq!(waiting.len(), 2);
@@ -25,9 +25,16 @@ pub(crate) async fn events_come_in_order(harness: Arc<dyn Harness>) {
         [&call_event("e1"), &call_event("e2")]
     );
     assert!(waiting[0].position < waiting[1].position);
+    let behind = fixture
+        .store
+        .unpublished(&[elsewhere, here], waiting[1].position, 9)
+        .await
+        .expect("unpublished");
+    let behind: Vec<_> = behind.iter().map(|event| &event.row).collect();
+    assert_eq!(behind, [&call_event("e3")]);
     let none = fixture
         .store
-        .unpublished(&[elsewhere], 9)
+        .unpublished(&[elsewhere], 0, 9)
         .await
         .expect("unpublished");
     assert_eq!(none, []);
@@ -40,7 +47,7 @@ pub(crate) async fn published_events_are_marked_by_the_owner(harness: Arc<dyn Ha
     let fence = fixture.owned[0];
     let waiting = fixture
         .store
-        .unpublished(&[fence.shard], 1)
+        .unpublished(&[fence.shard], 0, 1)
         .await
         .expect("unpublished");
     let positions = [waiting[0].position];

@@ -136,6 +136,8 @@ conformance::conformance_tests! {
         offsets_never_move_back,
         pages_of_due_calls_are_in_order,
         the_first_answer_stands,
+        an_offset_moves_on_purpose,
+        only_what_is_news_is_told,
         other_processes_are_woken,
         only_what_is_over_is_forgotten;
     journal:
@@ -153,6 +155,7 @@ conformance::conformance_tests! {
         an_expired_lease_is_taken_with_a_new_epoch,
         an_own_expired_lease_keeps_its_epoch,
         what_is_released_is_free,
+        who_leaves_counts_no_more,
         no_shard_has_two_owners;
     links:
         a_link_is_stored_and_changed,

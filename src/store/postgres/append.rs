@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use sqlx::PgConnection;
 
 use super::bodies::{Body, ensure_partitions, insert_bodies};
-use super::fence::{Locked, lock_accounts, wake};
+use super::fence::{Locked, lock_accounts, wake_others};
 use super::fold::{Folded, fold};
 use super::outbox::{Publish, insert_events};
 use super::values::{column, corrupt, shard_column};
@@ -25,7 +25,7 @@ impl Postgres {
         insert_events(&mut tx, &events).await?;
         move_offsets(&mut tx, &batch.offsets).await?;
         let shards: BTreeSet<ShardId> = appended.due.iter().map(|due| due.shard).collect();
-        wake(&mut tx, &shards, &[]).await?;
+        wake_others(&mut tx, &shards, &self.origin).await?;
         tx.commit().await?;
         Ok(appended)
     }
