@@ -109,18 +109,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Check(args) => check::run(&args, &cli.global).await,
         Command::Links(args) => links::run(args, &cli.global).await,
         Command::Calls(args) => calls::run(args, &cli.global).await,
-        Command::Publish(args) => {
-            kafka(&cli.global, async |config, json| {
-                publish::run(args, config, json).await
-            })
-            .await
-        }
-        Command::Topics(args) => {
-            kafka(&cli.global, async |config, json| {
-                topics::run(args, config, json).await
-            })
-            .await
-        }
+        Command::Publish(args) => publish(args, &cli.global).await,
+        Command::Topics(args) => topics::run(args, &cli.global).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -135,13 +125,10 @@ pub async fn run(cli: Cli) -> ExitCode {
     }
 }
 
-/// Runs what needs no more of the settings than Kafka's.
-async fn kafka(
-    global: &Global,
-    run: impl AsyncFnOnce(&crate::kafka::Config, bool) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+/// Publishes, which needs no more of the settings than Kafka's.
+async fn publish(args: publish::Args, global: &Global) -> anyhow::Result<()> {
     let settings = global.sections(&["kafka"])?;
-    run(&settings.config.kafka, global.json).await
+    publish::run(args, &settings.config.kafka, global.json).await
 }
 
 /// Connects to the database of the settings, and makes sure that its schema is this binary's.
