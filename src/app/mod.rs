@@ -1,9 +1,14 @@
 //! Builds the adapters from the settings, runs the stages, and drains them in order.
 //!
 //! The order of a drain is the order of the flow: nothing new is read, what is in flight comes to
-//! its end, what came of it is published, and only then the shards are given up. What does not
-//! end within the grace time is left to the next owner, who finds it in the journal.
+//! its end, and what came of it is published. Shards of which nothing is in flight are given up at
+//! once, the others as they come to rest. What does not end within the grace time is left to the
+//! next owner, who finds it in the journal.
+//!
+//! A stage that ends by itself, by a panic or a return, makes the process drain and fail, so that
+//! whatever watches over it starts it again.
 
+mod stages;
 mod worker;
 
 use std::sync::Arc;
@@ -47,10 +52,8 @@ impl Role {
     }
 }
 
-/// How long a drain may take before the process ends all the same. Kubernetes kills after 30 s.
-const GRACE: Duration = Duration::from_secs(25);
-
-/// Runs a role until `stop` resolves, then drains.
+/// Runs a role until `stop` resolves or a stage ends by itself, then drains. The latter is an
+/// error, once drained.
 pub async fn run(config: Config, role: Role, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let telemetry = Telemetry::new(&config.telemetry)?;
     telemetry.install()?;
@@ -85,16 +88,26 @@ pub async fn run(config: Config, role: Role, stop: impl Future<Output = ()>) -> 
         let handle = tokio::runtime::Handle::current();
         move || handle.block_on(http::serve(listener, pages, closing.cancelled_owned()))
     });
-    stop.await;
+    let broken = async {
+        match &worker {
+            Some(worker) => worker.broken().await,
+            None => std::future::pending().await,
+        }
+    };
+    let broken = tokio::select! {
+        () = stop => None,
+        stage = broken => Some(stage),
+    };
     tracing::info!("draining");
-    if let Some(worker) = worker
-        && tokio::time::timeout(GRACE, worker.drain()).await.is_err()
-    {
-        tracing::warn!("the drain did not end in time; the next owner takes over what is left");
+    if let Some(worker) = worker {
+        worker.drain().await;
     }
     closing.cancel();
     let _ = tokio::time::timeout(Duration::from_secs(2), served).await;
     tracing::info!("stopped");
     telemetry.shutdown().await;
-    Ok(())
+    match broken {
+        Some(stage) => anyhow::bail!("the stage {stage} ended by itself; the log says why"),
+        None => Ok(()),
+    }
 }

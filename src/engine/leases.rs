@@ -1,5 +1,7 @@
 //! Who owns what: the fair share of shards, how many to claim, which to give up.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::machine::{Engine, Turn};
@@ -83,8 +85,19 @@ impl Engine {
         self.release_idle(turn, true);
     }
 
+    /// Starts nothing new, and gives every shard up once nothing of it is in flight.
+    pub(super) fn drain(&mut self) {
+        self.draining = true;
+        for shard in self.shards.values_mut() {
+            shard.giving_up = true;
+        }
+    }
+
     /// Marks the shards beyond the fair share: those with the least work in memory.
     fn choose_surplus(&mut self, replicas: u32) {
+        if self.draining {
+            return self.drain();
+        }
         let share = fair_share(self.shard_count, replicas.max(1)) as usize;
         let surplus = self.shards.len().saturating_sub(share);
         let mut load: std::collections::BTreeMap<ShardId, usize> =
@@ -117,36 +130,39 @@ impl Engine {
     /// Releases shards that are to be given up and have nothing in flight. With `again`, also
     /// those whose release has been asked for and which still are this replica's.
     pub(super) fn release_idle(&mut self, turn: &mut Turn<'_>, again: bool) {
-        let candidates: Vec<ShardId> = self
+        let mut idle: BTreeSet<ShardId> = self
             .shards
             .iter()
             .filter(|(_, shard)| shard.giving_up && (again || !shard.released))
             .map(|(id, _)| *id)
             .collect();
-        let idle: Vec<ShardId> = candidates
-            .into_iter()
-            .filter(|id| !self.has_in_flight(*id))
-            .collect();
+        if idle.is_empty() {
+            return;
+        }
+        for busy in self.in_flight() {
+            idle.remove(&busy);
+        }
         for id in &idle {
             let shard = self.shards.get_mut(id).expect("listed from the same map");
             shard.released = true;
         }
         if !idle.is_empty() {
-            turn.out.push(Command::Release { shards: idle });
+            let shards = idle.into_iter().collect();
+            turn.out.push(Command::Release { shards });
         }
     }
 
-    /// Whether a request or a record of a call of this shard is under way.
-    fn has_in_flight(&self, shard: ShardId) -> bool {
+    /// The shards of which a request or a record of a call is under way.
+    fn in_flight(&self) -> BTreeSet<ShardId> {
         let flying = |place: Place| matches!(place, Place::Flying | Place::Recording);
-        self.recording
+        let calls = self
+            .accounts
             .values()
-            .any(|pending| pending.shard == shard)
-            || self
-                .accounts
-                .values()
-                .flat_map(|account| account.calls.values())
-                .any(|call| call.shard == shard && (flying(call.lookup) || flying(call.task)))
+            .flat_map(|account| account.calls.values())
+            .filter(|call| flying(call.lookup) || flying(call.task))
+            .map(|call| call.shard);
+        let recorded = self.recording.values().map(|pending| pending.shard);
+        calls.chain(recorded).collect()
     }
 }
 
@@ -155,6 +171,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::engine::Input;
 
     proptest! {
         #[test]
@@ -172,5 +189,37 @@ mod tests {
         assert_eq!(claim_limit(&config, 0, 1), 64);
         assert_eq!(claim_limit(&config, 100, 2), 28);
         assert_eq!(claim_limit(&config, 130, 2), 0);
+    }
+
+    /// What a turn asks to give up.
+    fn released(commands: &[Command]) -> Vec<ShardId> {
+        let shards = commands.iter().filter_map(|command| match command {
+            Command::Release { shards } => Some(shards.clone()),
+            _ => None,
+        });
+        shards.flatten().collect()
+    }
+
+    #[test]
+    fn a_drain_gives_idle_shards_up_at_once_and_takes_none() {
+        let mut engine = Engine::with_shards(crate::engine::Config::default(), 4);
+        let mut rng = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(1);
+        let now = chrono::DateTime::UNIX_EPOCH;
+        let leases = |shards: &[u16]| Input::Leases {
+            owned: shards.iter().map(|s| (ShardId(*s), Epoch(1))).collect(),
+            replicas: 1,
+        };
+        engine.handle(now, &mut rng, leases(&[0, 1, 2]));
+        let drained = engine.handle(now, &mut rng, Input::Drain);
+        assert_eq!(released(&drained), [ShardId(0), ShardId(1), ShardId(2)]);
+        assert!(engine.is_idle());
+        let quiet = engine.handle(now, &mut rng, Input::Tick);
+        assert_eq!(quiet, [], "once is enough");
+        let more = engine.handle(now, &mut rng, leases(&[2, 3]));
+        assert_eq!(
+            released(&more),
+            [ShardId(2), ShardId(3)],
+            "still ours, or late"
+        );
     }
 }

@@ -156,7 +156,9 @@ impl Engine {
             decisions: Vec::new(),
         };
         self.take(&mut turn, input);
-        if !self.draining {
+        if self.draining {
+            self.release_idle(&mut turn, false);
+        } else {
             self.pump(&mut turn);
         }
         self.flush(&mut turn);
@@ -223,7 +225,7 @@ impl Engine {
             }
             Input::Unparked { account, calls } => self.on_unparked(turn, &account, calls),
             Input::Tick => {}
-            Input::Drain => self.draining = true,
+            Input::Drain => self.drain(),
         }
     }
 

@@ -213,7 +213,8 @@ pub enum Input {
     },
     /// Time passed.
     Tick,
-    /// Start nothing new; what is in flight comes to its end.
+    /// Start nothing new; what is in flight comes to its end, and each shard is given up as soon
+    /// as nothing of it is.
     Drain,
 }
 

@@ -219,6 +219,19 @@ pub async fn apply(
     Ok(results.collect())
 }
 
+/// The first offset that a partition has, and the next that it will have.
+pub async fn offsets(config: &Config, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
+    let (admin, topic) = (admin(config)?, topic.to_owned());
+    let asked = tokio::task::spawn_blocking(move || {
+        let client = admin.inner();
+        client.fetch_watermarks(&topic, partition, PATIENCE)
+    });
+    let answer = asked
+        .await
+        .expect("asking for offsets does not panic, and is not aborted");
+    answer.map_err(|source| failed("tell the offsets of the partition", source))
+}
+
 /// A topic as librdkafka makes it.
 fn new_topic(wanted: &Wanted) -> NewTopic<'_> {
     let copies = TopicReplication::Fixed(wanted.replication_factor);

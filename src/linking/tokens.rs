@@ -103,7 +103,7 @@ impl Linking {
     /// Refreshes ahead of need, until cancelled.
     pub async fn keep_fresh(&self, cancel: CancellationToken) {
         while !cancel.is_cancelled() {
-            if let Err(error) = self.refresh_stale(clock::now()).await {
+            if let Err(error) = self.refresh_stale(clock::now(), &cancel).await {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "the tokens could not be looked over");
             }
@@ -115,8 +115,12 @@ impl Linking {
     }
 
     /// Refreshes the tokens of our shards that are older than the setting says. A link that turns
-    /// out dead is marked; returns how many were refreshed.
-    pub async fn refresh_stale(&self, now: DateTime<Utc>) -> store::Result<usize> {
+    /// out dead is marked; returns how many were refreshed. Told to stop, it begins no other.
+    pub async fn refresh_stale(
+        &self,
+        now: DateTime<Utc>,
+        cancel: &CancellationToken,
+    ) -> store::Result<usize> {
         let shards: Vec<ShardId> = self.owned.borrow().iter().map(|f| f.shard).collect();
         if shards.is_empty() {
             return Ok(0);
@@ -124,6 +128,9 @@ impl Linking {
         let before = now - self.config.refresh_after;
         let mut fresh = 0;
         for grant in self.store.stale_grants(&shards, before, 100).await? {
+            if cancel.is_cancelled() {
+                break;
+            }
             match self.claim_and_refresh(&grant).await {
                 Refreshed::Fresh => fresh += 1,
                 Refreshed::Later(failure) => {

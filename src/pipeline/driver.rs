@@ -56,6 +56,8 @@ pub struct Driver {
     shells: Arc<Shells>,
     /// Every command runs on it, so that a drain can wait for all.
     tracker: TaskTracker,
+    /// Cancelled by a command that panicked: the engine would wait for its answer for ever.
+    broken: CancellationToken,
     /// The engine's gauges, for the metrics.
     gauges: watch::Sender<Gauges>,
     /// When they were told last: counting walks over all calls in memory.
@@ -81,17 +83,24 @@ impl Driver {
             back,
             shells,
             tracker,
+            broken: CancellationToken::new(),
             gauges,
             told: Instant::now(),
         }
     }
 
-    /// Steps until `drain` is cancelled and nothing is in flight any more.
+    /// Steps until `drain` is cancelled and nothing is in flight any more; or until a command
+    /// breaks.
     pub async fn run(mut self, drain: CancellationToken) {
         let mut draining = false;
+        let broken = self.broken.clone();
         while !(draining && self.engine.is_idle()) {
             let input = tokio::select! {
                 biased;
+                () = broken.cancelled() => {
+                    tracing::error!("a command broke off, and the engine cannot go on without its answer");
+                    return;
+                }
                 () = drain.cancelled(), if !draining => {
                     draining = true;
                     Input::Drain
@@ -107,11 +116,13 @@ impl Driver {
         for command in self.engine.handle(clock::now(), &mut self.rng, input) {
             let shells = Arc::clone(&self.shells);
             let back = self.back.clone();
+            let broken = self.broken.clone().drop_guard();
             self.tracker.spawn(async move {
                 if let Some(input) = shells.carry_out(command).await {
                     // The receiver lives as long as the driver; without it nobody wants to know.
                     let _ = back.send(input).await;
                 }
+                broken.disarm();
             });
         }
         if self.told.elapsed() >= GAUGES_EVERY {

@@ -57,7 +57,7 @@ impl Housekeeper {
             .iter()
             .map(|fence| fence.shard)
             .collect();
-        self.linking.give_up_retired(&shards).await?;
+        self.linking.give_up_retired(&shards, cancel).await?;
         if shards.contains(&ALL) {
             self.forget(cancel).await?;
         }

@@ -4,6 +4,9 @@
 //!
 //! A batch is whatever arrived while the last insert ran. A row that the database refuses is
 //! bisected out and quarantined, so a poison event never stalls its partition or its neighbours.
+//!
+//! A partition whose next offset Kafka does not have stands until somebody moves the store's
+//! offset on purpose (`vcc-link topics skip`), and then goes on there.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,9 +14,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use super::append::bisect;
+use super::delay::Progress;
 use super::fold::Folder;
 use super::until_stored;
 use crate::clock;
@@ -28,8 +34,8 @@ use crate::kafka::wire::decode::{Decoded, decode};
 use crate::kafka::wire::quarantine::quarantined;
 use crate::readiness::Component;
 use crate::sealing::Sealer;
-use crate::store::inbox::{Appended, IngestBatch, IngestCall, Partition, QuarantineRow};
-use crate::store::{self, Store};
+use crate::store::Store;
+use crate::store::inbox::{Appended, IngestBatch, Partition, QuarantineRow};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Consumed;
 
@@ -97,6 +103,9 @@ impl Config {
 /// Quarantined bytes are kept up to this many; the topic has them whole.
 const KEPT_BYTES: usize = 64 * 1024;
 
+/// How often the store is asked whether stopped partitions were moved on.
+const LOOK_FOR_SKIPS: Duration = Duration::from_secs(5);
+
 /// Takes events in.
 pub struct Ingest {
     /// Where records come from.
@@ -119,7 +128,12 @@ pub struct Ingest {
     pub metrics: Metrics,
     /// Whether partitions are assigned.
     pub assigned: Component,
+    /// How far it is, for the metrics.
+    pub progress: watch::Sender<Progress>,
 }
+
+/// Partitions that stand, each with the offset that Kafka does not have.
+type Stopped = BTreeMap<consumer::Partition, i64>;
 
 /// A batch of records, read.
 #[derive(Default)]
@@ -128,45 +142,96 @@ struct Read {
     events: Vec<(CallEvent, usize)>,
     /// Records that are no valid event, and why.
     rejected: Vec<(usize, String)>,
-    /// Valid events of other types.
-    ignored: u64,
+    /// What becomes of each record, unless the database refuses it.
+    fates: Vec<Consumed>,
 }
+
+/// How an ended call ended, and the record that told of it.
+type Ending = (usize, Direction, CallOutcome);
 
 impl Ingest {
     /// Takes events in until cancelled, then leaves the group.
     pub async fn run(mut self, cancel: CancellationToken) {
+        let mut stopped = Stopped::new();
+        let mut look = tokio::time::interval(LOOK_FOR_SKIPS);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let event = tokio::select! {
+            let carried_on = tokio::select! {
                 biased;
                 () = cancel.cancelled() => break,
-                event = self.consumer.next() => event,
-            };
-            let carried_on = match event {
-                Some(Event::Assigned(partitions)) => self.assigned(partitions, &cancel).await,
-                Some(Event::Batch(records)) => self.batch(records, &cancel).await,
-                Some(Event::Lost {
-                    partition: (topic, partition),
-                    wanted,
-                    low,
-                    high,
-                }) => {
-                    tracing::error!(
-                        topic,
-                        partition,
-                        wanted,
-                        low,
-                        high,
-                        "Kafka does not have the offset that comes next: events were deleted before they were read, or the topic was made anew; the partition is stopped"
-                    );
+                _ = look.tick(), if !stopped.is_empty() => {
+                    self.follow_skips(&mut stopped).await;
                     Some(())
                 }
-                None => break,
+                event = self.consumer.next() => match event {
+                    Some(event) => self.take(event, &mut stopped, &cancel).await,
+                    None => break,
+                },
             };
             if carried_on.is_none() {
                 break;
             }
         }
+        self.assigned
+            .not_ready("reading from Kafka has stopped; the log says why");
         self.consumer.stop(Duration::from_secs(5)).await;
+    }
+
+    /// Does what one event of the consumer asks for; `None` when reading cannot go on.
+    async fn take(
+        &self,
+        event: Event,
+        stopped: &mut Stopped,
+        cancel: &CancellationToken,
+    ) -> Option<()> {
+        match event {
+            Event::Assigned(partitions) => {
+                stopped.retain(|partition, _| !partitions.contains(partition));
+                self.assigned(partitions, cancel).await
+            }
+            Event::Batch(records) => self.batch(records, cancel).await,
+            Event::Lost {
+                partition,
+                wanted,
+                low,
+                high,
+            } => {
+                let (topic, number) = (&partition.0, partition.1);
+                tracing::error!(
+                    topic,
+                    partition = number,
+                    wanted,
+                    low,
+                    high,
+                    "Kafka does not have the offset that comes next: events were deleted before they were read, or the topic was made anew; the partition is stopped until `vcc-link topics skip {topic} {number} --to earliest` (or another offset) says where to go on"
+                );
+                stopped.insert(partition, wanted);
+                Some(())
+            }
+        }
+    }
+
+    /// Goes on with stopped partitions whose offset in the store was moved meanwhile. A store that
+    /// does not answer is asked again the next time.
+    async fn follow_skips(&self, stopped: &mut Stopped) {
+        let named: Vec<Partition> = stopped.keys().map(stored_name).collect();
+        let Ok(offsets) = self.store.offsets(&named).await else {
+            return;
+        };
+        let moved: Vec<(consumer::Partition, Option<i64>)> = stopped
+            .iter()
+            .zip(offsets)
+            .filter(|((_, wanted), now)| now.is_some_and(|now| now != **wanted))
+            .map(|((partition, _), now)| (partition.clone(), now))
+            .collect();
+        for (partition, next) in &moved {
+            let (topic, partition) = (&partition.0, partition.1);
+            tracing::info!(topic, partition, next, "a stopped partition was moved on");
+        }
+        stopped.retain(|partition, _| !moved.iter().any(|(p, _)| p == partition));
+        if !moved.is_empty() {
+            self.consumer.resume_at(moved);
+        }
     }
 
     /// Says where to go on with new partitions: where the store's last batch ended.
@@ -197,7 +262,11 @@ impl Ingest {
     /// Stores one batch; `None` when told to stop before it was stored.
     async fn batch(&self, records: Vec<Received>, cancel: &CancellationToken) -> Option<()> {
         let now = clock::now();
-        let read = self.read(now, &records);
+        let oldest = records.iter().filter_map(|r| r.timestamp_ms).min();
+        let oldest = oldest.and_then(DateTime::from_timestamp_millis);
+        self.progress
+            .send_modify(|progress| progress.storing = Some(oldest.unwrap_or(now)));
+        let mut read = self.read(now, &records);
         let mut origins: HashMap<CallId, Vec<usize>> = HashMap::new();
         for (event, record) in &read.events {
             origins
@@ -205,31 +274,30 @@ impl Ingest {
                 .or_default()
                 .push(*record);
         }
-        let endings: Vec<(Direction, CallOutcome)> = read
-            .events
-            .iter()
-            .filter_map(|(event, _)| ending(event))
-            .collect();
+        let endings: Vec<Ending> = read.events.iter().filter_map(ending).collect();
         let events = read.events.into_iter().map(|(event, _)| event).collect();
         let mut batch = self.folder.fold(now, events);
-        let rejected: Vec<usize> = read.rejected.iter().map(|(record, _)| *record).collect();
         for (record, reason) in read.rejected {
             batch
                 .quarantined
                 .push(self.quarantined(now, &records[record], reason));
         }
         self.publish_quarantined(&records, &batch.quarantined).await;
-        self.count(&records, &rejected, &endings);
         let next = next_offsets(&records);
         batch.offsets = next.iter().map(|(p, n)| (stored_name(p), *n)).collect();
-        let appended = self.append(batch, &records, &origins, cancel).await?;
+        let (appended, refused) = self.append(batch, &records, &origins, cancel).await?;
         crate::crash_point("ingest.appended");
         self.consumer.stored(next);
+        self.progress
+            .send_modify(|progress| progress.end(clock::now()));
+        for record in refused {
+            read.fates[record] = Consumed::Quarantined;
+        }
+        self.count(&records, &read.fates, &endings);
         tracing::debug!(
             records = records.len(),
             new_calls = appended.new_calls,
             duplicates = appended.duplicates,
-            ignored = read.ignored,
             "batch stored"
         );
         if !appended.due.is_empty() {
@@ -245,28 +313,14 @@ impl Ingest {
     }
 
     /// Counts what a batch held, by topic.
-    fn count(
-        &self,
-        records: &[Received],
-        rejected: &[usize],
-        endings: &[(Direction, CallOutcome)],
-    ) {
-        let mut topics: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-        for (place, record) in records.iter().enumerate() {
-            let counts = topics.entry(record.partition.0.as_str()).or_default();
-            if rejected.contains(&place) {
-                counts.1 += 1;
-            } else {
-                counts.0 += 1;
+    fn count(&self, records: &[Received], fates: &[Consumed], endings: &[Ending]) {
+        for ((topic, fate), messages) in by_topic(records, fates) {
+            self.metrics.consumed(topic, fate, messages);
+        }
+        for (record, direction, outcome) in endings {
+            if fates[*record] == Consumed::Stored {
+                self.metrics.call_ended(*direction, *outcome);
             }
-        }
-        for (topic, (stored, quarantined)) in topics {
-            self.metrics.consumed(topic, Consumed::Stored, stored);
-            self.metrics
-                .consumed(topic, Consumed::Quarantined, quarantined);
-        }
-        for (direction, outcome) in endings {
-            self.metrics.call_ended(*direction, *outcome);
         }
     }
 
@@ -274,17 +328,29 @@ impl Ingest {
     fn read(&self, now: DateTime<Utc>, records: &[Received]) -> Read {
         let mut read = Read::default();
         for (place, record) in records.iter().enumerate() {
-            match self.read_one(now, record) {
-                Ok(Some(event)) => read.events.push((event, place)),
-                Ok(None) => read.ignored += 1,
-                Err(reason) => read.rejected.push((place, reason)),
-            }
+            read.fates.push(match self.read_one(now, record) {
+                Ok(Some(event)) => {
+                    read.events.push((event, place));
+                    Consumed::Stored
+                }
+                Ok(None) => Consumed::Ignored,
+                Err(reason) => {
+                    read.rejected.push((place, reason));
+                    Consumed::Quarantined
+                }
+            });
         }
         read
     }
 
     /// Reads one record: an event, one of another type, or why it is neither.
     fn read_one(&self, now: DateTime<Utc>, record: &Received) -> Result<Option<CallEvent>, String> {
+        if record.unreadable_headers > 0 {
+            return Err(format!(
+                "{} headers have names that are no UTF-8 (those are left out here)",
+                record.unreadable_headers
+            ));
+        }
         let decoded = decode(record.record(), self.max_event_bytes);
         match decoded.map_err(|rejected| rejected.reason)? {
             Decoded::Ignored { .. } => Ok(None),
@@ -362,43 +428,42 @@ impl Ingest {
     }
 
     /// Appends a batch. If the database refuses a row, the calls are appended by halves until the
-    /// refused ones stand alone; those are quarantined with the rest.
+    /// refused ones stand alone; those are quarantined with the rest. Returns the places of their
+    /// records too.
     async fn append(
         &self,
         batch: IngestBatch,
         records: &[Received],
         origins: &HashMap<CallId, Vec<usize>>,
         cancel: &CancellationToken,
-    ) -> Option<Appended> {
-        let answer = until_stored(cancel, "append", || self.store.append(&batch)).await?;
-        let error = match answer {
-            Ok(appended) => return Some(appended),
+    ) -> Option<(Appended, Vec<usize>)> {
+        let append = async |batch: IngestBatch| {
+            until_stored(cancel, "append", || self.store.append(&batch)).await
+        };
+        let error = match append(batch.clone()).await? {
+            Ok(appended) => return Some((appended, Vec::new())),
             Err(error) => error,
         };
         tracing::warn!(
             error = &error as &dyn std::error::Error,
             "a batch is refused, bisecting it"
         );
-        let IngestBatch {
-            calls,
-            mut quarantined,
-            offsets,
-        } = batch;
-        let (mut total, refused) = self.bisect(calls, cancel).await?;
-        for call in refused {
-            let places = origins.get(&call.id).into_iter().flatten();
-            let reason = "the database refuses this event; please report it".to_owned();
-            quarantined.extend(
-                places.map(|at| self.quarantined(clock::now(), &records[*at], reason.clone())),
-            );
-        }
-        let rest = IngestBatch {
+        let mut rest = IngestBatch {
             calls: vec![],
-            quarantined,
-            offsets,
+            ..batch.clone()
         };
-        let answer = until_stored(cancel, "append", || self.store.append(&rest)).await?;
-        match answer {
+        let (mut total, refused) = bisect(batch.calls, append).await?;
+        let of = |call: &CallId| origins.get(call).into_iter().flatten().copied();
+        let refused: Vec<usize> = refused.iter().flat_map(|call| of(&call.id)).collect();
+        let now = clock::now();
+        let row = |place: &usize| {
+            let reason = "the database refuses this event; please report it";
+            self.quarantined(now, &records[*place], reason.to_owned())
+        };
+        let rows: Vec<QuarantineRow> = refused.iter().map(row).collect();
+        self.publish_quarantined(records, &rows).await;
+        rest.quarantined.extend(rows);
+        match append(rest).await? {
             Ok(appended) => total.due.extend(appended.due),
             Err(error) => {
                 // Not even ids and offsets: nothing more can be done here but stop and say so.
@@ -410,49 +475,29 @@ impl Ingest {
                 return None;
             }
         }
-        Some(total)
-    }
-
-    /// Appends calls by halves; returns what was appended and the calls that are refused alone.
-    async fn bisect(
-        &self,
-        calls: Vec<IngestCall>,
-        cancel: &CancellationToken,
-    ) -> Option<(Appended, Vec<IngestCall>)> {
-        let mut total = Appended::default();
-        let mut refused = Vec::new();
-        let mut parts = vec![calls];
-        while let Some(mut part) = parts.pop() {
-            let batch = IngestBatch {
-                calls: part.clone(),
-                ..IngestBatch::default()
-            };
-            let answer = until_stored(cancel, "append", || self.store.append(&batch)).await?;
-            match answer {
-                Ok(appended) => {
-                    total.due.extend(appended.due);
-                    total.new_calls += appended.new_calls;
-                    total.duplicates += appended.duplicates;
-                }
-                Err(store::Error::Refused { .. }) if part.len() > 1 => {
-                    let half = part.split_off(part.len() / 2);
-                    parts.extend([half, part]);
-                }
-                Err(_) => refused.append(&mut part),
-            }
-        }
         Some((total, refused))
     }
 }
 
 /// How a call ended, for the count; later revisions do not count again.
-fn ending(event: &CallEvent) -> Option<(Direction, CallOutcome)> {
+fn ending((event, record): &(CallEvent, usize)) -> Option<Ending> {
     match event {
         CallEvent::Ended(ended) if ended.revision == Revision(0) => {
-            Some((ended.facts.direction, ended.outcome))
+            Some((*record, ended.facts.direction, ended.outcome))
         }
         CallEvent::Ended(_) | CallEvent::Started(_) => None,
     }
+}
+
+/// How many records of each topic met each fate.
+fn by_topic<'a>(records: &'a [Received], fates: &[Consumed]) -> BTreeMap<(&'a str, Consumed), u64> {
+    let mut counts = BTreeMap::new();
+    for (record, fate) in records.iter().zip(fates) {
+        *counts
+            .entry((record.partition.0.as_str(), *fate))
+            .or_default() += 1;
+    }
+    counts
 }
 
 /// A partition as the store names it.

@@ -78,6 +78,16 @@ pub struct Keeper {
     replicas: u32,
     /// Until when the leases surely hold, by our own clock.
     safe_until: Instant,
+    /// Told to leave: the replica is off the list, and takes nothing more.
+    leaving: bool,
+}
+
+/// Leaving the other replicas: what to do, and that it is done.
+pub struct Leaving {
+    /// Cancelled to leave.
+    pub told: CancellationToken,
+    /// Set once the others' shares count this replica no more.
+    pub counts_no_more: watch::Sender<bool>,
 }
 
 impl Keeper {
@@ -99,13 +109,20 @@ impl Keeper {
             beat_now,
             replicas: 0,
             safe_until: Instant::now(),
+            leaving: false,
         }
     }
 
-    /// Beats until cancelled. Leaving is the app's, once everything is drained.
-    pub async fn run(mut self, cancel: CancellationToken, component: Component) {
+    /// Beats until cancelled. Told to leave, it takes no more shards and keeps those it has, until
+    /// the engine or the app gives them up.
+    pub async fn run(mut self, cancel: CancellationToken, leaving: Leaving, component: Component) {
         while !cancel.is_cancelled() {
+            self.leaving = leaving.told.is_cancelled();
+            let begun = Instant::now();
             let wait = self.step().await;
+            if self.leaving && self.safe_until >= begun + self.config.ttl {
+                leaving.counts_no_more.send_replace(true);
+            }
             if Instant::now() < self.safe_until {
                 component.ready();
             } else {
@@ -113,6 +130,7 @@ impl Keeper {
             }
             tokio::select! {
                 () = cancel.cancelled() => {}
+                () = leaving.told.cancelled(), if !self.leaving => {}
                 () = self.beat_now.notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
@@ -124,7 +142,11 @@ impl Keeper {
         let begun = Instant::now();
         let have = self.owned.borrow().len();
         let claim = claim_limit(&self.sharing, have, self.replicas);
-        let beat = self.store.beat(&self.replica, self.config.ttl, claim);
+        let beat = if self.leaving {
+            self.store.retire(&self.replica, self.config.ttl)
+        } else {
+            self.store.beat(&self.replica, self.config.ttl, claim)
+        };
         match tokio::time::timeout(self.config.heartbeat, beat).await {
             Ok(Ok(beat)) => {
                 // Counted from before the question: the database may have answered early.

@@ -1,7 +1,8 @@
 //! Shells that carry the engine's commands to the store, Salesforce and Kafka, and bring the
 //! answers back. In the order of the flow:
 //!
-//! - [`ingest`]: Kafka → inbox, by way of [`fold`]: events → rows;
+//! - [`ingest`]: Kafka → inbox, by way of [`fold`]: events → rows, and `append`: rows of which
+//!   the database refuses some;
 //! - [`leases`]: which shards are ours;
 //! - [`driver`]: owns the engine; inputs in, commands out to the shells below;
 //! - [`load`]: due calls, open attempts, links;
@@ -11,7 +12,8 @@
 //! - [`record`]: outcomes and their events, in one transaction;
 //! - [`relay`]: outbox → Kafka;
 //! - [`housekeep`]: forgetting, and giving replaced tokens up;
-//! - [`wakes`]: what other processes left for us; [`watch`]: what stands and waits, for the metrics.
+//! - [`wakes`]: what other processes left for us; [`watch`]: what stands and waits, for the metrics,
+//!   and [`delay`]: how far ingest is behind.
 //!
 //! No shell decides anything that the engine or the domain could decide, and none holds a
 //! transaction, a lock or a claimed row across a network call: claim, commit, call, record.
@@ -19,6 +21,8 @@
 //! Architecture invariant: `pipeline` and `http` never know of each other; they meet in the store
 //! and in the events.
 
+mod append;
+pub mod delay;
 pub mod dispatch;
 pub mod driver;
 pub mod fold;

@@ -1,14 +1,19 @@
-//! The relay: outbox → Kafka, for the shards that are ours, in order within a shard.
+//! The relay: outbox → Kafka, for the shards that are ours, in order within a key.
 //!
 //! An event that is published and not yet marked is published again after a crash, with the same
 //! id. The producer's delivery time-out is shorter than the lease, so that a relay that lost its
 //! shard has nothing left on the way when the next owner begins.
+//!
+//! What cannot be published (Kafka does not take it, or its key to open it is missing) holds up
+//! what is behind it with the same key, and nothing else: a round pages past it, and the next
+//! round tries it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::event::Topic;
@@ -17,7 +22,7 @@ use crate::kafka::producer::Producer;
 use crate::kafka::wire::encode::{Encoded, Encoder};
 use crate::sealing::Sealer;
 use crate::store::outbox::Unpublished;
-use crate::store::{self, Fence, Store};
+use crate::store::{self, Fence, Store, Written};
 use crate::telemetry::Metrics;
 
 /// Events read, published and marked in one step.
@@ -26,6 +31,10 @@ const PAGE: u32 = 500;
 /// How long the outbox may be left unread when nobody says that something was written: the
 /// sidecar and the command line write link events from other processes.
 const POLL: Duration = Duration::from_secs(1);
+
+/// How long after a round began that left something behind the next may begin. Longer than a
+/// heartbeat: a lease that was gone may be ours again.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// Publishes the outbox.
 pub struct Relay {
@@ -43,25 +52,85 @@ pub struct Relay {
     pub published: Arc<Notify>,
     /// What is counted.
     pub metrics: Metrics,
+    /// How far it is.
+    pub round: Round,
+}
+
+/// What one step came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Events looked at; none: there are no more behind.
+    pub seen: usize,
+    /// Events that are published and marked.
+    pub marked: usize,
+}
+
+/// One way through the outbox, page by page.
+#[derive(Debug, Default)]
+pub struct Round {
+    /// Behind which position the next page begins. It moves only past what is left behind.
+    after: i64,
+    /// The keys of what is left behind, whose later events wait for it.
+    waiting: BTreeSet<Key>,
+    /// Events left behind.
+    left: usize,
+    /// Shards that turned out not to be ours any more.
+    stale: BTreeSet<Fence>,
+    /// When the next may begin; `None` while nothing is left behind.
+    again: Option<Instant>,
+}
+
+/// What events are ordered by.
+type Key = (Topic, String);
+
+impl Round {
+    /// Begins the next round where this one is through and it is time.
+    fn end(&mut self, now: Instant) {
+        if self.again.is_some_and(|at| now >= at) {
+            *self = Self::default();
+        }
+    }
+
+    /// Takes note of what a page left behind; `last` is the page's last position.
+    fn pass(&mut self, now: Instant, last: i64, left: usize) {
+        if left > 0 {
+            self.left += left;
+            self.after = last;
+            self.again.get_or_insert(now + AGAIN);
+        }
+    }
+
+    /// Whether an event may be marked as published. One that failed holds back those behind it
+    /// with its key, whether or not they went out: sent again, they stand behind it again.
+    fn may_mark(&mut self, key: Key, acknowledged: bool) -> bool {
+        if !acknowledged {
+            self.waiting.insert(key);
+            return false;
+        }
+        !self.waiting.contains(&key)
+    }
 }
 
 impl Relay {
-    /// Steps until cancelled, then once more until the outbox of our shards is empty.
-    pub async fn run(self, cancel: CancellationToken) {
+    /// Steps until cancelled, then on while anything of our shards goes out.
+    pub async fn run(mut self, cancel: CancellationToken) {
         loop {
-            let worked = match self.step().await {
-                Ok(worked) => worked,
+            let step = match self.step().await {
+                Ok(step) => step,
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(error, "the outbox could not be read or marked");
-                    0
+                    Step::default()
                 }
             };
-            if worked > 0 {
-                continue;
-            }
-            if cancel.is_cancelled() {
+            if cancel.is_cancelled() && step.marked == 0 {
                 return;
+            }
+            if step.seen < PAGE as usize {
+                self.round.end(Instant::now());
+            }
+            if step.seen > 0 {
+                continue;
             }
             tokio::select! {
                 () = cancel.cancelled() => {}
@@ -71,52 +140,67 @@ impl Relay {
         }
     }
 
-    /// Publishes and marks one page; returns how many events were marked.
-    pub async fn step(&self) -> store::Result<usize> {
+    /// Publishes and marks one page.
+    pub async fn step(&mut self) -> store::Result<Step> {
         let fences: BTreeMap<ShardId, Fence> = self
             .owned
             .borrow()
             .iter()
+            .filter(|fence| !self.round.stale.contains(fence))
             .map(|fence| (fence.shard, *fence))
             .collect();
         if fences.is_empty() {
-            return Ok(0);
+            return Ok(Step::default());
         }
         let shards: Vec<ShardId> = fences.keys().copied().collect();
-        let rows = self.store.unpublished(&shards, PAGE).await?;
-        self.metrics.outbox_waiting(rows.len());
+        let after = self.round.after;
+        let rows = self.store.unpublished(&shards, after, PAGE).await?;
+        self.metrics.outbox_waiting(self.round.left + rows.len());
+        let Some(last) = rows.last().map(|row| row.position) else {
+            return Ok(Step::default());
+        };
         let sent = self.publish(&rows).await;
         crate::crash_point("relay.published");
         let mut marked = 0;
         for (shard, positions) in sent {
-            if let Some(fence) = fences.get(&shard) {
-                self.store.mark_published(*fence, &positions).await?;
-                marked += positions.len();
+            let Some(fence) = fences.get(&shard) else {
+                continue;
+            };
+            match self.store.mark_published(*fence, &positions).await? {
+                Written::Yes | Written::Already => marked += positions.len(),
+                Written::Stale => {
+                    self.round.stale.insert(*fence);
+                }
             }
         }
-        Ok(marked)
+        self.round.pass(Instant::now(), last, rows.len() - marked);
+        Ok(Step {
+            seen: rows.len(),
+            marked,
+        })
     }
 
-    /// Publishes rows; returns the positions to mark, by shard. Behind the first failure of a
-    /// shard nothing more of that shard is marked, so that order holds at the next step.
-    async fn publish(&self, rows: &[Unpublished]) -> BTreeMap<ShardId, Vec<i64>> {
-        let (readable, messages): (Vec<&Unpublished>, Vec<Encoded>) = rows
+    /// Publishes rows; returns the positions to mark, by shard.
+    async fn publish(&mut self, rows: &[Unpublished]) -> BTreeMap<ShardId, Vec<i64>> {
+        let (ready, messages): (Vec<(&Unpublished, Key)>, Vec<Encoded>) = rows
             .iter()
-            .filter_map(|row| Some((row, self.encode(row)?)))
+            .filter_map(|row| {
+                let message = self.encode(row)?;
+                let key = (message.topic, message.key.clone());
+                (!self.round.waiting.contains(&key)).then_some(((row, key), message))
+            })
             .unzip();
         let acks = self.producer.publish(messages).await;
         let mut sent: BTreeMap<ShardId, Vec<i64>> = BTreeMap::new();
-        let mut failed = std::collections::BTreeSet::new();
-        for (row, ack) in readable.into_iter().zip(acks) {
+        for ((row, key), ack) in ready.into_iter().zip(acks) {
             let topic = topic_name(row.row.topic);
             self.metrics
                 .sent(topic, 1, ack.is_err().then_some("not_acknowledged"));
-            if let Err(error) = ack {
-                let error = &error as &dyn std::error::Error;
+            if let Err(error) = &ack {
+                let error = error as &dyn std::error::Error;
                 tracing::warn!(event = %row.row.id, error, "an event is not published yet");
-                failed.insert(row.row.shard);
             }
-            if !failed.contains(&row.row.shard) {
+            if self.round.may_mark(key, ack.is_ok()) {
                 sent.entry(row.row.shard).or_default().push(row.position);
             }
         }
@@ -141,5 +225,45 @@ const fn topic_name(topic: Topic) -> &'static str {
     match topic {
         Topic::CallLogs => "call_logs",
         Topic::LinkStatus => "link_status",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> Key {
+        (Topic::CallLogs, name.to_owned())
+    }
+
+    #[test]
+    fn a_failure_holds_back_its_key_alone_until_the_next_round() {
+        let begun = Instant::now();
+        let mut round = Round::default();
+        assert!(round.may_mark(key("a"), true));
+        assert!(!round.may_mark(key("a"), false));
+        assert!(!round.may_mark(key("a"), true), "behind the failed one");
+        assert!(round.may_mark(key("b"), true));
+        assert!(round.may_mark((Topic::LinkStatus, "a".to_owned()), true));
+        round.pass(begun, 500, 2);
+        assert_eq!((round.after, round.left), (500, 2), "it pages on");
+
+        round.end(begun);
+        assert!(!round.may_mark(key("a"), true), "not through yet");
+        round.pass(begun + AGAIN, 700, 0);
+        assert_eq!(
+            round.after, 500,
+            "a page without a rest is gone when read again"
+        );
+        round.end(begun + AGAIN);
+        assert_eq!(round.after, 0);
+        assert!(round.may_mark(key("a"), true));
+    }
+
+    #[test]
+    fn nothing_left_behind_is_no_reason_to_page_on() {
+        let mut round = Round::default();
+        round.pass(Instant::now(), 500, 0);
+        assert_eq!((round.after, round.again), (0, None));
     }
 }

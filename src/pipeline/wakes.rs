@@ -10,7 +10,7 @@ use super::until_stored;
 use crate::engine::Input;
 use crate::store::Store;
 
-/// How long one wait lasts at most, so that a cancelled stage ends soon.
+/// How long one wait lasts at most.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Hears wakes and passes them on.
@@ -33,11 +33,16 @@ impl Wakes {
             return;
         };
         while !cancel.is_cancelled() {
-            let wake = listener.next(PATIENCE).await;
+            let wake = tokio::select! {
+                () = cancel.cancelled() => return,
+                wake = listener.next(PATIENCE) => wake,
+            };
+            if !wake.released.is_empty() {
+                self.beat_now.notify_one();
+            }
             if wake.shards.is_empty() && wake.accounts.is_empty() {
                 continue;
             }
-            self.beat_now.notify_one();
             self.published.notify_one();
             let input = Input::Woken {
                 shards: wake.shards,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::delay::{Delay, Progress};
 use crate::clock;
 use crate::domain::link::{Health, LinkState, LinkStatus};
 use crate::domain::work::Lane;
@@ -34,6 +35,8 @@ pub struct Watcher {
     pub gauges: watch::Receiver<Gauges>,
     /// How the consumer stands.
     pub consumer: watch::Receiver<consumer::Status>,
+    /// How far ingest is.
+    pub progress: watch::Receiver<Progress>,
     /// Our shards.
     pub owned: watch::Receiver<Vec<Fence>>,
 }
@@ -61,7 +64,9 @@ impl Watcher {
     /// Counts until cancelled.
     async fn count(&self, cancel: &CancellationToken) {
         let mut round = 0;
+        let mut delay = Delay::default();
         while !cancel.is_cancelled() {
+            self.tell_of_kafka(&mut delay);
             let told = self.step(round % LINKS_EVERY == 0).await;
             if let Err(error) = told {
                 tracing::debug!(
@@ -77,7 +82,15 @@ impl Watcher {
         }
     }
 
-    /// Tells once.
+    /// Tells how far ingest is behind, and what stands.
+    fn tell_of_kafka(&self, delay: &mut Delay) {
+        let status = *self.consumer.borrow();
+        let delay = delay.at(clock::now(), *self.progress.borrow(), status.lag);
+        self.metrics.consumer_lag(status.lag, delay);
+        self.metrics.stopped_partitions(status.lost);
+    }
+
+    /// Tells what stands in the engine and in the store.
     async fn step(&self, links: bool) -> store::Result<()> {
         let gauges = *self.gauges.borrow();
         self.metrics
@@ -85,8 +98,6 @@ impl Watcher {
         self.metrics.in_flight(Lane::Task, gauges.tasks.in_flight);
         self.metrics
             .open_breakers(gauges.orgs_failing + gauges.orgs_throttled);
-        self.metrics
-            .consumer_lag(self.consumer.borrow().lag, gauges.tasks.oldest);
         let now = clock::now();
         let counts = self.store.open_counts().await?;
         let open = CallState::ALL.into_iter().filter(|state| {

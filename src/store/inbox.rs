@@ -151,6 +151,8 @@ pub struct LookupRow {
 pub struct Wake {
     /// Shards with calls that their owner has not seen.
     pub shards: Vec<ShardId>,
+    /// Shards that were given up: whoever has room may take them.
+    pub released: Vec<ShardId>,
     /// Accounts whose link changed.
     pub accounts: Vec<AccountId>,
 }
@@ -170,9 +172,18 @@ pub trait Inbox: Send + Sync {
     /// The next offset of each partition, in the order asked; `None` where nothing was ever read.
     async fn offsets(&self, partitions: &[Partition]) -> Result<Vec<Option<i64>>>;
 
+    /// Moves the offset of a partition on purpose, to any place, if it is still the expected one:
+    /// `Stale` where it has moved meanwhile, `Already` where it is there.
+    async fn move_offset(
+        &self,
+        partition: &Partition,
+        expected: i64,
+        next: i64,
+    ) -> Result<super::Written>;
+
     /// Appends a batch: calls folded into what is there, quarantine, events and offsets, all or
     /// nothing. Folding is idempotent and free of order (see [`Call::fold`]), so a batch may be
-    /// appended again, whole or in other cuts. An offset never moves back.
+    /// appended again, whole or in other cuts. An offset never moves back by this.
     ///
     /// A call beyond the dedupe horizon is taken in like any other while its key is known, as then
     /// nothing of it is forgotten; else its events are published and nothing is stored of it.
@@ -188,7 +199,7 @@ pub trait Inbox: Send + Sync {
     /// A call of an account that is not known yet gets the account's row, unlinked.
     ///
     /// Owners of shards with due calls are woken (see [`Inbox::listen`]) when the transaction
-    /// commits.
+    /// commits; listeners of this same store are not, as the caller is told what is due.
     ///
     /// [`Call::fold`]: crate::domain::call::Call::fold
     /// [unknown]: crate::domain::outcome::DeadReason::Unknown

@@ -25,6 +25,11 @@ pub trait Leases: Send + Sync {
     /// the meantime and was taken by nobody is extended with its epoch kept.
     async fn beat(&self, replica: &ReplicaId, ttl: Duration, claim: u32) -> Result<Beat>;
 
+    /// A heartbeat of a replica that is leaving: takes it off the list, so that the others' shares
+    /// count it no more, and extends the leases that it still has, as [`Leases::beat`] does. Takes
+    /// none.
+    async fn retire(&self, replica: &ReplicaId, ttl: Duration) -> Result<Beat>;
+
     /// Gives shards up at once, if they are still the replica's, and wakes those who may want
     /// them. Giving up again does nothing.
     async fn release(&self, replica: &ReplicaId, shards: &[ShardId]) -> Result<()>;

@@ -32,9 +32,15 @@ pub struct Unpublished {
 /// The relay's room.
 #[async_trait]
 pub trait Outbox: Send + Sync {
-    /// Up to `limit` unpublished events of the shards, in order within a shard. Reads by state,
-    /// not by position, so an event that commits after its neighbour is not passed over.
-    async fn unpublished(&self, shards: &[ShardId], limit: u32) -> Result<Vec<Unpublished>>;
+    /// Up to `limit` unpublished events of the shards behind this position, in order of position;
+    /// 0 is before all. Reads by state, so an event that commits after its neighbour is found by
+    /// whoever begins at 0 again.
+    async fn unpublished(
+        &self,
+        shards: &[ShardId],
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Unpublished>>;
 
     /// Marks events as published, if the shard is still the writer's. Events published and not
     /// marked are published again, with the same id.

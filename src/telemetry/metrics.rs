@@ -17,7 +17,7 @@ use crate::domain::task::OwnerSource;
 use crate::domain::work::Lane;
 
 /// What became of a consumed message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Consumed {
     /// It is in the inbox, or was there before.
@@ -88,6 +88,7 @@ pub struct Metrics {
     open_breakers: Gauge<f64>,
     consumer_lag: Gauge<f64>,
     consumer_delay: Gauge<f64>,
+    stopped_partitions: Gauge<f64>,
     rebalances: Counter<u64>,
     outbox_waiting: Gauge<f64>,
     leases_owned: Gauge<f64>,
@@ -123,6 +124,7 @@ impl Metrics {
             open_breakers: gauge(meter, names::OPEN_BREAKERS),
             consumer_lag: gauge(meter, names::CONSUMER_LAG),
             consumer_delay: gauge(meter, names::CONSUMER_DELAY),
+            stopped_partitions: gauge(meter, names::STOPPED_PARTITIONS),
             rebalances: counter(meter, names::REBALANCES),
             outbox_waiting: gauge(meter, names::OUTBOX_WAITING),
             leases_owned: gauge(meter, names::LEASES_OWNED),
@@ -293,6 +295,11 @@ impl Metrics {
     pub fn consumer_lag(&self, messages: u64, delay: Duration) {
         self.consumer_lag.record(messages as f64, &[]);
         self.consumer_delay.record(delay.as_secs_f64(), &[]);
+    }
+
+    /// So many of this replica's partitions stand, because Kafka does not have their offset.
+    pub fn stopped_partitions(&self, partitions: usize) {
+        self.stopped_partitions.record(partitions as f64, &[]);
     }
 
     /// The assigned partitions changed.

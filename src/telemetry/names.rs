@@ -121,7 +121,9 @@ metrics! {
     CONSUMER_LAG = "vcc_link.consumer.lag", Kind::Gauge, "{message}",
         "Messages behind the end of the assigned partitions; each replica tells its own: add them up.";
     CONSUMER_DELAY = "vcc_link.consumer.delay", Kind::Gauge, "s",
-        "Age of the message that was ingested last; 0 where nothing waits.";
+        "Age of the oldest message that is being taken in; it grows while messages wait and nothing is stored; 0 where nothing waits.";
+    STOPPED_PARTITIONS = "vcc_link.consumer.stopped_partitions", Kind::Gauge, "{partition}",
+        "Assigned partitions that stand, because Kafka no longer has the offset that comes next.";
     REBALANCES = "vcc_link.consumer.rebalances", Kind::Counter, "{rebalance}",
         "Changes of the partitions that this replica consumes.";
     OUTBOX_WAITING = "vcc_link.outbox.waiting", Kind::Gauge, "{event}",

@@ -256,7 +256,7 @@ impl Fixture {
         let shards: Vec<ShardId> = self.owned.iter().map(|fence| fence.shard).collect();
         let rows = self
             .store
-            .unpublished(&shards, 10_000)
+            .unpublished(&shards, 0, 10_000)
             .await
             .expect("unpublished");
         rows.into_iter()

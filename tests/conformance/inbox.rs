@@ -150,6 +150,35 @@ pub(crate) async fn offsets_never_move_back(harness: Arc<dyn Harness>) {
     assert_eq!(offsets, [None, Some(20)]);
 }
 
+/// A person moves an offset anywhere, unless reading has moved it meanwhile.
+pub(crate) async fn an_offset_moves_on_purpose(harness: Arc<dyn Harness>) {
+    let store = harness.store();
+    let partition = Partition {
+        topic: "vcc.calls".to_owned(),
+        partition: 3,
+    };
+    let moved = async |expected, next| {
+        let moved = store.move_offset(&partition, expected, next).await;
+        moved.expect("move_offset")
+    };
+    assert_eq!(moved(0, 7).await, Written::Stale, "nothing was ever read");
+    let batch = IngestBatch {
+        offsets: vec![(partition.clone(), 20)],
+        ..IngestBatch::default()
+    };
+    store.append(&batch).await.expect("append");
+    for (expected, next, written) in [
+        (19, 90, Written::Stale),
+        (20, 90, Written::Yes),
+        (20, 90, Written::Already),
+        (90, 5, Written::Yes),
+    ] {
+        assert_eq!(moved(expected, next).await, written, "{expected} to {next}");
+    }
+    let offsets = store.offsets(std::slice::from_ref(&partition)).await;
+    assert_eq!(offsets.expect("offsets"), [Some(5)]);
+}
+
 /// Pages come in order, and behind the cursor.
 pub(crate) async fn pages_of_due_calls_are_in_order(harness: Arc<dyn Harness>) {
     let fixture = Fixture::new(&*harness).await;
@@ -339,7 +368,31 @@ pub(crate) async fn other_processes_are_woken(harness: Arc<dyn Harness>) {
         heard.accounts.extend(wake.accounts);
     }
     assert!(heard.shards.contains(&shard));
+    assert_eq!(heard.released, []);
     assert_eq!(listener.next(Duration::ZERO).await, Wake::default());
+}
+
+/// Who appends knows what is due; who waits for shards hears that some are free.
+pub(crate) async fn only_what_is_news_is_told(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    let mut own = fixture.store.listen().await.expect("listen");
+    let mut other = harness.other().await.listen().await.expect("listen");
+    fixture.append(vec![ended("acme", "c", 0)]).await;
+    let shard = fixture.link_of("acme").await.shard;
+    let work = Wake {
+        shards: vec![shard],
+        ..Wake::default()
+    };
+    assert_eq!(other.next(Duration::from_secs(20)).await, work);
+    let worker = "worker-1".parse().expect("replica");
+    let released = fixture.store.release(&worker, &[shard]).await;
+    released.expect("release");
+    let free = Wake {
+        released: vec![shard],
+        ..Wake::default()
+    };
+    assert_eq!(own.next(Duration::from_secs(20)).await, free);
+    assert_eq!(other.next(Duration::from_secs(20)).await, free);
 }
 
 /// Calls that are over and those that never ended are forgotten; all others stay, with their

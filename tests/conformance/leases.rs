@@ -74,6 +74,23 @@ pub(crate) async fn what_is_released_is_free(harness: Arc<dyn Harness>) {
     assert_eq!((all.owned.len(), all.replicas), (256, 1));
 }
 
+/// Who leaves counts no more at once, and keeps what it owns until it gives it up.
+pub(crate) async fn who_leaves_counts_no_more(harness: Arc<dyn Harness>) {
+    let store = harness.store();
+    let owned = beat(&store, "a", LONG, 200).await.owned;
+    assert_eq!(beat(&store, "b", LONG, 0).await.replicas, 2);
+    for _ in 0..2 {
+        let retired = store.retire(&name("a"), LONG).await.expect("retire");
+        assert_eq!((&retired.owned, retired.replicas), (&owned, 2));
+    }
+    let other = beat(&store, "b", LONG, 256).await;
+    assert_eq!((other.owned.len(), other.replicas), (56, 1));
+    let some = [owned[0].shard, owned[1].shard];
+    store.release(&name("a"), &some).await.expect("release");
+    let retired = store.retire(&name("a"), LONG).await.expect("retire");
+    assert_eq!(retired.owned, owned[2..]);
+}
+
 /// Many who claim at once never own the same shard.
 pub(crate) async fn no_shard_has_two_owners(harness: Arc<dyn Harness>) {
     let store = harness.store();

@@ -20,7 +20,7 @@ pub(crate) async fn events_come_in_order(harness: Arc<dyn Harness>) {
     let elsewhere = elsewhere.expect("there are several");
     let waiting = fixture
         .store
-        .unpublished(&[elsewhere, here], 2)
+        .unpublished(&[elsewhere, here], 0, 2)
         .await
         .expect("unpublished");
     assert_eq!(waiting.len(), 2);
@@ -33,9 +33,16 @@ pub(crate) async fn events_come_in_order(harness: Arc<dyn Harness>) {
         [&in_shard("e1"), &in_shard("e2")]
     );
     assert!(waiting[0].position < waiting[1].position);
+    let behind = fixture
+        .store
+        .unpublished(&[elsewhere, here], waiting[1].position, 9)
+        .await
+        .expect("unpublished");
+    let behind: Vec<_> = behind.iter().map(|event| &event.row).collect();
+    assert_eq!(behind, [&call_event("e3")]);
     let none = fixture
         .store
-        .unpublished(&[elsewhere], 9)
+        .unpublished(&[elsewhere], 0, 9)
         .await
         .expect("unpublished");
     assert_eq!(none, []);
@@ -50,7 +57,7 @@ pub(crate) async fn published_events_are_marked_by_the_owner(harness: Arc<dyn Ha
     let other = *other.expect("there are several");
     let waiting = fixture
         .store
-        .unpublished(&[fence.shard], 1)
+        .unpublished(&[fence.shard], 0, 1)
         .await
         .expect("unpublished");
     let positions = [waiting[0].position];

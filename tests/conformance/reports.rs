@@ -179,7 +179,7 @@ pub(crate) async fn what_is_not_stored_leaves_traces(harness: Arc<dyn Harness>) 
     let fixture = Fixture::new(&*harness).await;
     fixture.publish("acme", &["e1", "e2"]).await;
     let waiting = fixture.fence_of("acme").await;
-    let first = fixture.store.unpublished(&[waiting.shard], 1).await;
+    let first = fixture.store.unpublished(&[waiting.shard], 0, 1).await;
     let first = first.expect("unpublished")[0].position;
     let marked = fixture.store.mark_published(waiting, &[first]).await;
     assert_eq!(marked.expect("mark_published"), Written::Yes);

@@ -188,6 +188,7 @@ fn levels(metrics: &Metrics) {
     metrics.quota_used(0.4);
     metrics.open_breakers(1);
     metrics.consumer_lag(120, Duration::from_secs(2));
+    metrics.stopped_partitions(0);
     metrics.outbox_waiting(7);
     metrics.leases_owned(256);
 }

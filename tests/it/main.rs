@@ -5,7 +5,10 @@ mod contract;
 #[path = "../dashboard/mod.rs"]
 mod dashboard;
 mod dashboards;
+mod kafka;
 mod operations;
+#[path = "../produce/mod.rs"]
+mod produce;
 mod salesforce;
 mod settings;
 mod simulation;

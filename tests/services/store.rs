@@ -138,6 +138,8 @@ conformance::conformance_tests! {
         the_first_answer_stands,
         every_begin_is_told_once,
         a_call_too_old_is_taken_in_while_it_is_known,
+        an_offset_moves_on_purpose,
+        only_what_is_news_is_told,
         other_processes_are_woken,
         only_what_is_over_is_forgotten;
     journal:
@@ -157,6 +159,7 @@ conformance::conformance_tests! {
         an_expired_lease_is_taken_with_a_new_epoch,
         an_own_expired_lease_keeps_its_epoch,
         what_is_released_is_free,
+        who_leaves_counts_no_more,
         no_shard_has_two_owners;
     links:
         a_link_is_stored_and_changed,

@@ -95,6 +95,7 @@ mod tests {
             timestamp_ms: None,
             key: None,
             headers: Vec::new(),
+            unreadable_headers: 0,
             value: Some(vec![0; 100]),
         }
     }

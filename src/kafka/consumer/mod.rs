@@ -19,16 +19,21 @@
 //!
 //! - `context`: librdkafka's callbacks, which run inside `poll`;
 //! - `poller`: the thread;
-//! - `batch`: the batch that grows, and where each partition stands.
+//! - `batch`: the batch that grows, and where each partition stands;
+//! - `places`: partitions and positions as librdkafka takes them;
+//! - `wanted`: which partitions are to go on, and when to ask the cluster about each.
 
 mod batch;
 mod context;
+mod places;
 mod poller;
+mod wanted;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc as orders;
 use std::time::Duration;
 
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::wire::envelope::Record;
@@ -51,6 +56,8 @@ pub struct Received {
     pub key: Option<Vec<u8>>,
     /// The headers, in order.
     pub headers: Vec<(String, Vec<u8>)>,
+    /// Headers that are left out, because their names are no UTF-8: Kafka takes any bytes.
+    pub unreadable_headers: usize,
     /// The value; `None` for a tombstone.
     pub value: Option<Vec<u8>>,
 }
@@ -76,22 +83,37 @@ impl Received {
 
 impl From<&BorrowedMessage<'_>> for Received {
     fn from(message: &BorrowedMessage<'_>) -> Self {
-        let headers = message.headers().map(|headers| {
-            let all = headers.iter().map(|header| {
-                let value = header.value.map(<[u8]>::to_vec).unwrap_or_default();
-                (header.key.to_owned(), value)
-            });
-            all.collect()
-        });
+        let (headers, unreadable_headers) = message.headers().map(copied).unwrap_or_default();
         Self {
             partition: (message.topic().to_owned(), message.partition()),
             offset: message.offset(),
             timestamp_ms: message.timestamp().to_millis(),
             key: message.key().map(<[u8]>::to_vec),
-            headers: headers.unwrap_or_default(),
+            headers,
+            unreadable_headers,
             value: message.payload().map(<[u8]>::to_vec),
         }
     }
+}
+
+/// Copies headers; tells also how many are left out, because their names are no UTF-8. Such a name
+/// makes `try_get` panic, and rdkafka has no other access to it: the panic is caught here, for each
+/// header by itself, as it would end the polling thread, and that of each worker that follows.
+fn copied(headers: &impl Headers) -> (Vec<(String, Vec<u8>)>, usize) {
+    let mut kept = Vec::with_capacity(headers.count());
+    let mut unreadable = 0;
+    for place in 0..headers.count() {
+        // Reading changes nothing, so nothing is left half-done.
+        let read = AssertUnwindSafe(|| headers.try_get(place));
+        match catch_unwind(read) {
+            Ok(header) => kept.extend(header.map(|header| {
+                let value = header.value.map(<[u8]>::to_vec).unwrap_or_default();
+                (header.key.to_owned(), value)
+            })),
+            Err(_) => unreadable += 1,
+        }
+    }
+    (kept, unreadable)
 }
 
 /// What the thread tells.
@@ -124,6 +146,8 @@ pub struct Status {
     pub lag: u64,
     /// Partitions that are ours.
     pub partitions: usize,
+    /// Those of them that stand, because Kafka does not have their position ([`Event::Lost`]).
+    pub lost: usize,
     /// Assignments and revocations so far.
     pub rebalances: u64,
     /// All partitions are paused, because the store is slower than Kafka.
@@ -202,5 +226,39 @@ impl Consumer {
         let Self { orders, left, .. } = self;
         drop(orders);
         tokio::time::timeout(patience, left).await.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::message::Header;
+
+    use super::*;
+
+    /// Headers as rdkafka gives them: a name that is no UTF-8 panics.
+    struct Native(Vec<(&'static [u8], Option<&'static [u8]>)>);
+
+    impl Headers for Native {
+        fn count(&self) -> usize {
+            self.0.len()
+        }
+
+        fn try_get(&self, idx: usize) -> Option<Header<'_, &[u8]>> {
+            let (name, value) = self.0.get(idx)?;
+            let key = std::str::from_utf8(name).unwrap();
+            Some(Header { key, value: *value })
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_is_counted_and_its_neighbours_are_read() {
+        let headers = Native(vec![
+            (b"ce_id", Some(b"1")),
+            (b"\xff\xfe", Some(b"2")),
+            (b"ce_type", None),
+        ]);
+        let (kept, unreadable) = copied(&headers);
+        let expected = [("ce_id".into(), b"1".to_vec()), ("ce_type".into(), vec![])];
+        assert_eq!((kept, unreadable), (expected.to_vec(), 1));
     }
 }

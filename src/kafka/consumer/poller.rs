@@ -1,6 +1,6 @@
 //! The polling thread.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::batch::Growing;
 use super::context::{Change, Changes, Context};
+use super::places::{go_to, list};
+use super::wanted::Wanted;
 use super::{Config, Error, Event, Order, Partition, Received, Status};
 
 /// How long one poll waits while there is nothing to hand over.
@@ -23,8 +25,7 @@ const POLL_WITH_BATCH: Duration = Duration::from_millis(1);
 /// How long a question to the cluster may take; nothing is polled meanwhile.
 const QUESTION: Duration = Duration::from_secs(2);
 
-/// How long after an unanswered question the next is asked, and after a fatal error the next
-/// client made.
+/// How long after a fatal error the next client is made.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Why polling stopped.
@@ -55,10 +56,10 @@ pub(super) struct Poller {
     news: VecDeque<Event>,
     /// The partitions that are ours.
     owned: BTreeSet<Partition>,
-    /// Those that are to go on, and where; `None`: at the earliest.
-    to_resume: BTreeMap<Partition, Option<i64>>,
-    /// When to ask the cluster again after it did not answer.
-    ask_again: Option<Instant>,
+    /// Those that are to go on, and where.
+    wanted: Wanted,
+    /// Those that stand, because Kafka does not have their position.
+    lost: BTreeSet<Partition>,
     /// The batch that grows.
     batch: Growing,
     /// All partitions are paused, because the batch is full.
@@ -104,8 +105,8 @@ impl Poller {
             status,
             news: VecDeque::new(),
             owned: BTreeSet::new(),
-            to_resume: BTreeMap::new(),
-            ask_again: None,
+            wanted: Wanted::default(),
+            lost: BTreeSet::new(),
             batch: Growing::new((config.batch_events, config.batch_bytes)),
             held: false,
             told: None,
@@ -177,7 +178,11 @@ impl Poller {
     fn obey(&mut self) -> bool {
         loop {
             match self.orders.try_recv() {
-                Ok(Order::Resume(offsets)) => self.to_resume.extend(offsets),
+                Ok(Order::Resume(offsets)) => {
+                    for (partition, next) in offsets {
+                        self.wanted.insert(partition, next);
+                    }
+                }
                 Ok(Order::Stored(offsets)) => self.store(&offsets),
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
@@ -213,7 +218,9 @@ impl Poller {
     /// Forgets all about partitions that are no longer ours.
     fn forget(&mut self, gone: &[Partition]) {
         self.batch.drop_partitions(gone);
-        self.to_resume.retain(|p, _| !gone.contains(p));
+        self.wanted.forget(gone);
+        self.lost.retain(|p| !gone.contains(p));
+        self.tell_lost();
         for event in &mut self.news {
             if let Event::Assigned(partitions) = event {
                 partitions.retain(|p| !gone.contains(p));
@@ -226,22 +233,21 @@ impl Poller {
         });
     }
 
-    /// Goes on with partitions where told, if Kafka has that position. Nobody is asked while the
-    /// cluster does not answer, so that polling goes on.
+    /// Goes on with partitions where told, if Kafka has that position. At most one question
+    /// remains without an answer before the next poll.
     fn resume(&mut self) {
-        if self.ask_again.is_some_and(|at| Instant::now() < at) {
-            return;
-        }
-        self.ask_again = None;
-        while let Some((partition, wanted)) = self.to_resume.pop_first() {
+        while let Some((partition, wanted)) = self.wanted.next(Instant::now()) {
             if !self.owned.contains(&partition) {
                 continue;
             }
             match self.resume_one(&partition, wanted) {
-                Ok(None) => {}
+                Ok(None) => {
+                    self.lost.remove(&partition);
+                }
                 Ok(Some(lost)) => {
                     self.batch.end(&partition);
                     self.news.push_back(lost);
+                    self.lost.insert(partition);
                 }
                 Err(error) => {
                     let (topic, number) = (partition.0.as_str(), partition.1);
@@ -252,12 +258,22 @@ impl Poller {
                         error,
                         "cannot go on yet, asking again"
                     );
-                    self.to_resume.insert(partition, wanted);
-                    self.ask_again = Some(Instant::now() + PAUSE);
+                    self.wanted.unanswered(Instant::now(), partition, wanted);
                     return;
                 }
             }
+            self.tell_lost();
         }
+    }
+
+    /// Tells how many partitions stand.
+    fn tell_lost(&self) {
+        let lost = self.lost.len();
+        self.status.send_if_modified(|status| {
+            let changed = status.lost != lost;
+            status.lost = lost;
+            changed
+        });
     }
 
     /// Goes on with one partition; or tells that its position is lost.
@@ -279,9 +295,10 @@ impl Poller {
                 high,
             }));
         }
-        self.consumer
-            .seek(topic, number, Offset::Offset(wanted), QUESTION)?;
-        if !self.held {
+        go_to(&self.consumer, partition, wanted, QUESTION)?;
+        if self.held {
+            self.consumer.pause(&one)?;
+        } else {
             self.consumer.resume(&one)?;
         }
         self.batch.begin(partition.clone(), wanted);
@@ -346,20 +363,13 @@ impl Poller {
         if code == Some(RDKafkaErrorCode::AutoOffsetReset) {
             let stand = |p: &Partition| (p.clone(), self.batch.position(p));
             let running: Vec<_> = self.batch.running().map(stand).collect();
-            self.to_resume.extend(running);
+            for (partition, position) in running {
+                self.wanted.insert(partition, position);
+            }
         } else if self.told != code {
             let error = error as &dyn std::error::Error;
             tracing::warn!(error, "Kafka reports an error; it is tried again by itself");
             self.told = code;
         }
     }
-}
-
-/// Partitions as librdkafka takes them.
-fn list<'a>(partitions: impl Iterator<Item = &'a Partition>) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for (topic, partition) in partitions {
-        list.add_partition(topic, *partition);
-    }
-    list
 }

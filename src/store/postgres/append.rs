@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use sqlx::PgConnection;
 
 use super::bodies::{Body, ensure_partitions, insert_bodies};
-use super::fence::{Locked, lock_accounts, wake};
+use super::fence::{Locked, lock_accounts, wake_others};
 use super::fold::{Folded, fold, shard_of};
 use super::outbox::{Publish, insert_events};
 use super::values::{call_id, column, corrupt, key_columns, shard_column};
@@ -23,7 +23,7 @@ impl Postgres {
         insert_quarantined(&mut tx, &batch.quarantined).await?;
         move_offsets(&mut tx, &batch.offsets).await?;
         let shards: BTreeSet<ShardId> = appended.due.iter().map(|due| due.shard).collect();
-        wake(&mut tx, &shards, &[]).await?;
+        wake_others(&mut tx, &shards, &self.origin).await?;
         tx.commit().await?;
         Ok(appended)
     }

@@ -86,22 +86,94 @@ pub(super) async fn lock_accounts(
 }
 
 /// Wakes the owners of these shards, and those who cache these accounts' links, when the
-/// transaction commits. One notification whatever the number; a payload holds 7,999 bytes, and
-/// all 256 shards with a few accounts stay far below.
+/// transaction commits.
 pub(super) async fn wake(
     connection: &mut PgConnection,
     shards: &BTreeSet<ShardId>,
     accounts: &[&AccountId],
 ) -> Result<()> {
-    if shards.is_empty() && accounts.is_empty() {
-        return Ok(());
+    let told = Told {
+        shards,
+        accounts,
+        ..Told::default()
+    };
+    told.send(connection).await
+}
+
+/// Wakes the owners of these shards, but for listeners of the store with this name: its process
+/// knows already.
+pub(super) async fn wake_others(
+    connection: &mut PgConnection,
+    shards: &BTreeSet<ShardId>,
+    origin: &str,
+) -> Result<()> {
+    let told = Told {
+        shards,
+        origin,
+        ..Told::default()
+    };
+    told.send(connection).await
+}
+
+/// Wakes those who may want these shards, which were given up.
+pub(super) async fn tell_of_released(
+    connection: &mut PgConnection,
+    released: &BTreeSet<ShardId>,
+) -> Result<()> {
+    let told = Told {
+        released,
+        ..Told::default()
+    };
+    told.send(connection).await
+}
+
+/// What one notification tells.
+struct Told<'a> {
+    /// Shards with work.
+    shards: &'a BTreeSet<ShardId>,
+    /// Accounts whose link changed.
+    accounts: &'a [&'a AccountId],
+    /// Shards that are free.
+    released: &'a BTreeSet<ShardId>,
+    /// The store that knows already; empty: nobody does.
+    origin: &'a str,
+}
+
+impl Default for Told<'_> {
+    fn default() -> Self {
+        const NONE: &BTreeSet<ShardId> = &BTreeSet::new();
+        Self {
+            shards: NONE,
+            accounts: &[],
+            released: NONE,
+            origin: "",
+        }
     }
-    let shards: Vec<String> = shards.iter().map(ToString::to_string).collect();
-    let accounts: Vec<&str> = accounts.iter().map(|account| account.as_str()).collect();
-    sqlx::query("select pg_notify($1, $2)")
-        .bind(CHANNEL)
-        .bind(format!("{};{}", shards.join(","), accounts.join(",")))
-        .execute(connection)
-        .await?;
-    Ok(())
+}
+
+impl Told<'_> {
+    /// Sends it, unless there is nothing to tell. One notification whatever the number; a payload
+    /// holds 7,999 bytes, and all 256 shards with a few accounts stay far below.
+    async fn send(self, connection: &mut PgConnection) -> Result<()> {
+        if self.shards.is_empty() && self.accounts.is_empty() && self.released.is_empty() {
+            return Ok(());
+        }
+        let joined = |shards: &BTreeSet<ShardId>| {
+            let shards: Vec<String> = shards.iter().map(ToString::to_string).collect();
+            shards.join(",")
+        };
+        let accounts: Vec<&str> = self.accounts.iter().map(|a| a.as_str()).collect();
+        let payload = [
+            joined(self.shards),
+            accounts.join(","),
+            joined(self.released),
+            self.origin.to_owned(),
+        ];
+        sqlx::query("select pg_notify($1, $2)")
+            .bind(CHANNEL)
+            .bind(payload.join(";"))
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
 }

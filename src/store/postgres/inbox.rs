@@ -67,6 +67,36 @@ impl Inbox for Postgres {
         Ok(offsets)
     }
 
+    async fn move_offset(
+        &self,
+        partition: &Partition,
+        expected: i64,
+        next: i64,
+    ) -> Result<Written> {
+        let mut tx = self.begin().await?;
+        let now: Option<i64> = sqlx::query_scalar(
+            "select next_offset from offsets where topic = $1 and partition = $2 for update",
+        )
+        .bind(&partition.topic)
+        .bind(partition.partition)
+        .fetch_optional(&mut *tx)
+        .await?;
+        if now == Some(next) {
+            return Ok(Written::Already);
+        }
+        if now != Some(expected) {
+            return Ok(Written::Stale);
+        }
+        sqlx::query("update offsets set next_offset = $3 where topic = $1 and partition = $2")
+            .bind(&partition.topic)
+            .bind(partition.partition)
+            .bind(next)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(Written::Yes)
+    }
+
     async fn append(&self, batch: &IngestBatch) -> Result<Appended> {
         self.append_batch(batch).await
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::fence::wake;
+use super::fence::tell_of_released;
 use super::values::{get, shard, shard_column};
 use super::{Postgres, Result, Tx};
 use crate::domain::ids::{Epoch, ReplicaId, ShardId};
@@ -24,6 +24,16 @@ impl Leases for Postgres {
         Ok(Beat { owned, replicas })
     }
 
+    async fn retire(&self, replica: &ReplicaId, ttl: Duration) -> Result<Beat> {
+        let mut tx = self.begin().await?;
+        strike(&mut tx, replica).await?;
+        extend(&mut tx, replica, ttl).await?;
+        let owned = owned(&mut tx, replica).await?;
+        let replicas = 1 + others(&mut tx, replica).await?;
+        tx.commit().await?;
+        Ok(Beat { owned, replicas })
+    }
+
     async fn release(&self, replica: &ReplicaId, shards: &[ShardId]) -> Result<()> {
         let mut tx = self.begin().await?;
         let shards: Vec<i16> = shards.iter().map(|shard| shard_column(*shard)).collect();
@@ -34,14 +44,31 @@ impl Leases for Postgres {
 
     async fn leave(&self, replica: &ReplicaId) -> Result<()> {
         let mut tx = self.begin().await?;
-        sqlx::query("delete from replicas where replica = $1")
-            .bind(replica.as_str())
-            .execute(&mut *tx)
-            .await?;
+        strike(&mut tx, replica).await?;
         give_up(&mut tx, replica, None).await?;
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Takes a replica off the list.
+async fn strike(tx: &mut Tx, replica: &ReplicaId) -> Result<()> {
+    sqlx::query("delete from replicas where replica = $1")
+        .bind(replica.as_str())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// How many others live.
+async fn others(tx: &mut Tx, replica: &ReplicaId) -> Result<u32> {
+    let others: i64 = sqlx::query_scalar(
+        "select count(*) from replicas where expires_at > clock_timestamp() and replica <> $1",
+    )
+    .bind(replica.as_str())
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(u32::try_from(others).unwrap_or(u32::MAX - 1))
 }
 
 /// Writes that the replica lives; gives how many live. Those that died long ago are swept out.
@@ -59,13 +86,7 @@ async fn say_alive(tx: &mut Tx, replica: &ReplicaId, ttl: Duration) -> Result<u3
     .execute(&mut **tx)
     .await?;
     // The caller lives by asking, however short its time to live.
-    let others: i64 = sqlx::query_scalar(
-        "select count(*) from replicas where expires_at > clock_timestamp() and replica <> $1",
-    )
-    .bind(replica.as_str())
-    .fetch_one(&mut **tx)
-    .await?;
-    Ok(u32::try_from(others).unwrap_or(u32::MAX - 1) + 1)
+    Ok(others(tx, replica).await? + 1)
 }
 
 /// Extends what the replica owns. A lease that another takes at this moment is waited for, and
@@ -133,5 +154,5 @@ async fn give_up(tx: &mut Tx, replica: &ReplicaId, shards: Option<Vec<i16>>) -> 
     .fetch_all(&mut **tx)
     .await?;
     let given_up: BTreeSet<ShardId> = rows.iter().map(shard).collect::<Result<_>>()?;
-    wake(tx, &given_up, &[]).await
+    tell_of_released(tx, &given_up).await
 }

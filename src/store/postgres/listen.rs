@@ -19,6 +19,8 @@ const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 struct Listener {
     /// Reconnects and subscribes again by itself.
     inner: PgListener,
+    /// The store's name: what it handed over itself is left out.
+    origin: String,
 }
 
 impl Postgres {
@@ -33,7 +35,10 @@ impl Postgres {
         let mut inner = PgListener::connect_with(&pool).await?;
         inner.ignore_pool_close_event(true);
         inner.listen(CHANNEL).await?;
-        Ok(Box::new(Listener { inner }))
+        Ok(Box::new(Listener {
+            inner,
+            origin: self.origin.clone(),
+        }))
     }
 }
 
@@ -45,9 +50,9 @@ impl WakeListener for Listener {
         while let Ok(received) = timeout_at(deadline, self.inner.recv()).await {
             match received {
                 Ok(notification) => {
-                    gathered.read(notification.payload());
+                    gathered.read(notification.payload(), &self.origin);
                     while let Some(more) = self.inner.next_buffered() {
-                        gathered.read(more.payload());
+                        gathered.read(more.payload(), &self.origin);
                     }
                     break;
                 }
@@ -66,20 +71,28 @@ impl WakeListener for Listener {
 struct Gathered {
     /// Shards with work that their owner has not seen.
     shards: BTreeSet<ShardId>,
+    /// Shards that were given up.
+    released: BTreeSet<ShardId>,
     /// Accounts whose link changed.
     accounts: BTreeSet<crate::domain::ids::AccountId>,
 }
 
 impl Gathered {
-    /// Takes a payload in; what is not understood is left out, as a wake is only a hint.
-    fn read(&mut self, payload: &str) {
-        let (shards, accounts) = payload.split_once(';').unwrap_or_default();
-        self.shards.extend(
-            shards
-                .split(',')
-                .filter_map(|s| s.parse().ok())
-                .map(ShardId),
-        );
+    /// Takes a payload in, unless it comes from the listener's own store; what is not understood
+    /// is left out, as a wake is only a hint.
+    fn read(&mut self, payload: &str, own: &str) {
+        let mut parts = payload.split(';');
+        let mut part = || parts.next().unwrap_or_default();
+        let (shards, accounts, released, origin) = (part(), part(), part(), part());
+        if origin == own {
+            return;
+        }
+        let read = |shards: &str| -> Vec<ShardId> {
+            let shards = shards.split(',').filter_map(|s| s.parse().ok());
+            shards.map(ShardId).collect()
+        };
+        self.shards.extend(read(shards));
+        self.released.extend(read(released));
         self.accounts
             .extend(accounts.split(',').filter_map(|a| a.parse().ok()));
     }
@@ -88,6 +101,7 @@ impl Gathered {
     fn into_wake(self) -> Wake {
         Wake {
             shards: self.shards.into_iter().collect(),
+            released: self.released.into_iter().collect(),
             accounts: self.accounts.into_iter().collect(),
         }
     }

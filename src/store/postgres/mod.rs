@@ -53,6 +53,8 @@ pub struct Postgres {
     pool: PgPool,
     /// How to connect, for the listener and for migrations.
     options: PgConnectOptions,
+    /// Names this store in the wakes that it sends, so that its own listeners leave them out.
+    origin: String,
     /// How long after `send_by` the answer of a token refresh may still come.
     refresh_answer_timeout: Duration,
 }
@@ -70,6 +72,7 @@ impl Postgres {
         Ok(Self {
             pool,
             options,
+            origin: uuid::Uuid::new_v4().simple().to_string(),
             refresh_answer_timeout: config.refresh_answer_timeout,
         })
     }

@@ -80,19 +80,25 @@ pub(super) async fn insert_events(
 
 #[async_trait]
 impl Outbox for Postgres {
-    async fn unpublished(&self, shards: &[ShardId], limit: u32) -> Result<Vec<Unpublished>> {
+    async fn unpublished(
+        &self,
+        shards: &[ShardId],
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Unpublished>> {
         // By shard and not over all at once, so that each shard is read from its own stretch of
         // the index and none waits behind another's backlog.
         let rows = sqlx::query(
             "select o.position, o.id, o.shard, o.topic, o.body
              from unnest($1::smallint[]) as asked (shard),
                 lateral (select * from outbox
-                    where outbox.shard = asked.shard and published_at is null
+                    where outbox.shard = asked.shard and published_at is null and position > $3
                     order by position limit $2) as o
              order by o.position limit $2",
         )
         .bind(column(shards, |shard| shard_column(*shard)))
         .bind(i64::from(limit))
+        .bind(after)
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(unpublished).collect()

@@ -266,6 +266,7 @@ fn what_is_quarantined_follows_the_document() {
             timestamp_ms: None,
             key: None,
             headers: vec![("any".into(), b"thing".to_vec())],
+            unreadable_headers: 0,
             value: Some(b"no event".to_vec()),
         };
         let sent = quarantined(&topics.quarantine, &received, "no JSON", longest);

@@ -1,31 +1,38 @@
-//! The worker: its stages, how they are wired together, and the order in which they end.
+//! The worker: its stages, how they are wired together, and ([`drain`]) the order in which they
+//! end.
+
+mod drain;
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::stages::Alarm;
 use crate::config::Config;
 use crate::domain::ids::ReplicaId;
 use crate::engine::{Engine, Gauges};
-use crate::kafka::consumer::{self, Consumer};
+use crate::kafka::consumer::Consumer;
 use crate::kafka::producer::Producer;
 use crate::kafka::wire::encode::Encoder;
 use crate::linking::Linking;
+use crate::pipeline::delay::Progress;
 use crate::pipeline::dispatch::Dispatcher;
 use crate::pipeline::driver::{Driver, INPUTS, Shells};
 use crate::pipeline::fold::Folder;
 use crate::pipeline::housekeep::Housekeeper;
 use crate::pipeline::ingest::Ingest;
-use crate::pipeline::leases::Keeper;
+use crate::pipeline::leases::{Keeper, Leaving};
 use crate::pipeline::load::Loader;
 use crate::pipeline::lookup::{Lookups, Memory};
 use crate::pipeline::owners::Owners;
 use crate::pipeline::reconcile::Reconciler;
 use crate::pipeline::record::Recorder;
-use crate::pipeline::relay::Relay;
+use crate::pipeline::relay::{Relay, Round};
 use crate::pipeline::wakes::Wakes;
 use crate::pipeline::watch::Watcher;
 use crate::readiness::Readiness;
@@ -36,8 +43,12 @@ use crate::telemetry::Metrics;
 
 /// The stages of a worker.
 pub(super) struct Worker {
-    /// Every stage but ingest runs on it.
+    /// Who ended too soon.
+    alarm: Alarm,
+    /// The stages that serve the others run on it.
     stages: TaskTracker,
+    /// The driver and the relay run on it: the shards are given up behind them.
+    working: TaskTracker,
     /// Ingest runs on it: leaving its group may take longer than the shards should wait.
     reading: TaskTracker,
     /// Every command of the engine runs on it.
@@ -46,7 +57,9 @@ pub(super) struct Worker {
     ingest: CancellationToken,
     /// Planning of new work.
     driver: CancellationToken,
-    /// Heartbeats, refreshes, wakes, gauges.
+    /// Taking of more shards, refreshes ahead of need, wakes, housekeeping.
+    leaving: CancellationToken,
+    /// Heartbeats, gauges, waiting for a store that is away.
     background: CancellationToken,
     /// Publishing.
     relay: CancellationToken,
@@ -54,8 +67,10 @@ pub(super) struct Worker {
     store: Arc<dyn Store>,
     /// Who we are.
     replica: ReplicaId,
-    /// Ends each of the first two when done.
+    /// The driver has nothing in flight any more.
     driven: watch::Receiver<bool>,
+    /// The others' shares count this worker no more.
+    counts_no_more: watch::Sender<bool>,
 }
 
 /// What the stages share.
@@ -85,7 +100,6 @@ impl Worker {
         let salesforce = salesforce.with_metrics(metrics.clone());
         let producer = Producer::new(&config.kafka)?;
         let consumer = Consumer::start(&config.kafka)?;
-        let replica = replica_id()?;
         let (owned_sender, owned) = watch::channel(Vec::new());
         let (inputs, inputs_receiver) = mpsc::channel(INPUTS);
         let linking = Linking::new(
@@ -107,26 +121,45 @@ impl Worker {
             metrics: metrics.clone(),
         };
         let (driven_sender, driven) = watch::channel(false);
-        let worker = Self {
+        let worker = Self::new(store, replica_id()?, driven);
+        let consumer_status = consumer.status();
+        let progress = worker.spawn_ingest(config, &shared, consumer, producer.clone(), readiness);
+        let gauges = worker.spawn_driver(config, &shared, inputs_receiver, driven_sender);
+        let watcher = Watcher {
+            store: Arc::clone(&shared.store),
+            metrics: shared.metrics.clone(),
+            gauges,
+            consumer: consumer_status,
+            progress,
+            owned: shared.owned.clone(),
+        };
+        worker.spawn_keeper(config, &shared, owned_sender, readiness);
+        worker.spawn_background(config, &shared, watcher);
+        worker.spawn_relay(config, shared, producer);
+        worker.stages.close();
+        worker.working.close();
+        worker.reading.close();
+        Ok(worker)
+    }
+
+    /// A worker whose stages are not started.
+    fn new(store: Arc<dyn Store>, replica: ReplicaId, driven: watch::Receiver<bool>) -> Self {
+        Self {
+            alarm: Alarm::default(),
             stages: TaskTracker::new(),
+            working: TaskTracker::new(),
             reading: TaskTracker::new(),
             commands: TaskTracker::new(),
             ingest: CancellationToken::new(),
             driver: CancellationToken::new(),
+            leaving: CancellationToken::new(),
             background: CancellationToken::new(),
             relay: CancellationToken::new(),
             store,
             replica,
             driven,
-        };
-        let status = consumer.status();
-        worker.spawn_ingest(config, &shared, consumer, producer.clone(), readiness);
-        let gauges = worker.spawn_driver(config, &shared, inputs_receiver, driven_sender);
-        worker.spawn_background(config, &shared, owned_sender, (gauges, status), readiness);
-        worker.spawn_relay(config, shared, producer);
-        worker.stages.close();
-        worker.reading.close();
-        Ok(worker)
+            counts_no_more: watch::Sender::new(false),
+        }
     }
 
     /// Kafka → inbox.
@@ -137,7 +170,8 @@ impl Worker {
         consumer: Consumer,
         producer: Producer,
         readiness: &Readiness,
-    ) {
+    ) -> watch::Receiver<Progress> {
+        let (progress, progressed) = watch::channel(Progress::default());
         let folder = Folder::new(
             config.ingest.clone(),
             config.policy.clone(),
@@ -154,8 +188,12 @@ impl Worker {
             inputs: shared.inputs.clone(),
             metrics: shared.metrics.clone(),
             assigned: readiness.component("kafka"),
+            progress,
         };
-        self.reading.spawn(ingest.run(self.ingest.clone()));
+        let stage = ingest.run(self.ingest.clone());
+        self.alarm
+            .watch(&self.reading, "ingest", &self.ingest, stage);
+        progressed
     }
 
     /// The engine and its shells.
@@ -216,20 +254,21 @@ impl Worker {
             gauges_sender,
         );
         let drain = self.driver.clone();
-        self.stages.spawn(async move {
+        let driver = async move {
             stage.run(drain).await;
             driven.send_replace(true);
-        });
+        };
+        self.alarm
+            .watch(&self.working, "driver", &self.driver, driver);
         gauges
     }
 
-    /// Heartbeats, refreshes, wakes and gauges.
-    fn spawn_background(
+    /// Heartbeats.
+    fn spawn_keeper(
         &self,
         config: &Config,
         shared: &Shared,
         owned: watch::Sender<Vec<Fence>>,
-        seen: (watch::Receiver<Gauges>, watch::Receiver<consumer::Status>),
         readiness: &Readiness,
     ) {
         let keeper = Keeper::new(
@@ -239,35 +278,43 @@ impl Worker {
             (shared.inputs.clone(), owned),
             Arc::clone(&shared.beat_now),
         );
+        let leaving = Leaving {
+            told: self.leaving.clone(),
+            counts_no_more: self.counts_no_more.clone(),
+        };
         let leases = readiness.component("leases");
-        self.stages
-            .spawn(keeper.run(self.background.clone(), leases));
+        let stage = keeper.run(self.background.clone(), leaving, leases);
+        self.alarm
+            .watch(&self.stages, "leases", &self.background, stage);
+    }
+
+    /// Refreshes, wakes, gauges and housekeeping.
+    fn spawn_background(&self, config: &Config, shared: &Shared, watcher: Watcher) {
+        let watch = |name, told: &CancellationToken, stage: BoxFuture<'static, ()>| {
+            self.alarm.watch(&self.stages, name, told, stage);
+        };
         let linking = Arc::clone(&shared.linking);
-        let cancel = self.background.clone();
-        self.stages
-            .spawn(async move { linking.keep_fresh(cancel).await });
+        let cancel = self.leaving.clone();
+        let refresh = async move { linking.keep_fresh(cancel).await };
+        watch("refresh", &self.leaving, refresh.boxed());
         let wakes = Wakes {
             store: Arc::clone(&shared.store),
             inputs: shared.inputs.clone(),
             beat_now: Arc::clone(&shared.beat_now),
             published: Arc::clone(&shared.published),
         };
-        self.stages.spawn(wakes.run(self.background.clone()));
-        let watcher = Watcher {
-            store: Arc::clone(&shared.store),
-            metrics: shared.metrics.clone(),
-            gauges: seen.0,
-            consumer: seen.1,
-            owned: shared.owned.clone(),
-        };
-        self.stages.spawn(watcher.run(self.background.clone()));
+        let wakes = wakes.run(self.leaving.clone());
+        watch("wakes", &self.leaving, wakes.boxed());
+        let watcher = watcher.run(self.background.clone());
+        watch("watcher", &self.background, watcher.boxed());
         let housekeeper = Housekeeper {
             store: Arc::clone(&shared.store),
             linking: Arc::clone(&shared.linking),
             owned: shared.owned.clone(),
             forget_after: config.ingest.dedupe_horizon + config.ingest.future_tolerance * 2,
         };
-        self.stages.spawn(housekeeper.run(self.background.clone()));
+        let housekeeper = housekeeper.run(self.leaving.clone());
+        watch("housekeeping", &self.leaving, housekeeper.boxed());
     }
 
     /// Outbox → Kafka.
@@ -280,29 +327,10 @@ impl Worker {
             owned: shared.owned,
             published: shared.published,
             metrics: shared.metrics,
+            round: Round::default(),
         };
-        self.stages.spawn(relay.run(self.relay.clone()));
-    }
-
-    /// Stops reading, lets what is in flight end, publishes what came of it, gives all shards up.
-    pub(super) async fn drain(mut self) {
-        self.ingest.cancel();
-        self.driver.cancel();
-        let _ = self.driven.wait_for(|done| *done).await;
-        self.commands.close();
-        self.relay.cancel();
-        self.background.cancel();
-        self.commands.wait().await;
-        self.stages.wait().await;
-        if let Err(error) = self.store.leave(&self.replica).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(
-                error,
-                "the shards were not given up; they are free when their leases end"
-            );
-        }
-        tracing::info!("the shards are given up");
-        self.reading.wait().await;
+        let stage = relay.run(self.relay.clone());
+        self.alarm.watch(&self.working, "relay", &self.relay, stage);
     }
 }
 
