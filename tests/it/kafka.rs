@@ -12,7 +12,7 @@ use vcc_link::kafka::producer::{Message, Producer};
 
 use crate::produce::{Raw, produce_raw};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A cluster with one topic of one partition, and settings for it.
 fn cluster() -> (MockCluster<'static, DefaultProducerContext>, Config) {
