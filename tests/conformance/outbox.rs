@@ -39,7 +39,7 @@ pub(crate) async fn events_come_in_order(harness: Arc<dyn Harness>) {
         .await
         .expect("unpublished");
     let behind: Vec<_> = behind.iter().map(|event| &event.row).collect();
-    assert_eq!(behind, [&call_event("e3")]);
+    assert_eq!(behind, [&in_shard("e3")]);
     let none = fixture
         .store
         .unpublished(&[elsewhere], 0, 9)

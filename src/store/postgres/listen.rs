@@ -54,7 +54,10 @@ impl WakeListener for Listener {
                     while let Some(more) = self.inner.next_buffered() {
                         gathered.read(more.payload(), &self.origin);
                     }
-                    break;
+                    // What comes from the own store alone is no wake.
+                    if !gathered.is_empty() {
+                        break;
+                    }
                 }
                 Err(error) => {
                     tracing::debug!(%error, "the listener cannot connect; it tries again");
@@ -95,6 +98,11 @@ impl Gathered {
         self.released.extend(read(released));
         self.accounts
             .extend(accounts.split(',').filter_map(|a| a.parse().ok()));
+    }
+
+    /// Whether nothing was told.
+    fn is_empty(&self) -> bool {
+        self.shards.is_empty() && self.released.is_empty() && self.accounts.is_empty()
     }
 
     /// The wake.
