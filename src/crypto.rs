@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
@@ -21,6 +22,12 @@ use crate::domain::private::masked;
 
 /// The form of a sealed value. Another form gets another number.
 const VERSION: u8 = 1;
+
+/// A secret's SHA-256 in base64: to know it again without keeping it. Only for secrets that are
+/// random, as tokens are; others could be guessed by it.
+pub fn fingerprint(secret: &SecretString) -> String {
+    STANDARD.encode(digest(&SHA256, secret.expose_secret().as_bytes()))
+}
 
 /// One key of the ring.
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -243,9 +243,9 @@ impl Worker {
         self.stages
             .spawn(keeper.run(self.background.clone(), leases));
         let linking = Arc::clone(&shared.linking);
-        let cancel = self.background.clone();
+        let (inputs, cancel) = (shared.inputs.clone(), self.background.clone());
         self.stages
-            .spawn(async move { linking.keep_fresh(cancel).await });
+            .spawn(async move { linking.look_over(inputs, cancel).await });
         let wakes = Wakes {
             store: Arc::clone(&shared.store),
             inputs: shared.inputs.clone(),

@@ -100,8 +100,8 @@ impl Config {
             let advice = "write more than kafka.create.calls_retention: what the topic may repeat must be remembered";
             faults.push(Fault::new("ingest.dedupe_horizon", advice));
         }
-        if self.store.refresh_answer_timeout <= self.salesforce.request_timeout {
-            let advice = "write more than salesforce.request_timeout: an answer that may still come is not yet in doubt";
+        if self.store.refresh_answer_timeout <= self.salesforce.token_timeout {
+            let advice = "write more than salesforce.token_timeout: an answer that may still come is not yet in doubt";
             faults.push(Fault::new("store.refresh_answer_timeout", advice));
         }
     }

@@ -2,10 +2,11 @@
 //! safely, and marking a link's health.
 //!
 //! - [`Linking`]: adding a link, and changing its health;
-//! - [`tokens`]: access tokens, and refreshing them by rule 11;
+//! - [`tokens`]: access tokens, and refreshing them by rule 11; [`sealed`]: their stored form;
 //! - [`retired`]: giving up the tokens of links that were replaced.
 
 mod retired;
+mod sealed;
 mod tokens;
 
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use self::tokens::{Cached, Tokens};
+use self::sealed::{Cached, Tokens};
 use crate::clock;
 use crate::domain::event::{LinkStatusChanged, Published};
 use crate::domain::fault::Fault;
@@ -191,8 +192,15 @@ impl Linking {
         }
     }
 
-    /// Changes a link's health, with its event, if it is still at that generation; returns the
-    /// link as it is then.
+    /// Our fence of a shard, if it is ours.
+    fn fence(&self, shard: ShardId) -> Option<Fence> {
+        let owned = self.owned.borrow();
+        owned.iter().find(|fence| fence.shard == shard).copied()
+    }
+
+    /// Changes a link's health, with its event, if it is still at that generation and its account
+    /// in a shard of ours; returns the link as it is then. Fenced by the shard's lease: a worker
+    /// that stood still must not undo what the next owner has found since.
     pub async fn mark(
         &self,
         account: &AccountId,
@@ -211,17 +219,23 @@ impl Linking {
                     return None;
                 }
             };
-            if state.generation != generation || state.health == health {
+            let known = (state.health, state.reason) == (health, Some(reason));
+            let Some(fence) = self.fence(state.shard).filter(|_| !known) else {
+                return Some(state);
+            };
+            if state.generation != generation {
                 return Some(state);
             }
-            let change = self.change(&state, health, reason, failure.clone()).await;
+            let change = self
+                .change(&state, fence, health, reason, failure.clone())
+                .await;
             match self.store.change_link(&change).await {
                 Ok(LinkWrite::Stored(state)) => {
                     tracing::info!(account = %account, ?health, ?reason, "link health changed");
                     return Some(state);
                 }
                 Ok(LinkWrite::Changed(_)) => {}
-                Ok(LinkWrite::ApiUserFull { .. }) => return Some(state),
+                Ok(LinkWrite::Stale | LinkWrite::ApiUserFull { .. }) => return Some(state),
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(account = %account, error, "a link's health could not be changed");
@@ -235,6 +249,7 @@ impl Linking {
     async fn change(
         &self,
         state: &LinkState,
+        fence: Fence,
         health: Health,
         reason: LinkReason,
         failure: Option<Failure>,
@@ -259,6 +274,7 @@ impl Linking {
             status: state.status,
             health,
             reason,
+            fence: Some(fence),
             event: self.sealer.event(state.shard, &event),
             at,
         }
@@ -298,6 +314,8 @@ impl Linking {
             key_mode: profile.key_mode,
             time_zone: profile.time_zone,
             default_country: profile.default_country,
+            missing: profile.missing,
+            profiled_at: Some(clock::now()),
         };
         let states = self.store.links(std::slice::from_ref(&account)).await?;
         let state = states.into_iter().next();
@@ -312,7 +330,7 @@ impl Linking {
             .await?
         {
             LinkWrite::Stored(state) => Ok(state),
-            LinkWrite::Changed(_) => Err(Error::Changed),
+            LinkWrite::Changed(_) | LinkWrite::Stale => Err(Error::Changed),
             LinkWrite::ApiUserFull { accounts } => Err(Error::ApiUserFull { accounts }),
         }
     }

@@ -3,6 +3,7 @@
 //! forgets.
 
 use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
 
 use super::Linking;
 use crate::domain::ids::ShardId;
@@ -15,12 +16,19 @@ const PAGE: u32 = 50;
 
 impl Linking {
     /// Revokes and drops grants of generations that are over. One whose revocation fails stays,
-    /// and is tried again with the next step.
-    pub async fn give_up_retired(&self, shards: &[ShardId]) -> store::Result<()> {
+    /// and is tried again with the next step. Begins no further one once cancelled.
+    pub async fn give_up_retired(
+        &self,
+        shards: &[ShardId],
+        cancel: &CancellationToken,
+    ) -> store::Result<()> {
         if shards.is_empty() {
             return Ok(());
         }
         for grant in self.store.retired_grants(shards, PAGE).await? {
+            if cancel.is_cancelled() {
+                break;
+            }
             if self.revoke(&grant).await {
                 self.store
                     .give_up_grant(&grant.account, grant.generation)

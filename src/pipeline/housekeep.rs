@@ -60,6 +60,6 @@ impl Housekeeper {
             .iter()
             .map(|fence| fence.shard)
             .collect();
-        self.linking.give_up_retired(&shards).await
+        self.linking.give_up_retired(&shards, cancel).await
     }
 }

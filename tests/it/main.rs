@@ -9,3 +9,4 @@ mod operations;
 mod salesforce;
 mod settings;
 mod simulation;
+mod tokens;

@@ -32,7 +32,7 @@ use world::{Event, World};
 const SEEDS: u64 = 2_000;
 
 /// What must have happened to some call in some of them.
-const EVERYTHING: [&str; 18] = [
+const EVERYTHING: [&str; 21] = [
     "Created",
     "Updated",
     "Adopted",
@@ -51,6 +51,9 @@ const EVERYTHING: [&str; 18] = [
     "looked up: Timeout",
     "looked up: Throttled",
     "looked up: NotLinked",
+    "AtRisk: RefreshInDoubt",
+    "Healthy: Recovered",
+    "Broken: RefreshInDoubt",
 ];
 
 #[test]
@@ -156,6 +159,8 @@ fn orgs(world: &mut World) -> Vec<LinkedOrg> {
             time_zone: None,
             default_country: None,
             closed_status: None,
+            missing: vec![],
+            profiled_at: None,
         })
         .collect()
 }
