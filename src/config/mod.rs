@@ -104,8 +104,8 @@ impl Config {
             let advice = "write more than ingest.dedupe_horizon: a call that comes late must have time to wait";
             faults.push(Fault::new("engine.links.parked_at_most", advice));
         }
-        if self.store.refresh_answer_timeout <= self.salesforce.request_timeout {
-            let advice = "write more than salesforce.request_timeout: an answer that may still come is not yet in doubt";
+        if self.store.refresh_answer_timeout <= self.salesforce.token_timeout {
+            let advice = "write more than salesforce.token_timeout: an answer that may still come is not yet in doubt";
             faults.push(Fault::new("store.refresh_answer_timeout", advice));
         }
     }

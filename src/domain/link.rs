@@ -163,6 +163,13 @@ pub struct LinkedOrg {
     pub default_country: Option<String>,
     /// What the org calls a completed Task, where that is not what the settings say.
     pub closed_status: Option<String>,
+    /// What the API user may not do and should: `create Task`, or a field such as
+    /// `Task.CallObject`.
+    #[serde(default)]
+    pub missing: Vec<String>,
+    /// When the org was last asked for all this; `None`: not yet.
+    #[serde(default)]
+    pub profiled_at: Option<DateTime<Utc>>,
 }
 
 #[cfg(test)]

@@ -453,6 +453,8 @@ mod tests {
             time_zone: Some("Europe/Berlin".into()),
             default_country: None,
             closed_status: None,
+            missing: vec![],
+            profiled_at: None,
         }
     }
 

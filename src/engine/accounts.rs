@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, Utc};
 
-use super::links::Token;
 use super::parking::Unparking;
+use super::tokens::Token;
 use crate::domain::ids::{AccountId, CallId, Revision, ShardId};
 use crate::domain::link::LinkState;
 use crate::domain::outcome::SkipReason;

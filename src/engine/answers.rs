@@ -118,7 +118,7 @@ impl Engine {
                 org.timed(replies.len(), took, &self.config.batching);
             }
             if replies.iter().any(|reply| is_success(&reply.result)) {
-                self.served(&flight.account);
+                self.served(turn, flight);
             }
         }
         let mut around = Circumstances::default();

@@ -1,14 +1,14 @@
-//! Links: what a change means for an account's calls; tokens that die; links that break.
+//! Links: what a change means for an account's calls; links that break; parked calls that go on.
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::Command;
 use super::backoff::Backoff;
 use super::machine::{Engine, Flight, Turn};
-use super::pacing::{Gate, Org};
-use super::{Command, Refreshed};
+use super::pacing::Org;
+use super::tokens::{Token, TokenState};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{AccountId, Generation, OrgId};
 use crate::domain::link::{Health, LinkReason, LinkState};
@@ -22,6 +22,9 @@ pub struct Config {
     pub refresh: Backoff,
     /// Fresh tokens in a row that may be refused before the link counts as broken.
     pub refused_tokens: u32,
+    /// How long refreshes may be refused in a way that may pass before the link counts as broken.
+    #[serde(with = "humantime_serde")]
+    pub refused_for: Duration,
     /// So many links that die within [`Config::storm_window`] are no coincidence: it is probably
     /// us (rule 12). They are held at risk, and all sending pauses.
     pub storm_links: usize,
@@ -48,6 +51,7 @@ impl Default for Config {
         Self {
             refresh: Backoff::new(Duration::from_secs(2), Duration::from_mins(5)),
             refused_tokens: 3,
+            refused_for: Duration::from_mins(30),
             storm_links: 5,
             storm_window: Duration::from_mins(5),
             unpark_page: 200,
@@ -72,6 +76,11 @@ impl Config {
             "must be at least 1",
         );
         check(
+            !self.refused_for.is_zero(),
+            "refused_for",
+            "must be longer than 0s",
+        );
+        check(
             self.storm_links >= 2,
             "storm_links",
             "must be at least 2, or no link ever breaks",
@@ -87,33 +96,6 @@ impl Config {
             "refused_every",
             "must not be shorter than engine.links.unpark_every",
         );
-    }
-}
-
-/// An account's access token, as far as requests show it.
-#[derive(Debug, Default)]
-pub(super) struct Token {
-    state: TokenState,
-    /// When the last refresh brought fresh tokens.
-    fresh_at: Option<DateTime<Utc>>,
-    /// Fresh tokens in a row that were refused, or refreshes that failed.
-    failures: u32,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum TokenState {
-    /// It may be used.
-    #[default]
-    Good,
-    /// It is dead, and is to be refreshed, not before this.
-    Dead(DateTime<Utc>),
-    /// A refresh is under way.
-    Refreshing,
-}
-
-impl Token {
-    pub(super) fn is_refreshing(&self) -> bool {
-        self.state == TokenState::Refreshing
     }
 }
 
@@ -207,39 +189,6 @@ impl Engine {
         }
     }
 
-    /// Whether the account's token may be used; starts the refresh of a dead one.
-    pub(super) fn token_gate(&mut self, turn: &mut Turn<'_>, id: &AccountId) -> Gate {
-        let Some(account) = self.accounts.get_mut(id) else {
-            return Gate::Busy;
-        };
-        let Some(link) = account.link.as_ref().filter(|_| !account.marking) else {
-            return Gate::Busy;
-        };
-        match account.token.state {
-            TokenState::Good => Gate::Open,
-            TokenState::Refreshing => Gate::Busy,
-            TokenState::Dead(at) if turn.now < at => Gate::Until(at, false),
-            TokenState::Dead(_) => {
-                account.token.state = TokenState::Refreshing;
-                self.errands += 1;
-                let (account, generation) = (id.clone(), link.generation);
-                turn.out.push(Command::RefreshToken {
-                    account,
-                    generation,
-                });
-                Gate::Busy
-            }
-        }
-    }
-
-    /// The token works.
-    pub(super) fn served(&mut self, id: &AccountId) {
-        self.everyone.clear();
-        if let Some(account) = self.accounts.get_mut(id) {
-            account.token.failures = 0;
-        }
-    }
-
     /// What a failure means beyond its calls: for the token, the link, or everybody. Tells
     /// whether the link is dead and held so.
     pub(super) fn trouble(
@@ -271,91 +220,8 @@ impl Engine {
         }
     }
 
-    /// An access token was refused. Those that were sent before the last refresh say nothing
-    /// about the fresh one.
-    fn session_died(&mut self, turn: &mut Turn<'_>, flight: &Flight) {
-        let (refresh, most) = (self.config.links.refresh, self.config.links.refused_tokens);
-        let Some(account) = self.accounts.get_mut(&flight.account) else {
-            return;
-        };
-        let current = account.link.as_ref().map(|link| link.generation);
-        let old = account
-            .token
-            .fresh_at
-            .is_some_and(|fresh| flight.opened_at < fresh);
-        if current != Some(flight.generation) {
-            // A query in an org that the account has left; its looks are far apart.
-            self.errands += 1;
-            let (account, generation) = (flight.account.clone(), flight.generation);
-            turn.out.push(Command::RefreshToken {
-                account,
-                generation,
-            });
-            return;
-        }
-        if old || account.token.state != TokenState::Good {
-            return;
-        }
-        let fresh = account.token.fresh_at.is_some();
-        account.token.failures += u32::from(fresh);
-        let failures = account.token.failures;
-        if failures > most {
-            let reason = LinkReason::Unknown;
-            self.link_died(turn, &flight.account, flight.generation, reason, None);
-            return;
-        }
-        let wait = if failures > 1 {
-            refresh.half(failures, turn.rng)
-        } else {
-            Duration::ZERO
-        };
-        account.token.state = TokenState::Dead(turn.now + wait);
-        self.stir(&flight.account);
-    }
-
-    /// Takes the end of a refresh in.
-    pub(super) fn on_refreshed(
-        &mut self,
-        turn: &mut Turn<'_>,
-        id: &AccountId,
-        generation: Generation,
-        result: Refreshed,
-    ) {
-        self.errands = self.errands.saturating_sub(1);
-        let refresh = self.config.links.refresh;
-        let Some(account) = self.accounts.get_mut(id) else {
-            return;
-        };
-        let current = account.link.as_ref().map(|link| link.generation);
-        if current != Some(generation) || account.token.state != TokenState::Refreshing {
-            self.let_go(id);
-            return;
-        }
-        account.token.state = TokenState::Good;
-        match result {
-            Refreshed::Fresh => account.token.fresh_at = Some(turn.now),
-            Refreshed::Later(failure) => {
-                account.token.failures += 1;
-                let wait = refresh.half(account.token.failures, turn.rng);
-                account.token.state = TokenState::Dead(turn.now + wait);
-                if failure.scope == FailureScope::Everyone {
-                    self.everyone.pause(turn.now, turn.rng, &self.config.pacing);
-                }
-            }
-            Refreshed::Dead(_, failure) if failure.scope == FailureScope::Everyone => {
-                let until = self.everyone.pause(turn.now, turn.rng, &self.config.pacing);
-                account.token.state = TokenState::Dead(until);
-            }
-            Refreshed::Dead(reason, failure) => {
-                self.link_died(turn, id, generation, reason, Some(failure));
-            }
-        }
-        self.stir(id);
-        self.let_go(id);
-    }
-
     /// A link is dead, unless so many die at once that it is probably us (rule 12); tells which.
-    fn link_died(
+    pub(super) fn link_died(
         &mut self,
         turn: &mut Turn<'_>,
         id: &AccountId,
@@ -383,6 +249,7 @@ impl Engine {
             Health::Broken
         };
         if storm {
+            self.stale.clear();
             let until = self.everyone.pause(turn.now, turn.rng, &self.config.pacing);
             let until = until.max(turn.now + self.config.links.storm_window);
             account.token.state = TokenState::Dead(until);

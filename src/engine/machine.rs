@@ -4,7 +4,7 @@
 //! a fixed order (lookups before Tasks before questions), so that the same inputs, times and
 //! random numbers give the same commands.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -50,6 +50,9 @@ pub struct Engine {
     pub(super) everyone: Everyone,
     /// Links that died lately (rule 12).
     pub(super) deaths: BTreeMap<AccountId, DateTime<Utc>>,
+    /// Tokens to be refreshed ahead of need, and how many of those refreshes are under way.
+    pub(super) stale: VecDeque<(AccountId, Generation)>,
+    pub(super) ahead: usize,
     /// Requests in flight by lane, and queries of the reconciler.
     pub(super) requests: [usize; 2],
     pub(super) queries: usize,
@@ -132,6 +135,8 @@ impl Engine {
             links_wanted: BTreeSet::new(),
             everyone: Everyone::default(),
             deaths: BTreeMap::new(),
+            stale: VecDeque::new(),
+            ahead: 0,
             requests: [0; 2],
             queries: 0,
             errands: 0,
@@ -219,10 +224,12 @@ impl Engine {
             Input::Refreshed {
                 account,
                 generation,
+                ahead,
                 result,
             } => {
-                self.on_refreshed(turn, &account, generation, result);
+                self.on_refreshed(turn, (&account, generation), ahead, result);
             }
+            Input::Tokens { stale, doubtful } => self.on_tokens(turn, stale, doubtful),
             Input::Unparked { account, calls } => self.on_unparked(turn, &account, calls),
             Input::Tick => {}
             Input::Drain => self.drain(),
@@ -240,6 +247,7 @@ impl Engine {
             self.serve(turn, lane);
         }
         self.look(turn);
+        self.refresh_ahead(turn);
         self.unpark_due(turn);
         self.sweep_due(turn);
         if self

@@ -24,7 +24,7 @@
 //! | [`Command::Release`] | `Leases::release` | none: the next [`Input::Leases`] shows it |
 //!
 //! Every command of the table is answered, however often the shell must repeat it inside, unless
-//! the process dies; the engine repeats none by itself.
+//! the process dies; the engine repeats none by itself. [`Input::Tokens`] comes every minute.
 //!
 //! Architecture invariant: `engine` knows `domain` and nobody else. It sees ids, times and
 //! failure classes; never a body, a token, an HTTP status or a row.
@@ -47,6 +47,7 @@ mod lookups;
 mod machine;
 mod paging;
 mod parking;
+mod tokens;
 
 use std::collections::BTreeSet;
 
@@ -118,6 +119,10 @@ pub enum Refreshed {
     Fresh,
     /// Somebody else is at it, or Salesforce is away: try again.
     Later(Failure),
+    /// Salesforce refuses it in a way that may pass; the link is dead if it goes on for long.
+    Refused(LinkReason, Failure),
+    /// The answer was lost: the refresh token may be used up. The access token goes on being used.
+    InDoubt(Failure),
     /// The link is dead.
     Dead(LinkReason, Failure),
 }
@@ -201,8 +206,17 @@ pub enum Input {
         account: AccountId,
         /// The generation.
         generation: Generation,
+        /// As the command said.
+        ahead: bool,
         /// What became of it.
         result: Refreshed,
+    },
+    /// Tokens that need a look, those of links that are not ours left out by the engine.
+    Tokens {
+        /// So old that they are refreshed ahead of need.
+        stale: Vec<(AccountId, Generation)>,
+        /// In doubt, and nobody has said so yet: whoever claimed the refresh died.
+        doubtful: Vec<(AccountId, Generation)>,
     },
     /// Parked calls are due again.
     Unparked {
@@ -347,6 +361,8 @@ pub enum Command {
         account: AccountId,
         /// The generation.
         generation: Generation,
+        /// Its access token still works: what is in doubt is left alone.
+        ahead: bool,
     },
     /// Change a link's health.
     MarkLink {

@@ -2,10 +2,12 @@
 //! safely, and marking a link's health.
 //!
 //! - [`Linking`]: adding a link, and changing its health;
-//! - [`tokens`]: access tokens, and refreshing them by rule 11;
+//! - [`tokens`]: access tokens, and refreshing them by rule 11; [`sealed`]: their stored form;
 //! - [`retired`]: giving up the tokens of links that were replaced.
 
+mod config;
 mod retired;
+mod sealed;
 mod tokens;
 
 use std::sync::Arc;
@@ -13,13 +15,12 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use self::tokens::{Cached, Tokens};
+pub use self::config::Config;
+use self::sealed::{Cached, Tokens};
 use crate::clock;
 use crate::domain::event::{LinkStatusChanged, Published};
-use crate::domain::fault::Fault;
 use crate::domain::ids::{AccountId, Generation, ShardId, TokenSequence};
 use crate::domain::link::{
     Actor, Environment, Health, LinkReason, LinkState, LinkStatus, LinkedOrg,
@@ -30,58 +31,6 @@ use crate::sealing::Sealer;
 use crate::store::links::{LinkChange, LinkWrite, NewLink};
 use crate::store::{self, Fence, Store};
 use crate::telemetry::Metrics;
-
-/// Settings of links and tokens.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Access tokens older than this are refreshed before they are needed. Salesforce tells no
-    /// expiry; the org's session timeout is 2 h by default, 15 min at the least.
-    #[serde(with = "humantime_serde")]
-    pub refresh_after: Duration,
-    /// How often tokens are looked over.
-    #[serde(with = "humantime_serde")]
-    pub refresh_check: Duration,
-    /// A claimed refresh is sent within this, or not at all.
-    #[serde(with = "humantime_serde")]
-    pub refresh_send_within: Duration,
-    /// Accounts that may share one API user. Salesforce keeps five approvals for each user and
-    /// app, and revokes the oldest at the sixth.
-    pub accounts_per_api_user: u32,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            refresh_after: Duration::from_mins(55),
-            refresh_check: Duration::from_mins(1),
-            refresh_send_within: Duration::from_secs(10),
-            accounts_per_api_user: 5,
-        }
-    }
-}
-
-impl Config {
-    /// Collects what is wrong with these settings.
-    pub fn validate(&self, faults: &mut Vec<Fault>) {
-        if self.refresh_after < Duration::from_mins(1) {
-            faults.push(Fault::new("linking.refresh_after", "write at least 1min"));
-        }
-        if self.refresh_check.is_zero() {
-            faults.push(Fault::new("linking.refresh_check", "write at least 1s"));
-        }
-        if self.refresh_send_within < Duration::from_secs(1) {
-            faults.push(Fault::new(
-                "linking.refresh_send_within",
-                "write at least 1s",
-            ));
-        }
-        if !(1..=5).contains(&self.accounts_per_api_user) {
-            let advice = "write 1 to 5: Salesforce revokes the oldest approval at the sixth";
-            faults.push(Fault::new("linking.accounts_per_api_user", advice));
-        }
-    }
-}
 
 /// What a link is made from when no browser is at hand.
 pub struct Bootstrap {
@@ -191,8 +140,15 @@ impl Linking {
         }
     }
 
-    /// Changes a link's health, with its event, if it is still at that generation; returns the
-    /// link as it is then.
+    /// Our fence of a shard, if it is ours.
+    fn fence(&self, shard: ShardId) -> Option<Fence> {
+        let owned = self.owned.borrow();
+        owned.iter().find(|fence| fence.shard == shard).copied()
+    }
+
+    /// Changes a link's health, with its event, if it is still at that generation and its account
+    /// in a shard of ours; returns the link as it is then. Fenced by the shard's lease: a worker
+    /// that stood still must not undo what the next owner has found since.
     pub async fn mark(
         &self,
         account: &AccountId,
@@ -211,17 +167,23 @@ impl Linking {
                     return None;
                 }
             };
-            if state.generation != generation || state.health == health {
+            let known = (state.health, state.reason) == (health, Some(reason));
+            let Some(fence) = self.fence(state.shard).filter(|_| !known) else {
+                return Some(state);
+            };
+            if state.generation != generation {
                 return Some(state);
             }
-            let change = self.change(&state, health, reason, failure.clone()).await;
+            let change = self
+                .change(&state, fence, health, reason, failure.clone())
+                .await;
             match self.store.change_link(&change).await {
                 Ok(LinkWrite::Stored(state)) => {
                     tracing::info!(account = %account, ?health, ?reason, "link health changed");
                     return Some(state);
                 }
                 Ok(LinkWrite::Changed(_)) => {}
-                Ok(LinkWrite::ApiUserFull { .. }) => return Some(state),
+                Ok(LinkWrite::Stale | LinkWrite::ApiUserFull { .. }) => return Some(state),
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(account = %account, error, "a link's health could not be changed");
@@ -235,6 +197,7 @@ impl Linking {
     async fn change(
         &self,
         state: &LinkState,
+        fence: Fence,
         health: Health,
         reason: LinkReason,
         failure: Option<Failure>,
@@ -259,6 +222,7 @@ impl Linking {
             status: state.status,
             health,
             reason,
+            fence: Some(fence),
             event: self.sealer.event(state.shard, &event),
             at,
         }
@@ -303,6 +267,8 @@ impl Linking {
             key_mode: profile.key_mode,
             time_zone: profile.time_zone,
             default_country: profile.default_country,
+            missing: profile.missing,
+            profiled_at: Some(clock::now()),
         };
         let states = self.store.links(std::slice::from_ref(&account)).await?;
         let state = states.into_iter().next();
@@ -317,7 +283,7 @@ impl Linking {
             .await?
         {
             LinkWrite::Stored(state) => Ok(state),
-            LinkWrite::Changed(_) => Err(Error::Changed),
+            LinkWrite::Changed(_) | LinkWrite::Stale => Err(Error::Changed),
             LinkWrite::ApiUserFull { accounts } => Err(Error::ApiUserFull { accounts }),
         }
     }

@@ -5,56 +5,43 @@
 //! by the shard's lease), one request that is never repeated, then the new tokens are durable
 //! before anybody uses them. A claim whose answer was lost leaves the refresh *in doubt*: the
 //! access token still stored goes on being used, and the old refresh token is tried exactly once
-//! more as the last step.
+//! more as the last step, when that access token is refused.
+//!
+//! What is to be refreshed and what its end means for the link is the engine's to decide, ahead of
+//! need too: only it sees when so many links die that it is probably us (rule 12).
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use secrecy::SecretString;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Linking;
+use super::sealed::Tokens;
 use crate::clock;
-use crate::crypto::Context;
-use crate::domain::ids::{AccountId, Generation, ShardId, TokenSequence};
-use crate::domain::link::{Health, LinkReason};
+use crate::domain::ids::{AccountId, Generation, ShardId};
+use crate::domain::link::LinkReason;
 use crate::domain::outcome::{Failure, FailureClass, FailureScope};
-use crate::engine::Refreshed;
+use crate::engine::{Input, Refreshed};
 use crate::salesforce::oauth::{RefreshError, TokenSet};
-use crate::salesforce::{ApiUser, SendBy, Session};
-use crate::store::links::{Grant, RefreshClaim, RefreshResult};
-use crate::store::{self, Sealed, Written};
+use crate::salesforce::{SendBy, Session};
+use crate::store::links::{Grant, RefreshClaim, RefreshResult, RefreshWish};
+use crate::store::{self, Written};
 use crate::telemetry::metrics::Refresh;
 
-/// The stored form of a link's tokens. It exists in the clear only between opening and use.
-#[derive(Clone, Serialize, Deserialize)]
-pub(super) struct Tokens {
-    /// The access token.
-    access: String,
-    /// The refresh token.
-    pub(super) refresh: String,
+/// A claim that was granted.
+struct Claim {
+    /// The tokens as of the claim.
+    grant: Grant,
+    /// Names it.
+    send_by: DateTime<Utc>,
+    /// An earlier claim is in doubt.
+    last_step: bool,
 }
 
-/// A session with the tokens' place in their sequence.
-#[derive(Clone)]
-pub(super) struct Cached {
-    /// What requests are made with.
-    session: Session,
-    /// Which tokens these are.
-    sequence: TokenSequence,
-}
-
-impl Tokens {
-    /// What a refresh brought; the refresh token that was redeemed stays where no next one came.
-    pub(super) fn of(new: &TokenSet, redeemed: &SecretString) -> Self {
-        let refresh = new.refresh.as_ref().unwrap_or(redeemed);
-        Self {
-            access: new.access.expose_secret().to_owned(),
-            refresh: refresh.expose_secret().to_owned(),
-        }
-    }
-}
+/// Tokens told to the engine at once; the rest follows with the next look.
+const PAGE: u32 = 100;
 
 impl Linking {
     /// What requests of this account and generation are made with: the stored access token. It
@@ -83,29 +70,45 @@ impl Linking {
         Ok(cached.session)
     }
 
-    /// Refreshes the access token of a link, once, whoever else tries at the same time.
-    pub async fn refresh(&self, account: &AccountId, generation: Generation) -> Refreshed {
+    /// Refreshes the access token of a link, once, whoever else tries at the same time. `ahead` of
+    /// need, it leaves a refresh token in doubt alone.
+    pub async fn refresh(
+        &self,
+        account: &AccountId,
+        generation: Generation,
+        ahead: bool,
+    ) -> Refreshed {
         let key = (account.clone(), generation);
         let grant = match self.store.grant(account, generation).await {
             Ok(Some(grant)) => grant,
             Ok(None) => return dead(LinkReason::TokenRevoked, "no_grant"),
             Err(error) => return Refreshed::Later(store_failure(&error)),
         };
-        // Somebody refreshed since the session that failed was opened.
+        // Somebody refreshed since the session that failed was opened, or since it was looked over.
         let used = self.sessions.get(&key).map(|cached| cached.sequence);
         self.sessions.invalidate(&key);
-        if used.is_some_and(|used| used < grant.token_sequence) {
+        let done = if ahead {
+            grant.issued_at >= self.stale_before(clock::now())
+        } else {
+            used.is_some_and(|used| used < grant.token_sequence)
+        };
+        if done {
             return Refreshed::Fresh;
         }
-        self.claim_and_refresh(&grant).await
+        self.claim_and_refresh(&grant, ahead).await
     }
 
-    /// Refreshes ahead of need, until cancelled.
-    pub async fn keep_fresh(&self, cancel: CancellationToken) {
+    /// Tells the engine which tokens need a look, until cancelled.
+    pub async fn look_over(&self, inputs: mpsc::Sender<Input>, cancel: CancellationToken) {
         while !cancel.is_cancelled() {
-            if let Err(error) = self.refresh_stale(clock::now(), &cancel).await {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "the tokens could not be looked over");
+            match self.in_need(clock::now()).await {
+                // Without a driver nobody is left to tell.
+                Ok(Some(input)) => drop(inputs.send(input).await),
+                Ok(None) => {}
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "the tokens could not be looked over");
+                }
             }
             tokio::select! {
                 () = cancel.cancelled() => {}
@@ -114,45 +117,37 @@ impl Linking {
         }
     }
 
-    /// Refreshes the tokens of our shards that are older than the setting says. A link that turns
-    /// out dead is marked; returns how many were refreshed. Told to stop, it begins no other.
-    pub async fn refresh_stale(
-        &self,
-        now: DateTime<Utc>,
-        cancel: &CancellationToken,
-    ) -> store::Result<usize> {
+    /// The tokens of our shards that are older than the setting says, and those in doubt.
+    async fn in_need(&self, now: DateTime<Utc>) -> store::Result<Option<Input>> {
         let shards: Vec<ShardId> = self.owned.borrow().iter().map(|f| f.shard).collect();
         if shards.is_empty() {
-            return Ok(0);
+            return Ok(None);
         }
-        let before = now - self.config.refresh_after;
-        let mut fresh = 0;
-        for grant in self.store.stale_grants(&shards, before, 100).await? {
-            if cancel.is_cancelled() {
-                break;
-            }
-            match self.claim_and_refresh(&grant).await {
-                Refreshed::Fresh => fresh += 1,
-                Refreshed::Later(failure) => {
-                    tracing::info!(account = %grant.account, code = failure.code, "a refresh is put off");
-                }
-                Refreshed::Dead(reason, failure) => {
-                    let (account, generation) = (&grant.account, grant.generation);
-                    self.mark(account, generation, Health::Broken, reason, Some(failure))
-                        .await;
-                }
-            }
-        }
-        Ok(fresh)
+        let before = self.stale_before(now);
+        let names = |grants: Vec<Grant>| {
+            let name = |grant: Grant| (grant.account, grant.generation);
+            grants.into_iter().map(name).collect()
+        };
+        Ok(Some(Input::Tokens {
+            stale: names(self.store.stale_grants(&shards, before, PAGE).await?),
+            doubtful: names(self.store.doubtful_grants(&shards, PAGE).await?),
+        }))
+    }
+
+    /// Tokens that were issued before this are to be refreshed.
+    fn stale_before(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        now - self.config.refresh_after
     }
 
     /// Claim, send once, record; and count.
-    async fn claim_and_refresh(&self, grant: &Grant) -> Refreshed {
-        let refreshed = self.refresh_once(grant).await;
+    async fn claim_and_refresh(&self, grant: &Grant, ahead: bool) -> Refreshed {
+        let refreshed = self.refresh_once(grant, ahead).await;
         if let Some(metrics) = &self.metrics {
             metrics.token_refreshed(match refreshed {
                 Refreshed::Fresh => Refresh::Fresh,
-                Refreshed::Later(_) => Refresh::Later,
+                Refreshed::Later(_) | Refreshed::Refused(..) | Refreshed::InDoubt(_) => {
+                    Refresh::Later
+                }
                 Refreshed::Dead(..) => Refresh::Dead,
             });
         }
@@ -160,31 +155,37 @@ impl Linking {
     }
 
     /// Claim, send once, record.
-    async fn refresh_once(&self, grant: &Grant) -> Refreshed {
-        let (account, generation) = (&grant.account, grant.generation);
-        let shard = ShardId::of(account, Some(&grant.org));
-        let Some(fence) = self
-            .owned
-            .borrow()
-            .iter()
-            .find(|f| f.shard == shard)
-            .copied()
-        else {
+    async fn refresh_once(&self, grant: &Grant, ahead: bool) -> Refreshed {
+        let Some(fence) = self.fence(grant.shard) else {
             return Refreshed::Later(later("not_owner"));
         };
         let within = self.config.refresh_send_within;
         // Taken before the claim: the claim's own deadline can only be later.
-        let send_by = SendBy::after(within);
-        let claim = self
-            .store
-            .claim_refresh(account, generation, grant.token_sequence, fence, within)
-            .await;
-        match claim {
+        let by = SendBy::after(within);
+        let wish = RefreshWish {
+            account: grant.account.clone(),
+            generation: grant.generation,
+            seen: grant.token_sequence,
+            fence,
+            send_within: within,
+            last_step: !ahead,
+        };
+        match self.store.claim_refresh(&wish).await {
             Ok(RefreshClaim::Granted {
-                grant, last_step, ..
-            }) => self.send_refresh(&grant, send_by, last_step).await,
+                grant,
+                send_by,
+                last_step,
+            }) => {
+                let claim = Claim {
+                    grant,
+                    send_by,
+                    last_step,
+                };
+                self.send_refresh(&claim, by).await
+            }
             Ok(RefreshClaim::Busy { .. }) => Refreshed::Later(later("refresh_running")),
             Ok(RefreshClaim::Newer(_)) => Refreshed::Fresh,
+            Ok(RefreshClaim::InDoubt) => Refreshed::InDoubt(later("refresh_in_doubt")),
             Ok(RefreshClaim::Exhausted) => dead(LinkReason::RefreshInDoubt, "refresh_in_doubt"),
             Ok(RefreshClaim::Stale) => Refreshed::Later(later("not_owner")),
             Err(error) => Refreshed::Later(store_failure(&error)),
@@ -192,42 +193,50 @@ impl Linking {
     }
 
     /// The one request of a claim, and its record.
-    async fn send_refresh(&self, grant: &Grant, send_by: SendBy, last_step: bool) -> Refreshed {
+    async fn send_refresh(&self, claim: &Claim, by: SendBy) -> Refreshed {
+        let grant = &claim.grant;
         let tokens = match self.tokens(grant) {
             Ok(tokens) => tokens,
-            Err(error) => return Refreshed::Later(sealing_failure(&error)),
+            Err(error) => {
+                self.end_claim(claim).await;
+                return Refreshed::Later(sealing_failure(&error));
+            }
         };
         crate::crash_point("refresh.claimed");
-        let old = SecretString::from(tokens.refresh);
-        let answer = self
-            .salesforce
-            .refresh(&grant.login_url, &old, send_by)
-            .await;
+        let old = SecretString::from(tokens.refresh.clone());
+        let answer = self.salesforce.refresh(&grant.login_url, &old, by).await;
         crate::crash_point("refresh.answered");
         match answer {
-            Ok(new) => self.record_tokens(grant, &old, &new).await,
+            Ok(new) => self.record_tokens(claim, &tokens, &new).await,
             // The claim stays open and expires in doubt: nobody may use the token before that.
-            Err(RefreshError::Ambiguous(failure)) => Refreshed::Later(failure),
+            Err(RefreshError::Ambiguous(failure)) => Refreshed::InDoubt(failure),
             Err(RefreshError::Later(failure)) => {
-                self.end_claim(grant).await;
+                self.end_claim(claim).await;
                 Refreshed::Later(failure)
             }
+            Err(RefreshError::Refused(reason, failure)) => {
+                self.end_claim(claim).await;
+                Refreshed::Refused(reason, failure)
+            }
+            // The token is refused, and was used up by the answer that was lost: the last step is
+            // spent. Other refusals say nothing about the token.
+            Err(RefreshError::Dead(LinkReason::TokenRevoked | LinkReason::Unknown, failure))
+                if claim.last_step =>
+            {
+                Refreshed::Dead(LinkReason::RefreshInDoubt, failure)
+            }
             Err(RefreshError::Dead(reason, failure)) => {
-                self.end_claim(grant).await;
-                let reason = if last_step {
-                    LinkReason::RefreshInDoubt
-                } else {
-                    reason
-                };
+                self.end_claim(claim).await;
                 Refreshed::Dead(reason, failure)
             }
         }
     }
 
     /// Makes new tokens durable. Only then may they be used.
-    async fn record_tokens(&self, grant: &Grant, old: &SecretString, new: &TokenSet) -> Refreshed {
+    async fn record_tokens(&self, claim: &Claim, old: &Tokens, new: &TokenSet) -> Refreshed {
+        let grant = &claim.grant;
         let sequence = grant.token_sequence.next();
-        let tokens = Tokens::of(new, old);
+        let tokens = old.followed_by(new);
         let result = RefreshResult::Refreshed {
             tokens: self.seal(&grant.account, grant.generation, sequence, &tokens),
             issued_at: new.issued_at,
@@ -240,6 +249,7 @@ impl Linking {
                 &grant.account,
                 grant.generation,
                 grant.token_sequence,
+                claim.send_by,
                 &result,
             );
             match record.await {
@@ -256,60 +266,21 @@ impl Linking {
     }
 
     /// Ends a claim whose request was answered without new tokens.
-    async fn end_claim(&self, grant: &Grant) {
-        let result = RefreshResult::Untouched;
-        let (account, generation) = (&grant.account, grant.generation);
-        let ended = self
-            .store
-            .record_refresh(account, generation, grant.token_sequence, &result)
-            .await;
-        if let Err(error) = ended {
+    async fn end_claim(&self, claim: &Claim) {
+        let Claim { grant, send_by, .. } = claim;
+        let account = &grant.account;
+        let ended = self.store.record_refresh(
+            account,
+            grant.generation,
+            grant.token_sequence,
+            *send_by,
+            &RefreshResult::Untouched,
+        );
+        if let Err(error) = ended.await {
             // It expires by itself, at the price of one last step.
             let error = &error as &dyn std::error::Error;
             tracing::warn!(account = %account, error, "a refresh claim could not be ended");
         }
-    }
-
-    /// Opens a grant's tokens for use.
-    fn open(&self, grant: &Grant) -> Result<Cached, crate::sealing::Error> {
-        let tokens = self.tokens(grant)?;
-        let access = SecretString::from(tokens.access);
-        let api_user = ApiUser {
-            org: grant.org.clone(),
-            user: grant.user.clone(),
-        };
-        let session = Session::new(grant.instance_url.clone(), access, api_user);
-        Ok(Cached {
-            session,
-            sequence: grant.token_sequence,
-        })
-    }
-
-    /// Opens a grant's tokens.
-    pub(super) fn tokens(&self, grant: &Grant) -> Result<Tokens, crate::sealing::Error> {
-        let context = context(&grant.account, grant.generation, grant.token_sequence);
-        self.sealer.open(&context, &grant.tokens, "token pair")
-    }
-
-    /// Seals tokens in their place.
-    pub(super) fn seal(
-        &self,
-        account: &AccountId,
-        generation: Generation,
-        sequence: TokenSequence,
-        tokens: &Tokens,
-    ) -> Sealed {
-        self.sealer
-            .seal(&context(account, generation, sequence), tokens)
-    }
-}
-
-/// What binds tokens to their place.
-fn context(account: &AccountId, generation: Generation, sequence: TokenSequence) -> Context {
-    Context::Tokens {
-        account: account.clone(),
-        generation,
-        token_sequence: sequence,
     }
 }
 

@@ -212,11 +212,13 @@ impl Shells {
             Command::RefreshToken {
                 account,
                 generation,
+                ahead,
             } => {
-                let result = self.linking.refresh(&account, generation).await;
+                let result = self.linking.refresh(&account, generation, ahead).await;
                 Some(Input::Refreshed {
                     account,
                     generation,
+                    ahead,
                     result,
                 })
             }

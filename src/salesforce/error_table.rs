@@ -205,6 +205,17 @@ pub(super) const GONE: &[&str] = &["NOT_FOUND"];
 /// Codes by which a field or object of a query is not there for this user.
 pub(super) const HIDDEN: &[&str] = &["INVALID_FIELD", "INVALID_TYPE"];
 
+/// What a refusal of the token endpoint means for a link.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Verdict {
+    /// It is as it was: try again.
+    Later,
+    /// It may pass; if it goes on, the link is dead, and why.
+    DeadIfItGoesOn(LinkReason),
+    /// It is dead, and why.
+    Dead(LinkReason),
+}
+
 /// What an error of the token endpoint means for a link.
 #[derive(Debug)]
 pub(super) struct TokenRow {
@@ -212,8 +223,8 @@ pub(super) struct TokenRow {
     pub error: &'static str,
     /// What the `error_description` must contain, in lower case; empty: anything.
     pub says: &'static str,
-    /// The link is dead, and why; `None`: try again.
-    pub dead: Option<LinkReason>,
+    /// What it means for the link.
+    pub link: Verdict,
     /// What can be done.
     pub class: FailureClass,
     /// How far it reaches.
@@ -232,7 +243,7 @@ const fn dead(
     TokenRow {
         error,
         says,
-        dead: Some(reason),
+        link: Verdict::Dead(reason),
         class: FailureClass::Link,
         scope: Request,
         hint,
@@ -250,7 +261,7 @@ const fn later(
     TokenRow {
         error,
         says,
-        dead: None,
+        link: Verdict::Later,
         class,
         scope,
         hint,
@@ -267,7 +278,7 @@ const APPROVE: &str =
 #[rustfmt::skip]
 pub(super) const TOKEN_TABLE: &[TokenRow] = &[
     later("invalid_grant", "already being processed", Transient, Request, BY_ITSELF),
-    later("invalid_grant", "expired authorization code", Transient, Request, BY_ITSELF),
+    TokenRow { error: "invalid_grant", says: "expired authorization code", ..PASSES_OR_NOT },
     dead("invalid_grant", "expired access/refresh token", LinkReason::TokenRevoked, RELINK),
     dead("invalid_grant", "invalid authorization code", LinkReason::TokenRevoked, RELINK),
     dead("invalid_grant", "authentication failure", LinkReason::ApiUserInactive, "check that the API user is active, then link again"),
@@ -291,11 +302,19 @@ pub(super) const TOKEN_TABLE: &[TokenRow] = &[
     later("redirect_uri_mismatch", "", Bug, Everyone, "add the callback address to the app at Salesforce"),
 ];
 
-/// An error of the token endpoint that the table does not know: the link is left as it is.
-pub(super) const UNKNOWN_TOKEN_ERROR: TokenRow = later(
-    "",
-    "",
-    Transient,
-    Request,
-    "an error that this software does not know: look its code up",
-);
+/// A refusal that is said to pass (two refreshes at once), and does not always.
+const PASSES_OR_NOT: TokenRow = TokenRow {
+    error: "",
+    says: "",
+    link: Verdict::DeadIfItGoesOn(LinkReason::TokenRevoked),
+    class: Transient,
+    scope: Request,
+    hint: "it is tried again for a while by itself; if it goes on, link the account again",
+};
+
+/// A refusal of the token endpoint that the table does not know.
+pub(super) const UNKNOWN_TOKEN_ERROR: TokenRow = TokenRow {
+    link: Verdict::DeadIfItGoesOn(LinkReason::Unknown),
+    hint: "an error that this software does not know: look its code up; if it goes on, link the account again",
+    ..PASSES_OR_NOT
+};

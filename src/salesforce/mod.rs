@@ -68,6 +68,10 @@ pub struct Config {
     /// Salesforce limits how many requests of 20 s and more run at once.
     #[serde(with = "humantime_serde")]
     pub request_timeout: Duration,
+    /// How long a token answer may take: longer than others, as one that is lost endangers the
+    /// link.
+    #[serde(with = "humantime_serde")]
+    pub token_timeout: Duration,
     /// The longest answer that is read, in bytes after decompression.
     pub max_answer_bytes: usize,
 }
@@ -83,6 +87,7 @@ impl Default for Config {
             task_key_field: "VCC_Call_Key__c".into(),
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(20),
+            token_timeout: Duration::from_mins(1),
             max_answer_bytes: 16 * 1024 * 1024,
         }
     }
@@ -124,6 +129,10 @@ impl Config {
         if self.connect_timeout.is_zero() || self.connect_timeout > self.request_timeout {
             let advice = "write at least 1s, and at most salesforce.request_timeout";
             faults.push(Fault::new("salesforce.connect_timeout", advice));
+        }
+        if self.token_timeout < self.request_timeout {
+            let advice = "write at least salesforce.request_timeout: a token answer that is lost endangers the link";
+            faults.push(Fault::new("salesforce.token_timeout", advice));
         }
         if self.max_answer_bytes < 64 * 1024 {
             faults.push(Fault::new(

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -30,7 +29,7 @@ use url::{Url, form_urlencoded};
 
 use super::client::{Request, unsent};
 use super::error::{self, Trouble, bounded_code};
-use super::error_table::{TOKEN_TABLE, UNKNOWN_TOKEN_ERROR};
+use super::error_table::{TOKEN_TABLE, UNKNOWN_TOKEN_ERROR, Verdict};
 use super::{Client, Error, SendBy};
 use crate::domain::ids::{OrgId, UserId};
 use crate::domain::link::LinkReason;
@@ -62,6 +61,9 @@ pub enum RefreshError {
     /// It was not carried out: try again.
     #[error("the refresh was put off: {}", .0.code)]
     Later(Failure),
+    /// It is refused in a way that may pass; the link is dead if it goes on for long.
+    #[error("the refresh is refused for now: {}", .1.code)]
+    Refused(LinkReason, Failure),
     /// The link is dead until a person acts.
     #[error("the refresh token is refused: {}", .1.code)]
     Dead(LinkReason, Failure),
@@ -71,7 +73,10 @@ impl RefreshError {
     /// The failure by itself.
     pub fn into_failure(self) -> Failure {
         match self {
-            Self::Ambiguous(failure) | Self::Later(failure) | Self::Dead(_, failure) => failure,
+            Self::Ambiguous(failure)
+            | Self::Later(failure)
+            | Self::Refused(_, failure)
+            | Self::Dead(_, failure) => failure,
         }
     }
 }
@@ -102,9 +107,6 @@ type Protocol = oauth2::Client<
     StandardRevocableToken,
     BasicRevocationErrorResponse,
 >;
-
-/// How long a token answer may take: longer than others, as one that is lost endangers the link.
-const TOKEN_PATIENCE: Duration = Duration::from_mins(1);
 
 impl Client {
     /// Redeems a refresh token, once, and not after `send_by`. No scope is sent: some orgs refuse
@@ -147,11 +149,11 @@ impl Client {
                 let description = refusal.error_description().map_or("", String::as_str);
                 Err(refused(status, refusal.error().as_ref(), description))
             }
-            // An unreadable success may have rotated the token; an unreadable refusal has not.
-            Err(_) if status == 200 => Err(RefreshError::Ambiguous(error::trouble(
-                Trouble::BadJson(status),
-                true,
-            ))),
+            // An unreadable success may have rotated the token, and so may a server that broke; an
+            // unreadable refusal has not.
+            Err(_) if matches!(status, 200 | 500..) => Err(RefreshError::Ambiguous(
+                error::trouble(Trouble::BadJson(status), true),
+            )),
             Err(_) => Err(RefreshError::Later(error::trouble(
                 Trouble::BadJson(status),
                 false,
@@ -175,15 +177,16 @@ impl Client {
                 headers: parts.headers,
                 body: body.into(),
                 send_by: Some(send_by),
-                within: Some(TOKEN_PATIENCE),
+                within: Some(self.config.token_timeout),
                 writes: true,
             })
             .await?;
         status.store(reply.status, Ordering::Relaxed);
         if !reply.json {
             // A maintenance page stands before the token endpoint; only a gateway that got no
-            // answer in time may have passed the request on.
-            let failure = error::trouble(Trouble::NoJson(reply.status), reply.status == 504);
+            // answer, or none in time, may have passed the request on.
+            let passed_on = matches!(reply.status, 502 | 504);
+            let failure = error::trouble(Trouble::NoJson(reply.status), passed_on);
             return Err(Error::answered(failure));
         }
         let mut response = HttpResponse::new(reply.body.to_vec());
@@ -272,17 +275,17 @@ fn refused(status: u16, code: &str, description: &str) -> RefreshError {
     let fits = |row: &&super::error_table::TokenRow| {
         row.error.eq_ignore_ascii_case(code) && text.contains(row.says)
     };
-    let row = TOKEN_TABLE
-        .iter()
-        .find(fits)
-        .unwrap_or(&UNKNOWN_TOKEN_ERROR);
+    let known = TOKEN_TABLE.iter().find(fits);
+    let row = known.unwrap_or(&UNKNOWN_TOKEN_ERROR);
     let mut failure = Failure::new(row.class, row.scope, bounded_code(code));
     failure.http_status = Some(status);
     failure.hint = row.hint.into();
     failure.ended = true;
-    match row.dead {
-        Some(reason) => RefreshError::Dead(reason, failure),
-        None => RefreshError::Later(failure),
+    match row.link {
+        Verdict::Dead(reason) => RefreshError::Dead(reason, failure),
+        // A server that broke refuses nothing.
+        Verdict::DeadIfItGoesOn(reason) if status < 500 => RefreshError::Refused(reason, failure),
+        Verdict::DeadIfItGoesOn(_) | Verdict::Later => RefreshError::Later(failure),
     }
 }
 
@@ -310,7 +313,7 @@ fn unsigned() -> Failure {
 mod tests {
     use super::*;
 
-    /// Error, description, why the link is dead, and whether every link is concerned.
+    /// Error, description, why the link is dead at once, and whether every link is concerned.
     const REFUSALS: [(&str, &str, Option<LinkReason>, bool); 17] = [
         (
             "invalid_grant",
@@ -388,10 +391,15 @@ mod tests {
 
     #[test]
     fn refusals_are_told_apart_by_their_description() {
+        let mut for_now = Vec::new();
         for (code, description, dead, everyone) in REFUSALS {
             let error = refused(400, code, description);
             let found = match &error {
                 RefreshError::Dead(reason, _) => Some(*reason),
+                RefreshError::Refused(reason, _) => {
+                    for_now.push((code, description, *reason));
+                    None
+                }
                 _ => None,
             };
             let failure = error.into_failure();
@@ -399,6 +407,20 @@ mod tests {
             assert_eq!((found, scope), (dead, everyone), "{code} {description}");
             assert!(!failure.hint.is_empty());
         }
+        let expected = [
+            (
+                "invalid_grant",
+                "expired authorization code",
+                LinkReason::TokenRevoked,
+            ),
+            ("word_of_next_year", "", LinkReason::Unknown),
+        ];
+        assert_eq!(for_now, expected, "these are dead if they go on");
+        let broken = refused(500, "word_of_next_year", "");
+        assert!(
+            matches!(broken, RefreshError::Later(_)),
+            "a server that broke refuses nothing"
+        );
     }
 
     fn signed(issued_at: &str, signature: &str) -> Tokens {

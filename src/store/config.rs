@@ -30,7 +30,7 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     pub idle_in_transaction_timeout: Duration,
     /// How long after a token refresh's `send_by` its answer may still arrive. A claim without a
-    /// result is in doubt only after that; longer than the HTTP client's time-out.
+    /// result is in doubt only after that; longer than `salesforce.token_timeout`.
     #[serde(with = "humantime_serde")]
     pub refresh_answer_timeout: Duration,
 }

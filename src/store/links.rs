@@ -50,6 +50,9 @@ pub struct LinkChange {
     pub health: Health,
     /// Why.
     pub reason: LinkReason,
+    /// By whom: the owner of the account's shard decides about health; `None`: a person, who owns
+    /// nothing.
+    pub fence: Option<Fence>,
     /// `link.statuschanged.v1`.
     pub event: OutboxRow,
     /// When.
@@ -63,6 +66,8 @@ pub enum LinkWrite {
     Stored(LinkState),
     /// Somebody was first; this is the link now. Decide again.
     Changed(LinkState),
+    /// The lease is gone, or the account lies in another shard: the decision is its owner's now.
+    Stale,
     /// The API user already serves as many accounts as Salesforce keeps approvals.
     ApiUserFull {
         /// The accounts that it serves.
@@ -85,6 +90,9 @@ pub struct Grant {
     pub instance_url: String,
     /// Where tokens are refreshed.
     pub login_url: String,
+    /// Where the account's work lies now: whose lease its owner holds. Not this org's shard, once
+    /// the account is linked to another.
+    pub shard: ShardId,
     /// Grows with every stored change; part of what seals the tokens.
     pub token_sequence: TokenSequence,
     /// The sealed tokens.
@@ -95,6 +103,24 @@ pub struct Grant {
     pub in_doubt: bool,
 }
 
+/// A wish to refresh the tokens of one generation.
+#[derive(Clone, Debug)]
+pub struct RefreshWish {
+    /// The account.
+    pub account: AccountId,
+    /// The generation.
+    pub generation: Generation,
+    /// The tokens that are to be replaced.
+    pub seen: TokenSequence,
+    /// Whose wish it is.
+    pub fence: Fence,
+    /// The request is sent within this, or not at all.
+    pub send_within: Duration,
+    /// The stored access token is refused, so that a refresh token in doubt may be tried its one
+    /// time. A refresh ahead of need never does.
+    pub last_step: bool,
+}
+
 /// What a claim to refresh came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RefreshClaim {
@@ -103,7 +129,8 @@ pub enum RefreshClaim {
     Granted {
         /// The tokens as of the claim.
         grant: Grant,
-        /// No byte of the request is written after this, by the database's clock.
+        /// No byte of the request is written after this, by the database's clock. It also names
+        /// the claim, see [`Links::record_refresh`].
         send_by: DateTime<Utc>,
         /// An earlier claim is in doubt.
         last_step: bool,
@@ -115,6 +142,9 @@ pub enum RefreshClaim {
     },
     /// The tokens are newer than the caller's: use these.
     Newer(Grant),
+    /// An earlier claim is in doubt, and the wish is not for the last step: use the access token
+    /// that is stored.
+    InDoubt,
     /// The last step has been claimed already and expired too: the link is broken.
     Exhausted,
     /// The lease is gone, or the link has another generation and this one is given up.
@@ -155,8 +185,8 @@ pub trait Links: Send + Sync {
     /// lock, so two at the same moment cannot both be the last).
     async fn save_link(&self, link: &NewLink, max_accounts: u32) -> Result<LinkWrite>;
 
-    /// Stores a change of status or health with its event. Unlink makes the next generation and
-    /// moves the account to its own shard.
+    /// Stores a change of status or health with its event. Unlink makes the next generation, moves
+    /// the account to its own shard, and makes its parked calls due, so that they end as skipped.
     async fn change_link(&self, change: &LinkChange) -> Result<LinkWrite>;
 
     /// How many calls of an account are parked.
@@ -167,7 +197,8 @@ pub trait Links: Send + Sync {
     async fn grant(&self, account: &AccountId, generation: Generation) -> Result<Option<Grant>>;
 
     /// Current grants of the shards whose tokens were issued before `issued_before`, the oldest
-    /// first. Those of broken links are left out: refreshing cannot mend them.
+    /// first. Those of broken links are left out: refreshing cannot mend them. So are those with a
+    /// claim, open or expired, and those in doubt: their access token is used to its end first.
     async fn stale_grants(
         &self,
         shards: &[ShardId],
@@ -175,26 +206,28 @@ pub trait Links: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Grant>>;
 
-    /// Claims the refresh of a grant whose tokens are at `seen`, for `send_within`. At most one
-    /// claim is open at a time; see [`RefreshClaim`] for the rest of rule 11.
-    async fn claim_refresh(
-        &self,
-        account: &AccountId,
-        generation: Generation,
-        seen: TokenSequence,
-        fence: Fence,
-        send_within: Duration,
-    ) -> Result<RefreshClaim>;
+    /// Current grants of the shards that are in doubt, or whose claim expired without a result, in
+    /// order of account. Left out are broken links, and those whose reason says so already.
+    async fn doubtful_grants(&self, shards: &[ShardId], limit: u32) -> Result<Vec<Grant>>;
 
-    /// Ends a claim: a compare-and-set on the token sequence. New tokens are durable when this
-    /// returns, and only then used. `Already` when the same tokens are stored, `Stale` when the
-    /// sequence has moved otherwise. `Untouched` gives a last step back, as it was not taken; the
-    /// caller gives up on an answer before its claim expires, and so never ends another's claim.
+    /// Claims the refresh of a grant, as the owner of its account's shard. At most one claim is
+    /// open at a time; see [`RefreshClaim`] for the rest of rule 11.
+    async fn claim_refresh(&self, wish: &RefreshWish) -> Result<RefreshClaim>;
+
+    /// Ends the claim that was granted with `send_by`.
+    ///
+    /// New tokens are taken whoever's claim is open by then, by a compare-and-set on the token
+    /// sequence: they are the right ones. They are durable when this returns, and only then used.
+    /// `Already` when the same tokens are stored, `Stale` when the sequence has moved otherwise.
+    ///
+    /// `Untouched` ends this one claim and gives its last step back, as it was not taken; it is
+    /// `Stale` when the claim is over and perhaps another one open, which stays as it is.
     async fn record_refresh(
         &self,
         account: &AccountId,
         generation: Generation,
         seen: TokenSequence,
+        send_by: DateTime<Utc>,
         result: &RefreshResult,
     ) -> Result<Written>;
 

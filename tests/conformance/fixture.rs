@@ -112,6 +112,7 @@ impl Fixture {
             status,
             health,
             reason: LinkReason::Unknown,
+            fence: (status != LinkStatus::Unlinked).then(|| self.fence(now.shard)),
             event: link_event(account, now.sequence.next()),
             at: at(100),
         };
@@ -383,6 +384,8 @@ pub(crate) fn new_link(account: &str, org: &str, expected: Sequence) -> NewLink 
             time_zone: Some("Europe/London".to_owned()),
             default_country: Some("GB".to_owned()),
             closed_status: None,
+            missing: vec![],
+            profiled_at: Some(at(0)),
         },
         login_url: "https://login.salesforce.com".to_owned(),
         tokens: Sealed(b"first tokens".to_vec()),

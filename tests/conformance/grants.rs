@@ -1,10 +1,12 @@
 //! The journal of token refreshes (rule 11).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use vcc_link::domain::ids::{Generation, ShardId, TokenSequence};
-use vcc_link::store::links::{Grant, RefreshClaim, RefreshResult};
+use vcc_link::domain::link::{Health, LinkStatus};
+use vcc_link::store::links::{Grant, RefreshClaim, RefreshResult, RefreshWish};
 use vcc_link::store::{Fence, Sealed, Written};
 
 use super::Harness;
@@ -18,6 +20,8 @@ struct Refresher {
     grant: Grant,
     /// The owner's fence.
     fence: Fence,
+    /// The claim that was granted last.
+    last: Mutex<DateTime<Utc>>,
 }
 
 impl Refresher {
@@ -35,28 +39,68 @@ impl Refresher {
             fixture,
             grant,
             fence,
+            last: Mutex::new(at(0)),
+        }
+    }
+
+    /// The wish for a claim, for a time.
+    fn wish(&self, seen: i64, send_within: Duration) -> RefreshWish {
+        RefreshWish {
+            account: self.grant.account.clone(),
+            generation: self.grant.generation,
+            seen: TokenSequence(seen),
+            fence: self.fence,
+            send_within,
+            last_step: true,
         }
     }
 
     /// Claims, for a time.
     async fn claim(&self, seen: i64, within: Duration) -> RefreshClaim {
-        let (account, generation) = (&self.grant.account, self.grant.generation);
-        let seen = TokenSequence(seen);
+        let wish = self.wish(seen, within);
         let store = &self.fixture.store;
-        store
-            .claim_refresh(account, generation, seen, self.fence, within)
-            .await
-            .expect("claim")
+        let claim = store.claim_refresh(&wish).await.expect("claim");
+        if let RefreshClaim::Granted { send_by, .. } = &claim {
+            *self.last.lock().expect("no panic") = *send_by;
+        }
+        claim
     }
 
-    /// Records.
+    /// Claims ahead of need, for a long time.
+    async fn claim_ahead(&self, seen: i64) -> RefreshClaim {
+        let wish = RefreshWish {
+            last_step: false,
+            ..self.wish(seen, LONG)
+        };
+        let claim = self.fixture.store.claim_refresh(&wish).await;
+        claim.expect("claim")
+    }
+
+    /// Records the end of the claim that was granted last.
     async fn record(&self, seen: i64, result: &RefreshResult) -> Written {
+        let last = *self.last.lock().expect("no panic");
+        self.record_of(last, seen, result).await
+    }
+
+    /// Records the end of a claim.
+    async fn record_of(&self, claim: DateTime<Utc>, seen: i64, result: &RefreshResult) -> Written {
         let (account, generation) = (&self.grant.account, self.grant.generation);
         let store = &self.fixture.store;
         store
-            .record_refresh(account, generation, TokenSequence(seen), result)
+            .record_refresh(account, generation, TokenSequence(seen), claim, result)
             .await
             .expect("record")
+    }
+
+    /// How many grants are stale, and how many doubtful, in the account's shard.
+    async fn in_need(&self) -> (usize, usize) {
+        let (shards, store) = ([self.fence.shard], &self.fixture.store);
+        let stale = store.stale_grants(&shards, far_ahead(), 9).await;
+        let doubtful = store.doubtful_grants(&shards, 9).await;
+        (
+            stale.expect("stale_grants").len(),
+            doubtful.expect("doubtful_grants").len(),
+        )
     }
 }
 
@@ -175,6 +219,66 @@ pub(crate) async fn a_lost_refresh_leaves_one_last_step(harness: Arc<dyn Harness
     assert_eq!(granted(&refresher.claim(2, LONG).await), Some(false));
 }
 
+/// Who stood still beyond its claim ends no other's: one refresh token would go out twice.
+pub(crate) async fn a_late_end_leaves_the_next_claim_alone(harness: Arc<dyn Harness>) {
+    let refresher = Refresher::new(&*harness).await;
+    let untouched = &RefreshResult::Untouched;
+    refresher.claim(1, Duration::ZERO).await;
+    let first = *refresher.last.lock().expect("no panic");
+    assert_eq!(granted(&refresher.claim(1, LONG).await), Some(true));
+    assert_eq!(
+        refresher.record_of(first, 1, untouched).await,
+        Written::Stale
+    );
+    let busy = refresher.claim(1, LONG).await;
+    assert!(matches!(busy, RefreshClaim::Busy { .. }), "{busy:?}");
+    assert_eq!(refresher.record(1, untouched).await, Written::Yes);
+
+    // Spent, and not given back by the first either.
+    refresher.claim(1, Duration::ZERO).await;
+    assert_eq!(
+        refresher.record_of(first, 1, untouched).await,
+        Written::Stale
+    );
+    assert_eq!(refresher.claim(1, LONG).await, RefreshClaim::Exhausted);
+    assert_eq!(
+        refresher.record_of(first, 1, &refreshed()).await,
+        Written::Yes,
+        "new tokens are the right ones, whoever brings them"
+    );
+}
+
+/// What is in doubt is told, and left alone while its access token works.
+pub(crate) async fn the_last_step_is_not_taken_ahead_of_need(harness: Arc<dyn Harness>) {
+    let refresher = Refresher::new(&*harness).await;
+    assert_eq!(refresher.in_need().await, (1, 0));
+    refresher.claim(1, LONG).await;
+    assert_eq!(refresher.in_need().await, (0, 0), "a claim is open");
+    refresher.record(1, &RefreshResult::Untouched).await;
+    refresher.claim(1, Duration::ZERO).await;
+    assert_eq!(refresher.in_need().await, (0, 1), "its answer is lost");
+    assert_eq!(refresher.claim_ahead(1).await, RefreshClaim::InDoubt);
+    assert_eq!(granted(&refresher.claim(1, LONG).await), Some(true));
+    refresher.record(1, &RefreshResult::Untouched).await;
+    assert_eq!(refresher.in_need().await, (0, 1), "it is in doubt still");
+    assert_eq!(refresher.claim_ahead(1).await, RefreshClaim::InDoubt);
+    let linked = LinkStatus::Linked;
+    refresher
+        .fixture
+        .change("acme", linked, Health::Broken)
+        .await;
+    assert_eq!(refresher.in_need().await, (0, 0), "nothing can mend it");
+    refresher.claim(1, LONG).await;
+    refresher.record(1, &refreshed()).await;
+    refresher
+        .fixture
+        .change("acme", linked, Health::Healthy)
+        .await;
+    assert_eq!(refresher.in_need().await, (1, 0));
+    let ahead = refresher.claim_ahead(2).await;
+    assert_eq!(granted(&ahead), Some(false));
+}
+
 /// A claim needs the lease of the shard where the account lies, and a grant that is kept.
 pub(crate) async fn a_claim_needs_the_lease_and_the_grant(harness: Arc<dyn Harness>) {
     let mut refresher = Refresher::new(&*harness).await;
@@ -197,4 +301,16 @@ pub(crate) async fn a_claim_needs_the_lease_and_the_grant(harness: Arc<dyn Harne
         Some(false),
         "for reconciling"
     );
+
+    // In another org, and so perhaps in another shard: the account's owner goes on with both.
+    let moved = refresher.fixture.link_to("acme", OTHER_ORG).await;
+    assert_ne!(moved.shard, fence.shard);
+    refresher.record(1, &RefreshResult::Untouched).await;
+    assert_eq!(refresher.claim(1, LONG).await, RefreshClaim::Stale);
+    let (account, first) = (&refresher.grant.account, refresher.grant.generation);
+    let grant = refresher.fixture.store.grant(account, first).await;
+    let grant = grant.expect("grant").expect("kept");
+    assert_eq!(grant.shard, moved.shard);
+    refresher.fence = refresher.fixture.fence(grant.shard);
+    assert_eq!(granted(&refresher.claim(1, LONG).await), Some(false));
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use vcc_link::domain::ids::{Generation, Sequence, ShardId, TokenSequence};
 use vcc_link::domain::link::{Health, LinkReason, LinkStatus};
-use vcc_link::domain::outcome::ParkReason;
+use vcc_link::domain::outcome::{Outcome, ParkReason, SkipReason};
 use vcc_link::domain::work::Lane;
-use vcc_link::store::Written;
-use vcc_link::store::links::LinkWrite;
+use vcc_link::store::links::{LinkChange, LinkWrite};
+use vcc_link::store::{Fence, Written};
 
 use super::Harness;
 use super::fixture::*;
@@ -113,6 +113,90 @@ pub(crate) async fn work_moves_with_its_account(harness: Arc<dyn Harness>) {
         revised[0].shard, second.shard,
         "what was over follows when it is revived"
     );
+}
+
+/// Unlinking makes parked calls due, wherever the account lies then, so that they come to an end.
+pub(crate) async fn unlinking_makes_parked_calls_due(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    fixture.link("acme").await;
+    fixture.link("other").await;
+    let reasons = [
+        ParkReason::LinkBroken,
+        ParkReason::OrgRefuses,
+        ParkReason::Quota,
+    ];
+    let mut calls = Vec::new();
+    for (n, reason) in reasons.into_iter().enumerate() {
+        for account in ["acme", "other"] {
+            let call = format!("call-{n}");
+            fixture.append(vec![ended(account, &call, 0)]).await;
+            fixture.park(account, &call, reason).await;
+        }
+        calls.push(call_id("acme", &format!("call-{n}")));
+    }
+    let acme = account_id("acme");
+    let parked = fixture.store.parked_calls(&acme).await;
+    assert_eq!(parked.expect("parked_calls"), 3);
+    let mut wakes = fixture.store.listen().await.expect("listen");
+    fixture
+        .change("acme", LinkStatus::Unlinked, Health::Healthy)
+        .await;
+    let unlinked = fixture.link_of("acme").await;
+    assert!(unlinked.shard == ShardId::of(&acme, None));
+    let mut due: Vec<_> = fixture.due("acme").await;
+    due.sort_by(|a, b| a.call.cmp(&b.call));
+    assert_eq!(
+        due.iter().map(|d| &d.call).collect::<Vec<_>>(),
+        calls.iter().collect::<Vec<_>>()
+    );
+    assert!(due.iter().all(|d| d.shard == unlinked.shard));
+    let wake = wakes.next(std::time::Duration::from_secs(20)).await;
+    assert!(wake.shards.contains(&unlinked.shard));
+    let parked = |account: &'static str| {
+        let store = &fixture.store;
+        async move {
+            store
+                .parked_calls(&account_id(account))
+                .await
+                .expect("parked")
+        }
+    };
+    assert_eq!((parked("acme").await, parked("other").await), (0, 3));
+    let skipped = Outcome::Skipped {
+        reason: SkipReason::Unlinked,
+    };
+    let row = fixture.unsent("acme", "call-0", skipped).await;
+    assert_eq!(fixture.record(&row).await, Written::Yes);
+}
+
+/// A worker that lost its lease, or never had the shard, changes no link's health.
+pub(crate) async fn health_is_changed_by_the_owner(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    let linked = fixture.link("acme").await;
+    let fence = fixture.fence(linked.shard);
+    let old = Fence {
+        epoch: fence.epoch.next(),
+        ..fence
+    };
+    let elsewhere = fixture.fence(ShardId(fence.shard.0 ^ 1));
+    let change = |fence| LinkChange {
+        account: linked.account.clone(),
+        expected: linked.sequence,
+        generation: linked.generation,
+        status: LinkStatus::Linked,
+        health: Health::Broken,
+        reason: LinkReason::TokenRevoked,
+        fence: Some(fence),
+        event: link_event("acme", linked.sequence.next()),
+        at: at(100),
+    };
+    for fence in [old, elsewhere] {
+        let written = fixture.store.change_link(&change(fence)).await;
+        assert_eq!(written.expect("change_link"), LinkWrite::Stale);
+    }
+    assert_eq!(fixture.link_of("acme").await, linked);
+    let written = fixture.store.change_link(&change(fence)).await;
+    assert!(matches!(written, Ok(LinkWrite::Stored(_))), "{written:?}");
 }
 
 /// An outcome is taken by its attempt, whatever the link is by then, from the shard's owner.

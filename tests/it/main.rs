@@ -12,3 +12,4 @@ mod produce;
 mod salesforce;
 mod settings;
 mod simulation;
+mod tokens;

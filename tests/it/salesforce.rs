@@ -740,6 +740,7 @@ async fn a_refresh_without_an_answer_is_told_from_one_that_was_put_off() {
         (Action::CommitThenDrop, "ambiguous"),
         (Action::Truncated, "ambiguous"),
         (Action::BadJson, "ambiguous"),
+        (html(502), "ambiguous"),
         (html(504), "ambiguous"),
         (html(200), "later"),
         (html(503), "later"),
@@ -751,6 +752,11 @@ async fn a_refresh_without_an_answer_is_told_from_one_that_was_put_off() {
             token_error("invalid_client", "invalid client credentials"),
             "later for everyone",
         ),
+        (
+            token_error("invalid_grant", "expired authorization code"),
+            "refused for now",
+        ),
+        (token_error("word_of_next_year", ""), "refused for now"),
         (token_error("inactive_user", "user is inactive"), "dead"),
     ];
     for (action, expected) in cases {
@@ -765,6 +771,7 @@ async fn a_refresh_without_an_answer_is_told_from_one_that_was_put_off() {
             RefreshError::Ambiguous(_) => "ambiguous",
             RefreshError::Later(f) if f.scope == FailureScope::Everyone => "later for everyone",
             RefreshError::Later(_) => "later",
+            RefreshError::Refused(..) => "refused for now",
             RefreshError::Dead(..) => "dead",
         };
         assert_eq!(found, expected, "{action:?}");
@@ -774,6 +781,10 @@ async fn a_refresh_without_an_answer_is_told_from_one_that_was_put_off() {
             "nothing repeats it: {action:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_refresh_that_comes_too_late_is_not_sent() {
     let org = Org::start().await;
     let late = SendBy::after(Duration::ZERO);
     let token = SecretString::from("r1".to_owned());

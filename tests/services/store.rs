@@ -164,6 +164,8 @@ conformance::conformance_tests! {
     links:
         a_link_is_stored_and_changed,
         work_moves_with_its_account,
+        unlinking_makes_parked_calls_due,
+        health_is_changed_by_the_owner,
         an_outcome_is_taken_after_a_relink,
         no_call_is_left_behind_by_a_move,
         an_api_user_serves_only_so_many,
@@ -172,6 +174,8 @@ conformance::conformance_tests! {
         one_claim_is_granted_at_a_time,
         new_tokens_are_kept,
         a_lost_refresh_leaves_one_last_step,
+        a_late_end_leaves_the_next_claim_alone,
+        the_last_step_is_not_taken_ahead_of_need,
         a_claim_needs_the_lease_and_the_grant;
     outbox:
         events_come_in_order,

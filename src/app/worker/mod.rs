@@ -294,9 +294,9 @@ impl Worker {
             self.alarm.watch(&self.stages, name, told, stage);
         };
         let linking = Arc::clone(&shared.linking);
-        let cancel = self.leaving.clone();
-        let refresh = async move { linking.keep_fresh(cancel).await };
-        watch("refresh", &self.leaving, refresh.boxed());
+        let (inputs, cancel) = (shared.inputs.clone(), self.leaving.clone());
+        let tokens = async move { linking.look_over(inputs, cancel).await };
+        watch("tokens", &self.leaving, tokens.boxed());
         let wakes = Wakes {
             store: Arc::clone(&shared.store),
             inputs: shared.inputs.clone(),

@@ -7,16 +7,17 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 
 use super::fence::{held, lock_accounts};
-use super::values::{column, get, id, shard_column};
+use super::values::{column, get, id, shard, shard_column};
 use super::{Postgres, Result, Tx};
 use crate::domain::ids::{AccountId, Generation, ShardId, TokenSequence};
-use crate::store::links::{Grant, NewLink, RefreshClaim, RefreshResult};
-use crate::store::{Fence, Sealed, Written};
+use crate::store::links::{Grant, NewLink, RefreshClaim, RefreshResult, RefreshWish};
+use crate::store::{Sealed, Written};
 
 /// The columns of a [`Grant`], of `grants` as `g`.
 macro_rules! grant_columns {
     () => {
         "g.account, g.generation, g.org, g.api_user, g.instance_url, g.login_url,
+         (select home.shard from accounts home where home.account = g.account) as shard,
          g.token_sequence, g.tokens, g.issued_at, g.in_doubt"
     };
 }
@@ -52,11 +53,33 @@ impl Postgres {
             grant_columns!(),
             " from grants g join accounts a using (account, generation)
              where a.shard = any($1) and a.health <> 'broken' and g.issued_at < $2
-                and g.retired_at is null
+                and g.retired_at is null and g.claim_until is null and not g.in_doubt
              order by g.issued_at, g.account limit $3"
         ))
         .bind(column(shards, |shard| shard_column(*shard)))
         .bind(issued_before)
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(grant).collect()
+    }
+
+    /// See [`Links::doubtful_grants`](crate::store::Links::doubtful_grants).
+    pub(super) async fn read_doubtful_grants(
+        &self,
+        shards: &[ShardId],
+        limit: u32,
+    ) -> Result<Vec<Grant>> {
+        let rows = sqlx::query(concat!(
+            "select ",
+            grant_columns!(),
+            " from grants g join accounts a using (account, generation)
+             where a.shard = any($1) and a.health <> 'broken'
+                and a.reason is distinct from 'refresh_in_doubt' and g.retired_at is null
+                and (g.in_doubt or g.claim_until <= clock_timestamp())
+             order by g.account limit $2"
+        ))
+        .bind(column(shards, |shard| shard_column(*shard)))
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
@@ -111,14 +134,8 @@ impl Postgres {
     }
 
     /// See [`Links::claim_refresh`](crate::store::Links::claim_refresh).
-    pub(super) async fn claim(
-        &self,
-        account: &AccountId,
-        generation: Generation,
-        seen: TokenSequence,
-        fence: Fence,
-        send_within: Duration,
-    ) -> Result<RefreshClaim> {
+    pub(super) async fn claim(&self, wish: &RefreshWish) -> Result<RefreshClaim> {
+        let (account, fence) = (&wish.account, wish.fence);
         let mut tx = self.begin().await?;
         let held = held(&mut tx, [fence]).await?;
         let locked = lock_accounts(&mut tx, &BTreeSet::from([account])).await?;
@@ -128,11 +145,11 @@ impl Postgres {
         if held.is_empty() || !is_there {
             return Ok(RefreshClaim::Stale);
         }
-        let Some(row) = lock_grant(&mut tx, account, generation).await? else {
+        let Some(row) = lock_grant(&mut tx, account, wish.generation).await? else {
             return Ok(RefreshClaim::Stale);
         };
         let found = grant(&row)?;
-        if found.token_sequence > seen {
+        if found.token_sequence > wish.seen {
             return Ok(RefreshClaim::Newer(found));
         }
         let until: Option<DateTime<Utc>> = get(&row, "claim_until")?;
@@ -141,12 +158,15 @@ impl Postgres {
             return Ok(RefreshClaim::Busy { until });
         }
         let in_doubt = found.in_doubt || until.is_some();
+        if in_doubt && !wish.last_step {
+            return Ok(RefreshClaim::InDoubt);
+        }
         // A last step that was not taken is given back when its claim ends; see `end_claim`.
         if get(&row, "last_step")? {
             return Ok(RefreshClaim::Exhausted);
         }
         let send_by = self
-            .open_claim(&mut tx, &found, in_doubt, send_within)
+            .open_claim(&mut tx, &found, in_doubt, wish.send_within)
             .await?;
         tx.commit().await?;
         let grant = Grant { in_doubt, ..found };
@@ -188,6 +208,7 @@ impl Postgres {
         account: &AccountId,
         generation: Generation,
         seen: TokenSequence,
+        send_by: DateTime<Utc>,
         result: &RefreshResult,
     ) -> Result<Written> {
         let mut tx = self.begin().await?;
@@ -215,14 +236,18 @@ impl Postgres {
                 write_tokens(&mut tx, &found, tokens, *issued_at, instance_url).await?;
             }
             RefreshResult::Untouched => {
-                sqlx::query(
+                let ended = sqlx::query(
                     "update grants set claim_send_by = null, claim_until = null, last_step = false
-                     where account = $1 and generation = $2",
+                     where account = $1 and generation = $2 and claim_send_by = $3",
                 )
                 .bind(account.as_str())
                 .bind(generation.0)
+                .bind(send_by)
                 .execute(&mut *tx)
                 .await?;
+                if ended.rows_affected() == 0 {
+                    return Ok(Written::Stale);
+                }
             }
         }
         tx.commit().await?;
@@ -317,6 +342,7 @@ fn grant(row: &PgRow) -> Result<Grant> {
         generation: Generation(get(row, "generation")?),
         org: id(row, "org")?,
         user: id(row, "api_user")?,
+        shard: shard(row)?,
         instance_url: get(row, "instance_url")?,
         login_url: get(row, "login_url")?,
         token_sequence: TokenSequence(get(row, "token_sequence")?),

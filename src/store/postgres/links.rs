@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 
 use super::append::insert_accounts;
-use super::fence::wake;
+use super::fence::{held, wake};
 use super::outbox::{Publish, insert_events};
 use super::values::{
     corrupt, from_word, from_word_opt, get, id, json_opt, shard, shard_column, to_json, word,
@@ -16,7 +16,9 @@ use super::values::{
 use super::{Postgres, Result, Tx};
 use crate::domain::ids::{AccountId, Generation, Sequence, ShardId, TokenSequence};
 use crate::domain::link::{LinkState, LinkStatus};
-use crate::store::links::{Grant, LinkChange, LinkWrite, NewLink, RefreshClaim, RefreshResult};
+use crate::store::links::{
+    Grant, LinkChange, LinkWrite, NewLink, RefreshClaim, RefreshResult, RefreshWish,
+};
 use crate::store::outbox::OutboxRow;
 use crate::store::{Fence, Links, Written};
 
@@ -103,17 +105,23 @@ impl Links for Postgres {
         };
         retire_grants(&mut tx, &link.account, link.at).await?;
         super::grants::insert_grant(&mut tx, link, after.generation).await?;
-        write_link(&mut tx, &before, &after, &link.event).await?;
+        write_link(&mut tx, &before, &after, &link.event, BTreeSet::new()).await?;
         tx.commit().await?;
         Ok(LinkWrite::Stored(after))
     }
 
     async fn change_link(&self, change: &LinkChange) -> Result<LinkWrite> {
         let mut tx = self.begin().await?;
+        let held = held(&mut tx, change.fence).await?;
         let before = lock_account(&mut tx, &change.account).await?;
+        let is_there = |fence: Fence| held.contains(&fence) && fence.shard == before.shard;
+        if !change.fence.is_none_or(is_there) {
+            return Ok(LinkWrite::Stale);
+        }
         if before.sequence != change.expected || before.generation != change.generation {
             return Ok(LinkWrite::Changed(before));
         }
+        let mut woken = BTreeSet::new();
         let mut after = LinkState {
             status: change.status,
             health: change.health,
@@ -127,8 +135,11 @@ impl Links for Postgres {
             after.shard = ShardId::of(&change.account, None);
             after.org = None;
             retire_grants(&mut tx, &change.account, change.at).await?;
+            let unparked = make_parked_due(&mut tx, &change.account).await?;
+            // What is due where the account lies now has an owner who does not know it.
+            woken.extend(unparked.then_some(after.shard));
         }
-        write_link(&mut tx, &before, &after, &change.event).await?;
+        write_link(&mut tx, &before, &after, &change.event, woken).await?;
         tx.commit().await?;
         Ok(LinkWrite::Stored(after))
     }
@@ -156,16 +167,12 @@ impl Links for Postgres {
         self.read_stale_grants(shards, issued_before, limit).await
     }
 
-    async fn claim_refresh(
-        &self,
-        account: &AccountId,
-        generation: Generation,
-        seen: TokenSequence,
-        fence: Fence,
-        send_within: std::time::Duration,
-    ) -> Result<RefreshClaim> {
-        self.claim(account, generation, seen, fence, send_within)
-            .await
+    async fn doubtful_grants(&self, shards: &[ShardId], limit: u32) -> Result<Vec<Grant>> {
+        self.read_doubtful_grants(shards, limit).await
+    }
+
+    async fn claim_refresh(&self, wish: &RefreshWish) -> Result<RefreshClaim> {
+        self.claim(wish).await
     }
 
     async fn record_refresh(
@@ -173,9 +180,11 @@ impl Links for Postgres {
         account: &AccountId,
         generation: Generation,
         seen: TokenSequence,
+        send_by: DateTime<Utc>,
         result: &RefreshResult,
     ) -> Result<Written> {
-        self.end_claim(account, generation, seen, result).await
+        self.end_claim(account, generation, seen, send_by, result)
+            .await
     }
 
     async fn retired_grants(&self, shards: &[ShardId], limit: u32) -> Result<Vec<Grant>> {
@@ -240,12 +249,27 @@ async fn retire_grants(tx: &mut Tx, account: &AccountId, at: DateTime<Utc>) -> R
     Ok(())
 }
 
-/// Writes the link with its event, and moves the account's work if its shard changes.
+/// Makes an account's parked calls due: without a link they are over, and the engine ends them so.
+/// Whether there were any.
+async fn make_parked_due(tx: &mut Tx, account: &AccountId) -> Result<bool> {
+    let done = sqlx::query(
+        "update calls set state = 'ready', parked_reason = null, task_due_at = now()
+         where account = $1 and parked_reason is not null",
+    )
+    .bind(account.as_str())
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Writes the link with its event, moves the account's work if its shard changes, and wakes the
+/// owners of these shards.
 async fn write_link(
     tx: &mut Tx,
     before: &LinkState,
     after: &LinkState,
     event: &OutboxRow,
+    mut woken: BTreeSet<ShardId>,
 ) -> Result<()> {
     sqlx::query(
         "update accounts set shard = $2, status = $3, health = $4, reason = $5, since = $6,
@@ -263,7 +287,6 @@ async fn write_link(
     .bind(after.org.as_ref().map(to_json))
     .execute(&mut **tx)
     .await?;
-    let mut woken = BTreeSet::new();
     if before.shard != after.shard {
         move_work(tx, &after.account, before.shard, after.shard).await?;
         woken.insert(after.shard);

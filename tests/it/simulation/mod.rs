@@ -32,7 +32,7 @@ use world::{Event, World};
 const SEEDS: u64 = 2_000;
 
 /// What must have happened to some call in some of them.
-const EVERYTHING: [&str; 22] = [
+const EVERYTHING: [&str; 25] = [
     "Created",
     "Updated",
     "Adopted",
@@ -55,6 +55,9 @@ const EVERYTHING: [&str; 22] = [
     "looked up: NotLinked",
     "begun late",
     "begun meanwhile",
+    "AtRisk: RefreshInDoubt",
+    "Healthy: Recovered",
+    "Broken: RefreshInDoubt",
 ];
 
 #[test]
@@ -164,6 +167,8 @@ fn orgs(world: &mut World) -> Vec<LinkedOrg> {
             time_zone: None,
             default_country: None,
             closed_status: None,
+            missing: vec![],
+            profiled_at: None,
         })
         .collect()
 }

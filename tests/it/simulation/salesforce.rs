@@ -90,6 +90,11 @@ impl Salesforce {
         Some(self.approve())
     }
 
+    /// Whether an access token works.
+    pub(super) fn serves(&self, access: u64) -> bool {
+        self.access.contains(&access)
+    }
+
     /// What stands in the way of a whole request.
     pub(super) fn refusal(&self, now: At, org: &OrgId, access: u64) -> Option<Failure> {
         let trouble = self.troubles.get(org);

@@ -88,11 +88,15 @@ pub(super) struct Grant {
     last_step: bool,
 }
 
+/// A link's tokens, by their account and generation.
+type Named = (AccountId, Generation);
+
 /// What a claim to refresh comes to.
 pub(super) enum Claim {
     Granted { refresh_token: u64, last_step: bool },
     Busy,
     Newer,
+    InDoubt,
     Exhausted,
     Stale,
 }
@@ -562,13 +566,15 @@ impl Store {
     pub(super) fn mark(
         &mut self,
         now: At,
-        account: &AccountId,
-        generation: Generation,
-        health: Health,
-        reason: LinkReason,
+        replica: usize,
+        (account, generation): (&AccountId, Generation),
+        (health, reason): (Health, LinkReason),
     ) -> LinkState {
         let mut link = self.link(account, now);
-        if link.generation == generation && link.status != LinkStatus::Unlinked {
+        let ours = self.owner(link.shard) == Some(replica);
+        let known = (link.health, link.reason) == (health, Some(reason));
+        if ours && !known && link.generation == generation && link.status != LinkStatus::Unlinked {
+            self.happened.insert(format!("{health:?}: {reason:?}"));
             link.health = health;
             link.reason = Some(reason);
             link.sequence = Sequence(link.sequence.0 + 1);
@@ -582,6 +588,7 @@ impl Store {
         now: At,
         key: &(AccountId, Generation),
         seen: u64,
+        ahead: bool,
     ) -> Claim {
         let Some(grant) = self.grants.get_mut(key) else {
             return Claim::Stale;
@@ -591,6 +598,7 @@ impl Store {
         }
         let last_step = match grant.claim {
             Some(until) if now < until => return Claim::Busy,
+            Some(_) if ahead => return Claim::InDoubt,
             Some(_) if grant.last_step => return Claim::Exhausted,
             Some(_) => true,
             None => false,
@@ -601,6 +609,26 @@ impl Store {
             refresh_token: grant.refresh_token,
             last_step,
         }
+    }
+
+    /// The tokens of a replica's links that are not in doubt, and those that are without a word.
+    pub(super) fn tokens_in_need(&self, now: At, replica: usize) -> (Vec<Named>, Vec<Named>) {
+        let (mut stale, mut doubtful) = (Vec::new(), Vec::new());
+        for (key, grant) in &self.grants {
+            let link = self.link(&key.0, now);
+            let ours = self.owner(link.shard) == Some(replica);
+            if !ours || !link.is_live() || link.generation != key.1 {
+                continue;
+            }
+            match grant.claim {
+                None => stale.push(key.clone()),
+                Some(until) if until <= now && link.reason != Some(LinkReason::RefreshInDoubt) => {
+                    doubtful.push(key.clone());
+                }
+                Some(_) => {}
+            }
+        }
+        (stale, doubtful)
     }
 
     pub(super) fn record_refresh(

@@ -99,6 +99,7 @@ pub(super) struct Refresh {
     seen: u64,
     token: u64,
     last_step: bool,
+    ahead: bool,
     send_by: At,
 }
 
@@ -109,6 +110,7 @@ struct Replica {
     skew: TimeDelta,
     paused_until: Option<At>,
     replicas: u32,
+    beats: u32,
     tick: Option<At>,
     /// The tokens as its shells last saw them.
     tokens: BTreeMap<(AccountId, Generation), (u64, u64)>,
@@ -174,6 +176,7 @@ impl World {
                     skew: TimeDelta::milliseconds(rng.random_range(-5000..5000)),
                     paused_until: None,
                     replicas: 0,
+                    beats: 0,
                     tick: None,
                     tokens: BTreeMap::new(),
                 })
@@ -349,6 +352,14 @@ impl World {
         self.replicas[to.replica].replicas = replicas;
         let hears = self.soon(1..20);
         self.plan(hears, Event::Hear(to, Input::Leases { owned, replicas }));
+        let beats = &mut self.replicas[to.replica].beats;
+        *beats += 1;
+        if *beats % 10 == 4 {
+            let worth = self.rng.random_bool(0.3);
+            let (stale, doubtful) = self.store.tokens_in_need(self.now, to.replica);
+            let stale = if worth { stale } else { Vec::new() };
+            self.answer(to, Input::Tokens { stale, doubtful });
+        }
         self.plan(self.now + BEAT, Event::Beat(to));
     }
 
@@ -511,7 +522,9 @@ impl World {
                 reason,
                 ..
             } => {
-                let link = self.store.mark(now, &account, generation, health, reason);
+                let link =
+                    self.store
+                        .mark(now, to.replica, (&account, generation), (health, reason));
                 self.answer(to, Input::Links(vec![link]));
             }
             Command::Unpark {
@@ -530,8 +543,9 @@ impl World {
             Command::RefreshToken {
                 account,
                 generation,
+                ahead,
             } => {
-                self.claim(to, (account, generation));
+                self.claim(to, (account, generation), ahead);
             }
         }
     }
@@ -788,22 +802,29 @@ impl World {
         self.plan(hears, Event::Hear(to, input));
     }
 
-    fn claim(&mut self, to: To, key: (AccountId, Generation)) {
+    fn claim(&mut self, to: To, key: (AccountId, Generation), ahead: bool) {
         let seen = self
             .tokens(to.replica, &key)
             .map_or(0, |(sequence, _)| sequence);
         let later = Refreshed::Later(lost_answer("refresh_busy"));
-        let result = match self.store.claim_refresh(self.now, &key, seen) {
+        let result = match self.store.claim_refresh(self.now, &key, seen, ahead) {
             Claim::Granted {
                 refresh_token: token,
                 last_step,
             } => {
+                let access = self.store.grants[&key].access_token;
+                assert!(
+                    !last_step || !self.salesforce.serves(access),
+                    "{} takes its last step while its access token works",
+                    key.0
+                );
                 let send_by = self.now + super::store::SEND_WITHIN;
                 let refresh = Refresh {
                     key,
                     seen,
                     token,
                     last_step,
+                    ahead,
                     send_by,
                 };
                 let at = self.soon(1..200);
@@ -815,6 +836,7 @@ impl World {
                 self.replicas[to.replica].tokens.remove(&key);
                 Refreshed::Fresh
             }
+            Claim::InDoubt => Refreshed::InDoubt(lost_answer("refresh_in_doubt")),
             Claim::Exhausted => Refreshed::Dead(LinkReason::RefreshInDoubt, no_tokens()),
             Claim::Stale => Refreshed::Dead(LinkReason::Unknown, no_tokens()),
         };
@@ -824,6 +846,7 @@ impl World {
             Input::Refreshed {
                 account,
                 generation,
+                ahead,
                 result,
             },
         );
@@ -835,9 +858,10 @@ impl World {
             seen,
             token,
             last_step,
+            ahead,
             send_by,
         } = refresh;
-        let mut result = Refreshed::Later(lost_answer("refresh_lost"));
+        let mut result = Refreshed::InDoubt(lost_answer("refresh_lost"));
         if self.now <= *send_by && !self.odds(self.faults.lose_request) {
             match self.salesforce.rotate(*token, *last_step) {
                 // The claim stays: a token that was refused is not to be tried as if untouched.
@@ -857,6 +881,7 @@ impl World {
             Input::Refreshed {
                 account,
                 generation,
+                ahead: *ahead,
                 result,
             },
         );

@@ -560,6 +560,7 @@ production_url = "http://{host}"
 trusted_hosts = ["{host}"]
 connect_timeout = "1s"
 request_timeout = "5s"
+token_timeout = "5s"
 [crypto]
 primary = "flow"
 keys = [{{ id = "flow", key = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=" }}]

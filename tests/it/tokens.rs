@@ -1,0 +1,295 @@
+//! What the engine makes of tokens: refreshes ahead of need, links that die together, refreshes in
+//! doubt, and links at risk that work again.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use vcc_link::domain::ids::{AccountId, Epoch, Generation, Sequence, ShardId};
+use vcc_link::domain::link::{Environment, Health, LinkReason, LinkState, LinkStatus, LinkedOrg};
+use vcc_link::domain::outcome::{Failure, FailureClass, FailureScope};
+use vcc_link::domain::task::KeyMode;
+use vcc_link::engine::{Command, Config, Engine, Input, Refreshed};
+
+/// The only generation.
+const FIRST: Generation = Generation(1);
+
+/// An engine that owns every shard, and the links as they were marked.
+struct World {
+    engine: Engine,
+    rng: StdRng,
+    now: DateTime<Utc>,
+    links: Vec<LinkState>,
+    /// Refreshes that were asked for and are not over, each with whether it is ahead of need.
+    asked: Vec<(AccountId, bool)>,
+}
+
+impl World {
+    /// With so many healthy links.
+    fn new(links: usize) -> Self {
+        let now = Utc
+            .with_ymd_and_hms(2026, 11, 23, 9, 0, 0)
+            .single()
+            .expect("a time");
+        let mut world = Self {
+            engine: Engine::new(Config::default()),
+            rng: StdRng::seed_from_u64(7),
+            now,
+            links: (0..links).map(|n| link(n, now)).collect(),
+            asked: Vec::new(),
+        };
+        let owned = (0..256).map(|n| (ShardId(n), Epoch(1))).collect();
+        world.hear(Input::Leases { owned, replicas: 1 });
+        let links = world.links.clone();
+        world.hear(Input::Links(links));
+        for shard in (0..256).map(ShardId) {
+            let attempts = Vec::new();
+            world.hear(Input::OpenAttempts { shard, attempts });
+        }
+        world
+    }
+
+    /// Tells the engine, and carries out what it asks for.
+    fn hear(&mut self, input: Input) {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            for command in self.engine.handle(self.now, &mut self.rng, input) {
+                match command {
+                    Command::RefreshToken { account, ahead, .. } => {
+                        self.asked.push((account, ahead));
+                    }
+                    Command::MarkLink {
+                        account,
+                        health,
+                        reason,
+                        ..
+                    } => {
+                        let marked = self.links.iter_mut().find(|link| link.account == account);
+                        let link = marked.expect("a link");
+                        (link.health, link.reason) = (health, Some(reason));
+                        link.sequence = link.sequence.next();
+                        inputs.push(Input::Links(vec![link.clone()]));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// The tokens of these links are old.
+    fn grow_old(&mut self) {
+        let stale = self.links.iter().map(|link| (link.account.clone(), FIRST));
+        let stale = stale.collect();
+        self.hear(Input::Tokens {
+            stale,
+            doubtful: Vec::new(),
+        });
+    }
+
+    /// Answers the refresh that was asked for first; false if none was.
+    fn answer(&mut self, result: &Refreshed) -> bool {
+        if self.asked.is_empty() {
+            return false;
+        }
+        let (account, ahead) = self.asked.remove(0);
+        self.hear(Input::Refreshed {
+            account,
+            generation: FIRST,
+            ahead,
+            result: result.clone(),
+        });
+        true
+    }
+
+    /// Time passes, with the engine's wakes.
+    fn pass(&mut self, time: Duration) {
+        self.now += TimeDelta::from_std(time).expect("in range");
+        self.hear(Input::Tick);
+    }
+
+    /// How many links are healthy, at risk and broken.
+    fn healths(&self) -> (usize, usize, usize) {
+        let count = |health| self.links.iter().filter(|l| l.health == health).count();
+        (
+            count(Health::Healthy),
+            count(Health::AtRisk),
+            count(Health::Broken),
+        )
+    }
+}
+
+/// A healthy link to an org of its own.
+fn link(n: usize, now: DateTime<Utc>) -> LinkState {
+    let account: AccountId = format!("account-{n}").parse().expect("an id");
+    let org = LinkedOrg {
+        org: format!("00D{n:012}").parse().expect("an org id"),
+        user: format!("005{n:012}").parse().expect("a user id"),
+        username_masked: "v***".to_owned(),
+        environment: Environment::Production,
+        instance_url: String::new(),
+        key_mode: KeyMode::CallObject { sees_all: true },
+        time_zone: None,
+        default_country: None,
+        closed_status: None,
+        missing: Vec::new(),
+        profiled_at: Some(now),
+    };
+    LinkState {
+        shard: ShardId::of(&account, Some(&org.org)),
+        account,
+        status: LinkStatus::Linked,
+        health: Health::Healthy,
+        reason: Some(LinkReason::UserLinked),
+        since: now,
+        generation: FIRST,
+        sequence: Sequence(1),
+        org: Some(org),
+    }
+}
+
+fn failure(class: FailureClass, scope: FailureScope) -> Failure {
+    Failure::new(class, scope, "code")
+}
+
+fn dead() -> Refreshed {
+    let failure = failure(FailureClass::Link, FailureScope::Request);
+    Refreshed::Dead(LinkReason::TokenRevoked, failure)
+}
+
+#[test]
+fn old_tokens_are_refreshed_a_few_at_once() {
+    let mut world = World::new(20);
+    world.grow_old();
+    assert_eq!(world.asked.len(), 4);
+    assert!(world.asked.iter().all(|(_, ahead)| *ahead));
+    let mut refreshed = 0;
+    while world.answer(&Refreshed::Fresh) {
+        refreshed += 1;
+        assert!(world.asked.len() <= 4);
+    }
+    assert_eq!((refreshed, world.healths()), (20, (20, 0, 0)));
+    assert!(world.engine.is_idle());
+}
+
+#[test]
+fn links_that_die_together_are_held_and_come_back() {
+    let mut world = World::new(50);
+    world.grow_old();
+    let mut refused = 0;
+    while world.answer(&dead()) {
+        refused += 1;
+    }
+    // The fifth is no coincidence; only what was under way then is refused too.
+    assert!((5..=8).contains(&refused), "{refused} were tried");
+    let (healthy, held, broken) = world.healths();
+    assert_eq!((broken, held, healthy), (4, refused - 4, 50 - refused));
+    world.grow_old();
+    assert_eq!(world.asked, [], "refreshing stops");
+
+    // We have mended it: all that were held work again, and the others were never touched.
+    world.pass(Duration::from_mins(10));
+    world.grow_old();
+    while world.answer(&Refreshed::Fresh) {}
+    assert_eq!(world.healths(), (46, 0, 4));
+    assert!(world.links.iter().all(|link| {
+        link.health == Health::Broken
+            || matches!(
+                link.reason,
+                Some(LinkReason::Recovered | LinkReason::UserLinked)
+            )
+    }));
+}
+
+#[test]
+fn what_is_wrong_for_everybody_stops_refreshing_and_harms_no_link() {
+    let mut world = World::new(50);
+    world.grow_old();
+    let ours = Refreshed::Later(failure(FailureClass::Bug, FailureScope::Everyone));
+    let mut refused = 0;
+    while world.answer(&ours) {
+        refused += 1;
+    }
+    assert_eq!((refused, world.healths()), (4, (50, 0, 0)));
+    world.grow_old();
+    assert_eq!(world.asked, []);
+    world.pass(Duration::from_mins(10));
+    world.grow_old();
+    assert_eq!(world.asked.len(), 4, "tried again");
+}
+
+#[test]
+fn a_refresh_in_doubt_puts_its_link_at_risk_until_one_succeeds() {
+    let mut world = World::new(2);
+    world.grow_old();
+    let lost = failure(FailureClass::Ambiguous, FailureScope::Request);
+    world.answer(&Refreshed::InDoubt(lost.clone()));
+    assert_eq!(world.healths(), (1, 1, 0));
+    let reason = Some(LinkReason::RefreshInDoubt);
+    assert_eq!(world.links[0].reason, reason);
+    // Of the other, whoever claimed it has died.
+    world.asked.clear();
+    let doubtful = vec![(world.links[1].account.clone(), FIRST)];
+    let stale = Vec::new();
+    world.hear(Input::Tokens { stale, doubtful });
+    assert_eq!(
+        (world.healths(), world.links[1].reason),
+        ((0, 2, 0), reason)
+    );
+    let sequences: Vec<_> = world.links.iter().map(|link| link.sequence).collect();
+
+    world.grow_old();
+    world.answer(&Refreshed::InDoubt(lost));
+    let again: Vec<_> = world.links.iter().map(|link| link.sequence).collect();
+    assert_eq!(again, sequences, "said once");
+    world.grow_old();
+    while world.answer(&Refreshed::Fresh) {}
+    assert_eq!(world.healths(), (2, 0, 0));
+}
+
+#[test]
+fn a_missing_permission_outlives_a_refresh() {
+    let mut world = World::new(2);
+    for link in &mut world.links {
+        link.health = Health::AtRisk;
+        link.sequence = link.sequence.next();
+        let org = link.org.as_mut().expect("linked");
+        org.missing = vec!["create Task".to_owned()];
+    }
+    world.links[0].reason = Some(LinkReason::PermissionMissing);
+    world.links[1].reason = Some(LinkReason::RefreshInDoubt);
+    let links = world.links.clone();
+    world.hear(Input::Links(links));
+    world.grow_old();
+    while world.answer(&Refreshed::Fresh) {}
+    assert_eq!(world.healths(), (0, 2, 0));
+    let reason = Some(LinkReason::PermissionMissing);
+    assert!(world.links.iter().all(|link| link.reason == reason));
+}
+
+#[test]
+fn a_refusal_that_may_pass_is_not_waited_for_for_ever() {
+    let mut world = World::new(1);
+    let refusal = failure(FailureClass::Transient, FailureScope::Request);
+    let refused = Refreshed::Refused(LinkReason::TokenRevoked, refusal);
+    let begun = world.now;
+    while world.healths() == (1, 0, 0) {
+        world.grow_old();
+        world.answer(&refused);
+        world.pass(Duration::from_mins(1));
+        assert!(world.now < begun + Duration::from_hours(1));
+    }
+    assert!(world.now > begun + Duration::from_mins(30));
+    assert_eq!(world.healths(), (0, 0, 1));
+
+    let mut passes = World::new(1);
+    for _ in 0..100 {
+        passes.grow_old();
+        passes.answer(&refused);
+        passes.pass(Duration::from_mins(29));
+        passes.grow_old();
+        passes.answer(&Refreshed::Fresh);
+        passes.pass(Duration::from_mins(29));
+    }
+    assert_eq!(passes.healths(), (1, 0, 0));
+}
