@@ -4,7 +4,7 @@
 //! is asked before the attempts begin, so that between the note and the request there is nothing
 //! but building the Tasks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -236,10 +236,14 @@ impl Dispatcher {
         let ids: Vec<RecordId> = dialled.iter().map(|(_, task)| task.clone()).collect();
         let tasks = self.salesforce.task_keys(session, &ids).await;
         let keys = tasks.map_err(|error| (error.failure, error.usage))?.value;
+        // Two calls may be dialled from one Task: it becomes one call's, and the other gets its own.
+        dialled.sort();
+        let mut adopted = HashSet::new();
         for (call, task) in dialled {
             // A Task that is gone, or that the API user cannot see, is not adopted.
             let Some(key) = keys.get(&task) else { continue };
-            if task::may_adopt(key.as_deref(), &call.task_key()) {
+            let may = task::may_adopt(key.as_deref(), &call.task_key());
+            if may && adopted.insert(task.clone()) {
                 kinds.insert(call, AttemptKind::Update { task });
             }
         }

@@ -59,6 +59,33 @@ async fn every_kind_of_call_ends_as_it_should() {
     world.finish().await;
 }
 
+/// An agent dials twice from one Task: it becomes one call's, and the other gets its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_calls_from_one_task_get_a_task_each() {
+    let mut world = World::start("dialled").await;
+    world.link("acme", "api@acme.example");
+    let planned = json!({"type": "Task", "Subject": "Call Ada back", "Status": "Open"});
+    let planned = planned.as_object().cloned().expect("a map");
+    let made = world.control().add_records("Acme", vec![planned]);
+    let task = made.expect("a Task")[0].to_string();
+    for _ in 0..2 {
+        let dialled = Call::new("acme", KNOWN[0])
+            .with("direction", json!("outbound"))
+            .with(
+                "crmContext",
+                json!({"existingTaskId": task, "origin": "click_to_dial"}),
+            );
+        world.end(&dialled, 0, End::Logged);
+    }
+    world.flush();
+    // They wait for the worker, and so go out together.
+    world.work(1).await;
+    world.settled().await;
+    let tasks = world.control().tasks(Some("Acme")).expect("the Tasks");
+    assert_eq!(tasks.len(), 2, "the planned one, and one more: {tasks:?}");
+    world.finish().await;
+}
+
 /// One call of every kind of one account.
 fn every_kind(world: &mut World, account: &str) {
     for number in [KNOWN[0], SEVERAL, NOBODY, "+442079460010", "+442079460011"] {
