@@ -4,13 +4,14 @@
 //! is asked before the attempts begin, so that between the note and the request there is nothing
 //! but building the Tasks.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tracing::{Instrument as _, Span};
 
+use super::adoptions::{Adoptions, Claim};
 use super::owners::Owners;
 use super::record::{Sent, SentNotes};
 use crate::domain::call::Call;
@@ -87,6 +88,8 @@ pub struct Dispatcher {
     pub salesforce: Client,
     /// Agents as Salesforce users.
     pub owners: Owners,
+    /// Which Tasks that agents dialled from are being adopted.
+    pub adoptions: Adoptions,
     /// What was sent, for the events.
     pub sent: Arc<SentNotes>,
     /// No byte of a request is written later than this after its attempts were noted.
@@ -96,6 +99,9 @@ pub struct Dispatcher {
     /// What is counted.
     pub metrics: Metrics,
 }
+
+/// What the attempt of each call does, and what is claimed for it.
+type Kinds = (HashMap<CallId, AttemptKind>, Vec<Claim>);
 
 /// An attempt that began, with the Task it sends.
 struct Prepared {
@@ -146,8 +152,8 @@ impl Dispatcher {
             .filter_map(|opened| opened.call.traceparent());
         traces.for_each(|producer| trace::link_to(&Span::current(), producer));
         let owners = self.owners.of(&session, &work.org, &calls).await;
-        let kinds = match self.kinds(&session, &calls).await {
-            Ok(kinds) => kinds,
+        let (kinds, _claims) = match self.kinds(&session, &calls).await {
+            Ok(found) => found,
             Err((failure, usage)) => return (unavailable(work, &failure), usage),
         };
         // Taken before the note, so that the note's own deadline can only be later.
@@ -215,12 +221,14 @@ impl Dispatcher {
     }
 
     /// What each call's attempt does: a call with a Task updates it; one that was dialled from a
-    /// Task adopts that Task if its key is empty or ours; all others create.
+    /// Task adopts that Task if its key is empty or ours; all others create. The claims on dialled
+    /// Tasks are held until the batch is over: two calls may be dialled from one Task, and it becomes
+    /// one call's only.
     async fn kinds(
         &self,
         session: &Session,
         calls: &HashMap<CallId, OpenedCall>,
-    ) -> Result<HashMap<CallId, AttemptKind>, (Failure, Option<ApiUsage>)> {
+    ) -> Result<Kinds, (Failure, Option<ApiUsage>)> {
         let mut kinds: HashMap<CallId, AttemptKind> = HashMap::new();
         let mut dialled: Vec<(CallId, RecordId)> = Vec::new();
         for (id, opened) in calls {
@@ -231,23 +239,29 @@ impl Dispatcher {
             }
         }
         if dialled.is_empty() {
-            return Ok(kinds);
+            return Ok((kinds, vec![]));
         }
+        // Claimed before it is read: what somebody else writes there meanwhile is then seen.
+        let mut claims = Vec::new();
+        dialled.sort();
+        dialled.retain(|(_, task)| match self.adoptions.claim(task) {
+            Some(claim) => {
+                claims.push(claim);
+                true
+            }
+            None => false,
+        });
         let ids: Vec<RecordId> = dialled.iter().map(|(_, task)| task.clone()).collect();
         let tasks = self.salesforce.task_keys(session, &ids).await;
         let keys = tasks.map_err(|error| (error.failure, error.usage))?.value;
-        // Two calls may be dialled from one Task: it becomes one call's, and the other gets its own.
-        dialled.sort();
-        let mut adopted = HashSet::new();
         for (call, task) in dialled {
             // A Task that is gone, or that the API user cannot see, is not adopted.
             let Some(key) = keys.get(&task) else { continue };
-            let may = task::may_adopt(key.as_deref(), &call.task_key());
-            if may && adopted.insert(task.clone()) {
+            if task::may_adopt(key.as_deref(), &call.task_key()) {
                 kinds.insert(call, AttemptKind::Update { task });
             }
         }
-        Ok(kinds)
+        Ok((kinds, claims))
     }
 
     /// The note of one call.

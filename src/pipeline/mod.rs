@@ -7,7 +7,7 @@
 //! - [`driver`]: owns the engine; inputs in, commands out to the shells below;
 //! - [`load`]: due calls, open attempts, links;
 //! - [`lookup`]: who is calling;
-//! - [`dispatch`]: attempt, then Task;
+//! - [`dispatch`]: attempt, then Task; [`adoptions`]: which Tasks become a call's;
 //! - [`reconcile`]: what became of an attempt without an answer;
 //! - [`record`]: outcomes and their events, in one transaction;
 //! - [`relay`]: outbox → Kafka;
@@ -21,6 +21,7 @@
 //! Architecture invariant: `pipeline` and `http` never know of each other; they meet in the store
 //! and in the events.
 
+pub mod adoptions;
 mod append;
 pub mod delay;
 pub mod dispatch;

@@ -20,6 +20,7 @@ use crate::kafka::consumer::Consumer;
 use crate::kafka::producer::Producer;
 use crate::kafka::wire::encode::Encoder;
 use crate::linking::Linking;
+use crate::pipeline::adoptions::Adoptions;
 use crate::pipeline::delay::Progress;
 use crate::pipeline::dispatch::Dispatcher;
 use crate::pipeline::driver::{Driver, INPUTS, Shells};
@@ -226,6 +227,7 @@ impl Worker {
                 linking: Arc::clone(&shared.linking),
                 salesforce: shared.salesforce.clone(),
                 owners: Owners::new(shared.salesforce.clone()),
+                adoptions: Adoptions::default(),
                 sent: Arc::clone(&sent),
                 send_within: config.dispatch.send_within,
                 tasks: config.tasks.clone(),
