@@ -100,8 +100,8 @@ impl Engine {
     }
 }
 
-/// How many attempts, from the first on, may share a query, by the most that each allows.
-fn shared(own: impl Iterator<Item = Option<u32>>, most: usize) -> usize {
+/// How many, from the first on, may share a request, by the most that each allows.
+pub(super) fn shared(own: impl Iterator<Item = Option<u32>>, most: usize) -> usize {
     let (mut most, mut size) = (most, 0);
     for own in own {
         most = own.map_or(most, |own| most.min(own as usize));

@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use super::accounts::{Account, Place};
+use super::asking::shared;
 use super::journal::half;
 use super::machine::{Engine, Load, Served, Turn};
 use super::pacing::{Gate, Sign};
@@ -322,22 +323,17 @@ pub(super) fn limited(
     calls: impl Iterator<Item = CallId>,
     most: usize,
 ) -> Vec<CallId> {
-    let mut limit = most;
-    let mut batch = Vec::new();
-    for id in calls {
-        let Some(call) = account.calls.get(&id) else {
-            continue;
-        };
-        let own = match lane {
-            Lane::Lookup => call.search_limit,
-            Lane::Task => call.batch_limit,
-        };
-        let shared = own.map_or(limit, |own| limit.min(own as usize));
-        if batch.len() >= shared {
-            break;
-        }
-        limit = shared;
-        batch.push(id);
-    }
+    let (mut batch, own): (Vec<CallId>, Vec<Option<u32>>) = calls
+        .filter_map(|id| {
+            let call = account.calls.get(&id)?;
+            let own = match lane {
+                Lane::Lookup => call.search_limit,
+                Lane::Task => call.batch_limit,
+            };
+            Some((id, own))
+        })
+        .take(most)
+        .unzip();
+    batch.truncate(shared(own.into_iter(), most));
     batch
 }
