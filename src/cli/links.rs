@@ -181,6 +181,13 @@ fn line(state: &LinkState) -> String {
     let mut text = format!("{account:<24} {status:<9} {health:<8} since {since}");
     if let Some(org) = &state.org {
         let _ = write!(text, "  org {} as {}", org.org, org.username_masked);
+        if !org.missing.is_empty() {
+            let missing = org.missing.join(", ");
+            let _ = write!(
+                text,
+                "\n    the API user lacks: {missing}; grant it, then relink"
+            );
+        }
     }
     text + "\n"
 }
@@ -199,6 +206,7 @@ fn line_json(state: &LinkState) -> Value {
         "apiUser": state.org.as_ref().map(|o| &o.user),
         "username": state.org.as_ref().map(|o| &o.username_masked),
         "environment": state.org.as_ref().map(|o| o.environment),
+        "missing": state.org.as_ref().map(|o| &o.missing),
     })
 }
 

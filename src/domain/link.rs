@@ -167,9 +167,6 @@ pub struct LinkedOrg {
     /// `Task.CallObject`.
     #[serde(default)]
     pub missing: Vec<String>,
-    /// When the org was last asked for all this; `None`: not yet.
-    #[serde(default)]
-    pub profiled_at: Option<DateTime<Utc>>,
 }
 
 #[cfg(test)]

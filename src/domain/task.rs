@@ -454,7 +454,6 @@ mod tests {
             default_country: None,
             closed_status: None,
             missing: vec![],
-            profiled_at: None,
         }
     }
 

@@ -268,7 +268,6 @@ impl Linking {
             time_zone: profile.time_zone,
             default_country: profile.default_country,
             missing: profile.missing,
-            profiled_at: Some(clock::now()),
         };
         let states = self.store.links(std::slice::from_ref(&account)).await?;
         let state = states.into_iter().next();
@@ -299,14 +298,16 @@ impl Linking {
     ) -> Result<NewLink, Error> {
         let at = clock::now();
         let relinked = state.status != LinkStatus::Unlinked;
-        let reason = if relinked {
-            LinkReason::UserRelinked
+        let (health, reason) = if !org.missing.is_empty() {
+            (Health::AtRisk, LinkReason::PermissionMissing)
+        } else if relinked {
+            (Health::Healthy, LinkReason::UserRelinked)
         } else {
-            LinkReason::UserLinked
+            (Health::Healthy, LinkReason::UserLinked)
         };
         let next = LinkState {
             status: LinkStatus::Linked,
-            health: Health::Healthy,
+            health,
             reason: Some(reason),
             since: at,
             generation: state.generation.next(),
@@ -321,7 +322,7 @@ impl Linking {
             expected: state.sequence,
             status: LinkStatus::Linked,
             reason,
-            health: Health::Healthy,
+            health,
             org,
             login_url,
             tokens: self.seal(&state.account, next.generation, FIRST_TOKENS, tokens),

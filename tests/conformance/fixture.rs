@@ -385,7 +385,6 @@ pub(crate) fn new_link(account: &str, org: &str, expected: Sequence) -> NewLink 
             default_country: Some("GB".to_owned()),
             closed_status: None,
             missing: vec![],
-            profiled_at: Some(at(0)),
         },
         login_url: "https://login.salesforce.com".to_owned(),
         tokens: Sealed(b"first tokens".to_vec()),

@@ -133,7 +133,6 @@ fn link(n: usize, now: DateTime<Utc>) -> LinkState {
         default_country: None,
         closed_status: None,
         missing: Vec::new(),
-        profiled_at: Some(now),
     };
     LinkState {
         shard: ShardId::of(&account, Some(&org.org)),

@@ -168,7 +168,6 @@ fn orgs(world: &mut World) -> Vec<LinkedOrg> {
             default_country: None,
             closed_status: None,
             missing: vec![],
-            profiled_at: None,
         })
         .collect()
 }
