@@ -1,4 +1,4 @@
-# Two commands matter: `make run` shows the thing at work, `make test` says whether it works.
+# `make test` says whether it works.
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint bench build
@@ -6,7 +6,7 @@
 help: ## Show this page
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## Run it all here, on embedded parts and a simulated Salesforce (ARGS="…" are passed on)
+run: ## Not there yet: will run it all here, on embedded parts (ARGS="…" are passed on)
 	@scripts/requirements.sh build
 	cargo run -p dev -- $(ARGS)
 
@@ -16,7 +16,7 @@ test: ## Install what is missing on Debian, then check and test everything, with
 lint: ## Check formatting, clippy, shell scripts, and licences and sources of dependencies
 	@scripts/lint.sh
 
-bench: ## Measure
+bench: ## Nothing to measure yet
 	@scripts/requirements.sh build
 	cargo bench --workspace
 
