@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::left::Left;
 use super::output::{Output, print};
 use super::story::{self, Told};
+use super::words::outcome_in_words;
 use super::{Global, open_store};
 use crate::clock;
 use crate::domain::ids::{AccountId, CallId, InteractionId};
@@ -141,7 +142,7 @@ async fn list(filter: &CallFilter, store: &dyn Store, json: bool) -> anyhow::Res
         let outcome = line
             .outcome
             .as_ref()
-            .map(story::in_words)
+            .map(outcome_in_words)
             .unwrap_or_default();
         let result = line
             .task

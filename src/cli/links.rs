@@ -12,9 +12,10 @@ use tokio::sync::watch;
 
 use super::calls::time;
 use super::output::{Output, print};
+use super::words::{health, status};
 use super::{Global, open_store};
 use crate::domain::ids::AccountId;
-use crate::domain::link::{Actor, Environment, Health, LinkState, LinkStatus};
+use crate::domain::link::{Actor, Environment, LinkState};
 use crate::linking::{Bootstrap, Linking};
 use crate::salesforce::Client;
 use crate::sealing::Sealer;
@@ -167,16 +168,7 @@ fn read_token(input: impl Read) -> anyhow::Result<SecretString> {
 
 /// One link in words.
 fn line(state: &LinkState) -> String {
-    let status = match state.status {
-        LinkStatus::Unlinked => "Unlinked",
-        LinkStatus::Linked => "Linked",
-        LinkStatus::Legacy => "Legacy",
-    };
-    let health = match state.health {
-        Health::Healthy => "healthy",
-        Health::AtRisk => "at risk",
-        Health::Broken => "broken",
-    };
+    let (status, health) = (status(state.status), health(state.health));
     let (account, since) = (&state.account, time(state.since));
     let mut text = format!("{account:<24} {status:<9} {health:<8} since {since}");
     if let Some(org) = &state.org {

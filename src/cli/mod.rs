@@ -11,6 +11,7 @@ pub mod output;
 pub mod publish;
 mod story;
 pub mod topics;
+mod words;
 pub mod worker;
 
 use std::path::PathBuf;

@@ -7,10 +7,11 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::calls::time;
+use super::words::{failure_in_words, health, outcome_in_words, status};
 use crate::domain::call::Call;
-use crate::domain::link::{Health, LinkState, LinkStatus};
+use crate::domain::link::LinkState;
 use crate::domain::matching::LookupAnswer;
-use crate::domain::outcome::{DeadReason, Failure, LoggedAs, Outcome, ParkReason, SkipReason};
+use crate::domain::outcome::Outcome;
 use crate::domain::work::AttemptKind;
 use crate::sealing;
 use crate::store::reports::{AttemptLine, CallLine, CallState, Story};
@@ -162,7 +163,7 @@ impl Told<'_> {
             (CallState::RetryAt, Some(Outcome::RetryAt { failure, .. })) => {
                 format!("it is sent again at {due}, because of {}", failure_in_words(failure))
             }
-            (_, Some(outcome)) => in_words(outcome),
+            (_, Some(outcome)) => outcome_in_words(outcome),
             (state, None) => format!("nothing is known beyond its state, {}.", state.as_str()),
         }
     }
@@ -256,138 +257,12 @@ fn attempt_in_words(attempt: &AttemptLine) -> String {
     let outcome = attempt
         .outcome
         .as_ref()
-        .map_or_else(|| "on its way".to_owned(), in_words);
+        .map_or_else(|| "on its way".to_owned(), outcome_in_words);
     let begun = time(attempt.begun_at);
     format!(
         "{begun}  {kind}, revision {}, link generation {}: {outcome}",
         attempt.revision, attempt.generation
     )
-}
-
-/// An outcome in words, with what a person can do.
-pub(super) fn in_words(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Logged { how, task } => {
-            let how = match how {
-                LoggedAs::Created => "created",
-                LoggedAs::Updated => "updated",
-                LoggedAs::Adopted => "found, made by an attempt whose answer was lost",
-            };
-            format!("done: Task {task} was {how}.")
-        }
-        Outcome::Skipped { reason } => skip_in_words(*reason).to_owned(),
-        Outcome::Dead { reason, failure } => {
-            let why = dead_in_words(*reason);
-            failure.as_ref().map_or_else(
-                || why.to_owned(),
-                |f| format!("{why} {}", failure_in_words(f)),
-            )
-        }
-        Outcome::RetryAt { at, failure, .. } => format!(
-            "to be sent again at {}, {}",
-            time(*at),
-            failure_in_words(failure)
-        ),
-        Outcome::InDoubt { look_at, failure } => format!(
-            "in doubt, to be looked for at {}, {}",
-            time(*look_at),
-            failure_in_words(failure)
-        ),
-        Outcome::Parked { reason, failure } => {
-            let why = park_in_words(*reason);
-            failure.as_ref().map_or_else(
-                || why.to_owned(),
-                |f| format!("{why} {}", failure_in_words(f)),
-            )
-        }
-        Outcome::NotSent { at } => format!("nothing was sent; ready again at {}.", time(*at)),
-    }
-}
-
-/// A failure in words.
-fn failure_in_words(failure: &Failure) -> String {
-    let status = failure
-        .http_status
-        .map(|s| format!(", HTTP {s}"))
-        .unwrap_or_default();
-    let fields: Vec<&str> = failure.fields.iter().map(|f| f.as_str()).collect();
-    let fields = if fields.is_empty() {
-        String::new()
-    } else {
-        format!(", fields {}", fields.join(", "))
-    };
-    format!(
-        "{} ({}{status}{fields}). {}",
-        failure.code,
-        failure.class.as_str(),
-        failure.hint
-    )
-    .trim_end()
-    .to_owned()
-}
-
-/// Why a call earns no Task.
-const fn skip_in_words(reason: SkipReason) -> &'static str {
-    match reason {
-        SkipReason::Unlinked => {
-            "no Task: the account is not linked. Link it, and later calls are logged."
-        }
-        SkipReason::Policy => {
-            "no Task: by the table of outcomes and directions, this call earns none."
-        }
-        SkipReason::Internal => "no Task: it was between agents.",
-        SkipReason::TooOld => {
-            "no Task: it is beyond the dedupe horizon, so it may have been logged before."
-        }
-        SkipReason::Expired => "no Task: it was parked longer than the maximum age.",
-    }
-}
-
-/// Why a call waits.
-const fn park_in_words(reason: ParkReason) -> &'static str {
-    match reason {
-        ParkReason::LinkBroken => {
-            "parked: the link is broken. Relink the account, and it goes out by itself."
-        }
-        ParkReason::OrgRefuses => "parked: the org refuses it until a setting is changed there.",
-        ParkReason::Quota => {
-            "parked: the org's daily API limit is used up; it goes out when that recovers."
-        }
-        ParkReason::Paused => "parked: an operator paused the account.",
-    }
-}
-
-/// Why a call was given up.
-const fn dead_in_words(reason: DeadReason) -> &'static str {
-    match reason {
-        DeadReason::Refused => "given up: Salesforce refuses it, and nothing is left to leave out.",
-        DeadReason::RetriesExhausted => "given up: the retries are used up.",
-        DeadReason::Unknown => {
-            "given up: it was sent, never answered, and the org hides whether the Task exists. Look for it by its key, then replay it if it is missing."
-        }
-        DeadReason::UnresolvedInPreviousOrg => {
-            "given up: it was still open in the previous org when that link was given up."
-        }
-        DeadReason::Bug => "given up: a fault of ours. Please report it with this story.",
-    }
-}
-
-/// The status in words.
-const fn status(status: LinkStatus) -> &'static str {
-    match status {
-        LinkStatus::Unlinked => "Unlinked",
-        LinkStatus::Linked => "Linked",
-        LinkStatus::Legacy => "Legacy",
-    }
-}
-
-/// The health in words.
-const fn health(health: Health) -> &'static str {
-    match health {
-        Health::Healthy => "healthy",
-        Health::AtRisk => "at risk",
-        Health::Broken => "broken",
-    }
 }
 
 /// A value's published name.
@@ -402,7 +277,7 @@ fn code<T: serde::Serialize>(value: &T) -> String {
 mod tests {
     use super::*;
     use crate::domain::ids::{CallId, Revision, ShardId};
-    use crate::domain::outcome::{FailureClass, FailureScope};
+    use crate::domain::outcome::{Failure, FailureClass, FailureScope};
     use crate::store::inbox::StoredCall;
 
     #[test]

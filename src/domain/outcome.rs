@@ -102,6 +102,12 @@ pub struct Failure {
     /// ambiguous one a single look is final (rule 4).
     #[serde(default)]
     pub ended: bool,
+    /// The org does not answer at its address any more, where a token refresh may tell the new one.
+    #[serde(default)]
+    pub moved: bool,
+    /// Not to be tried again before so many seconds have passed: what the answer itself asked for.
+    #[serde(default)]
+    pub retry_after: Option<u32>,
 }
 
 impl Failure {
@@ -116,6 +122,8 @@ impl Failure {
             hint: String::new(),
             existing: None,
             ended: false,
+            moved: false,
+            retry_after: None,
         }
     }
 }
@@ -226,6 +234,10 @@ pub enum Outcome {
         reason: ParkReason,
         /// What failed, where something did.
         failure: Option<Failure>,
+        /// Until when it is kept: after that it is tried once more, if its link works, and ends as
+        /// expired.
+        #[serde(default)]
+        until: Option<DateTime<Utc>>,
     },
     /// Nothing was sent: the call is ready as before.
     NotSent {

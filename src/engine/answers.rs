@@ -125,7 +125,8 @@ impl Engine {
         // One failure of each class speaks for all: they are about the same token and link.
         let mut told = Vec::new();
         for failure in failures {
-            let key = (failure.class, failure.scope == FailureScope::Everyone);
+            let everyone = failure.scope == FailureScope::Everyone;
+            let key = (failure.class, everyone, failure.moved);
             if !told.contains(&key) {
                 told.push(key);
                 around.link_dead |= self.trouble(turn, flight, failure);

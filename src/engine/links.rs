@@ -201,6 +201,9 @@ impl Engine {
             self.everyone.pause(turn.now, turn.rng, &self.config.pacing);
             return false;
         }
+        if failure.moved {
+            self.org_moved(turn, flight);
+        }
         match failure.class {
             FailureClass::Session => {
                 self.session_died(turn, flight);

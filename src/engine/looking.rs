@@ -169,6 +169,7 @@ impl Engine {
             let mut settler = Settler {
                 config: &self.config.reconcile,
                 retry: &self.config.retry,
+                kept_at_most: self.config.links.parked_at_most,
                 rng: turn.rng,
             };
             match settler.plan(turn.now, &doubt.attempt, &link) {
@@ -253,19 +254,22 @@ impl Engine {
                 .accounts
                 .get(&id.account)
                 .and_then(|account| account.link.as_ref());
+            let mut settler = Settler {
+                config: &self.config.reconcile,
+                retry: &self.config.retry,
+                kept_at_most: self.config.links.parked_at_most,
+                rng: turn.rng,
+            };
             let conclusion = if let (Some(finding), Some(link)) = (findings.get(attempt), link) {
                 // The org that was asked counts, whatever the link is now.
                 doubt.looks += 1;
                 let (looks, attempt) = (doubt.looks, &doubt.attempt);
-                let mut settler = Settler {
-                    config: &self.config.reconcile,
-                    retry: &self.config.retry,
-                    rng: turn.rng,
-                };
                 settler.conclude(flight.opened_at, attempt, looks, link, finding)
-            } else {
-                doubt.limit = limit.or(doubt.limit);
+            } else if limit.is_some() {
+                doubt.limit = limit;
                 Conclusion::Look(unsettled)
+            } else {
+                settler.unanswered(turn.now, &doubt.attempt, unsettled)
             };
             match conclusion {
                 Conclusion::Look(at) => self.look_at(id, at.max(turn.now)),

@@ -146,6 +146,8 @@ pub(super) enum Sign {
     Clean,
     /// It asks for fewer requests.
     Congested,
+    /// It asks for none within this time.
+    Told(Duration),
     /// The request failed as a whole, and may have been lost.
     Failing,
     /// The org is away: do not wait for more failures.
@@ -161,6 +163,9 @@ impl Sign {
     pub(super) fn of(failure: &Failure) -> Self {
         let whole = failure.scope >= FailureScope::Request;
         let org = failure.scope == FailureScope::Org;
+        if let Some(seconds) = failure.retry_after.filter(|_| whole) {
+            return Self::Told(Duration::from_secs(seconds.into()));
+        }
         match failure.class {
             FailureClass::Quota => Self::Quota,
             FailureClass::Throttled => Self::Congested,
@@ -181,7 +186,8 @@ impl Sign {
             Self::Congested => 2,
             Self::Failing => 3,
             Self::Down => 4,
-            Self::Quota => 5,
+            Self::Told(_) => 5,
+            Self::Quota => 6,
         };
         failures
             .into_iter()
@@ -329,6 +335,14 @@ impl Org {
             Sign::Down => {
                 self.window.shrink();
                 self.halt(now, rng, false, config);
+            }
+            Sign::Told(wait) => {
+                self.window.shrink();
+                self.halt(now, rng, false, config);
+                if let Some(stop) = &mut self.stop {
+                    let told = now + wait.min(config.breaker.longest);
+                    stop.until = stop.until.max(told);
+                }
             }
             Sign::Quota => self.halt(now, rng, true, config),
             Sign::Nothing => {}
@@ -481,6 +495,24 @@ mod tests {
         let next = now + config.quota_probe;
         assert_eq!(org.gate(now, Lane::Task, &config), Gate::Until(next, true));
         assert_eq!(org.gate(next, Lane::Task, &config), Gate::Open);
+    }
+
+    #[test]
+    fn an_org_is_left_alone_for_as_long_as_it_asks_and_no_longer_than_the_breaker() {
+        let config = Config::default();
+        let left_alone = |seconds| {
+            let mut failure = Failure::new(FailureClass::Throttled, FailureScope::Org, "429");
+            failure.retry_after = Some(seconds);
+            let (mut org, now) = (org_at(0), DateTime::UNIX_EPOCH);
+            let mut rng = StdRng::seed_from_u64(7);
+            org.learn(now, &mut rng, Sign::of(&failure), None, &config);
+            match org.gate(now, Lane::Task, &config) {
+                Gate::Until(until, false) => (until - now).num_seconds(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(left_alone(120), 120);
+        assert_eq!(left_alone(86_400), 300);
     }
 
     #[test]

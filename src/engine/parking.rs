@@ -92,11 +92,16 @@ pub(super) fn park(
     reason: ParkReason,
     failure: Option<Failure>,
 ) -> Outcome {
-    if ended_at.is_some_and(|ended| now >= ended + at_most) {
+    let until = ended_at.map(|ended| ended + at_most);
+    if until.is_some_and(|until| now >= until) {
         let reason = SkipReason::Expired;
         return Outcome::Skipped { reason };
     }
-    Outcome::Parked { reason, failure }
+    Outcome::Parked {
+        reason,
+        failure,
+        until,
+    }
 }
 
 impl Engine {

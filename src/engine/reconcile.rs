@@ -155,6 +155,8 @@ pub(super) enum Conclusion {
 pub(super) struct Settler<'a> {
     pub(super) config: &'a Config,
     pub(super) retry: &'a Retry,
+    /// How long after `send_by` an attempt is kept that nobody can ask for.
+    pub(super) kept_at_most: Duration,
     pub(super) rng: &'a mut dyn RngCore,
 }
 
@@ -183,7 +185,10 @@ impl Settler<'_> {
             };
         }
         if !link.is_live() {
-            return Step::Wait(now + config.repeat);
+            return match self.unanswered(now, attempt, now + config.repeat) {
+                Conclusion::Over(outcome) => Step::Over(outcome),
+                Conclusion::Look(at) => Step::Wait(at),
+            };
         }
         if matches!(attempt.kind, AttemptKind::Update { .. }) {
             let end = config.final_at(attempt);
@@ -219,10 +224,31 @@ impl Settler<'_> {
         if asked_at < end {
             return Conclusion::Look(next_look(self.config, asked_at, looks, end));
         }
+        // What the API user cannot see may exist all the same (rule 6).
         if sight.sees_all || (sight.key_field && is_protected(attempt, link)) {
             return Conclusion::Over(Box::new(self.again(asked_at, attempt)));
         }
-        Conclusion::Over(Box::new(unknown()))
+        Conclusion::Over(Box::new(unknown(
+            "absence_not_proven",
+            "grant the API user View All Data, look in the org whether the call has a Task, and replay the call if it has none",
+        )))
+    }
+
+    /// Nobody can ask now, or Salesforce refuses to answer: again at `then`, unless the attempt is
+    /// older than calls are kept.
+    pub(super) fn unanswered(
+        &self,
+        now: DateTime<Utc>,
+        attempt: &OpenAttempt,
+        then: DateTime<Utc>,
+    ) -> Conclusion {
+        if now < attempt.send_by + self.kept_at_most {
+            return Conclusion::Look(then);
+        }
+        Conclusion::Over(Box::new(unknown(
+            "nobody_to_ask",
+            "the link did not work for as long as calls are kept: look in the org whether the call has a Task, and replay the call if it has none",
+        )))
     }
 
     /// The request had no effect. Its calls go again in halves, as one of them may be the reason;
@@ -271,17 +297,90 @@ fn is_protected(attempt: &OpenAttempt, link: &LinkState) -> bool {
     matches!(attempt.mode, KeyMode::UniqueField { .. }) && now == Some(&attempt.mode)
 }
 
-/// The Task may exist where the API user cannot see it (rule 6): a person must look.
-fn unknown() -> Outcome {
-    let mut failure = Failure::new(
-        FailureClass::Ambiguous,
-        FailureScope::Record,
-        "absence_not_proven",
-    );
-    "grant the API user View All Data, look in the org whether the call has a Task, and replay the call if it has none"
-        .clone_into(&mut failure.hint);
+/// A Task may exist, and nothing that can be asked tells: a person must look.
+fn unknown(code: &str, hint: &str) -> Outcome {
+    let mut failure = Failure::new(FailureClass::Ambiguous, FailureScope::Record, code);
+    hint.clone_into(&mut failure.hint);
     Outcome::Dead {
         reason: DeadReason::Unknown,
         failure: Some(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use chrono::TimeDelta;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+    use crate::domain::ids::{AttemptId, CallId, Revision, ShardId};
+    use crate::domain::link::{Environment, Health, LinkStatus, LinkedOrg};
+
+    /// An unanswered create, sent by a link that is broken now.
+    fn stranded(now: DateTime<Utc>) -> (OpenAttempt, LinkState) {
+        let mut link = LinkState::unlinked("acme".parse().expect("an account"), now);
+        link.status = LinkStatus::Linked;
+        link.health = Health::Broken;
+        let org = LinkedOrg {
+            org: "00D000000000001".parse().expect("an org id"),
+            user: "005000000000001".parse().expect("a user id"),
+            username_masked: String::new(),
+            environment: Environment::Production,
+            instance_url: String::new(),
+            key_mode: KeyMode::CallObject { sees_all: true },
+            time_zone: None,
+            default_country: None,
+            closed_status: None,
+            missing: Vec::new(),
+        };
+        let attempt = OpenAttempt {
+            attempt: AttemptId(1),
+            call: CallId {
+                account: link.account.clone(),
+                interaction: "c".parse().expect("an interaction"),
+            },
+            shard: ShardId(0),
+            org: org.org.clone(),
+            generation: link.generation,
+            mode: org.key_mode.clone(),
+            kind: AttemptKind::Create,
+            revision: Revision(0),
+            degraded: BTreeSet::new(),
+            send_by: now,
+            look_at: now,
+            attempts: 1,
+            together: 1,
+            answered: false,
+            call_ended_at: None,
+        };
+        link.org = Some(org);
+        (attempt, link)
+    }
+
+    #[test]
+    fn an_attempt_that_nobody_can_ask_for_waits_for_the_link_and_not_for_ever() {
+        let now = DateTime::UNIX_EPOCH;
+        let (attempt, link) = stranded(now);
+        let (config, retry) = (Config::default(), Retry::default());
+        let mut settler = Settler {
+            config: &config,
+            retry: &retry,
+            kept_at_most: Duration::from_hours(30 * 24),
+            rng: &mut StdRng::seed_from_u64(7),
+        };
+        let mut plan = |days| settler.plan(now + TimeDelta::days(days), &attempt, &link);
+        assert!(matches!(plan(0), Step::Wait(_)));
+        assert!(matches!(plan(29), Step::Wait(_)));
+        let Step::Over(outcome) = plan(30) else {
+            panic!("it waits on")
+        };
+        let Outcome::Dead { reason, failure } = *outcome else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!(reason, DeadReason::Unknown);
+        assert_eq!(failure.expect("why").code, "nobody_to_ask");
     }
 }

@@ -169,6 +169,21 @@ impl Engine {
         self.stir(&flight.account);
     }
 
+    /// The org answers no more where it was: a refresh tells its address, as it is by then. What
+    /// was refreshed lately has told already.
+    pub(super) fn org_moved(&mut self, turn: &mut Turn<'_>, flight: &Flight) {
+        let Some(account) = self.accounts.get_mut(&flight.account) else {
+            return;
+        };
+        let current = account.link.as_ref().map(|link| link.generation);
+        let lately = turn.now - self.config.links.refresh.longest;
+        let told = account.token.fresh_at.is_some_and(|fresh| fresh > lately);
+        if current == Some(flight.generation) && !told && account.token.state == TokenState::Good {
+            account.token.state = TokenState::Dead(turn.now);
+            self.stir(&flight.account);
+        }
+    }
+
     /// Takes in which tokens need a look. Those that were to be refreshed before and are not
     /// among them are fresh, or not ours any more.
     pub(super) fn on_tokens(

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use moka::sync::Cache;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -158,6 +158,8 @@ pub(super) struct Reply {
     pub json: bool,
     /// What its headers told of the daily limit.
     pub usage: Option<ApiUsage>,
+    /// How many seconds the answer asks to be left alone.
+    pub retry_after: Option<u32>,
     /// The body, decompressed.
     pub body: Bytes,
 }
@@ -265,7 +267,7 @@ impl Client {
         };
         let reply = self.exchange(request).await?;
         let (status, usage) = (reply.status, reply.usage);
-        let failure = match (reply.json, status) {
+        let mut failure = match (reply.json, status) {
             (false, _) => error::trouble(Trouble::NoJson(status), writes),
             (true, 200..300) => match serde_json::from_slice(&reply.body) {
                 Ok(value) => return Ok(Answered { value, usage }),
@@ -273,6 +275,7 @@ impl Client {
             },
             (true, _) => error::classify(status, &reply.body, writes),
         };
+        failure.retry_after = reply.retry_after;
         Err(Error {
             failure,
             usage,
@@ -339,6 +342,7 @@ impl Client {
     async fn read(&self, response: Response, writes: bool) -> Result<Reply, Error> {
         let status = response.status().as_u16();
         let usage = usage(response.headers());
+        let retry_after = retry_after(response.headers());
         let json = is_json(response.headers());
         let body = match status {
             300..400 => Err(Trouble::Redirect(status)),
@@ -349,10 +353,14 @@ impl Client {
                 status,
                 json,
                 usage,
+                retry_after,
                 body,
             }),
             Err(trouble) => Err(Error {
-                failure: error::trouble(trouble, writes),
+                failure: Failure {
+                    retry_after,
+                    ..error::trouble(trouble, writes)
+                },
                 usage,
                 not_sent: false,
             }),
@@ -434,6 +442,12 @@ fn usage(headers: &HeaderMap) -> Option<ApiUsage> {
         used: used.trim().parse().ok()?,
         limit: limit.trim().parse().ok()?,
     })
+}
+
+/// `Retry-After` in seconds. Salesforce's core API is not known to send it; what stands before it
+/// may. The other form, a date, would depend on the clocks of two hosts.
+fn retry_after(headers: &HeaderMap) -> Option<u32> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
 }
 
 /// A failure of a request that was not sent.

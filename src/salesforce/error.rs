@@ -94,7 +94,7 @@ pub(super) fn trouble(trouble: Trouble, writes: bool) -> Failure {
         Trouble::NoJson(404 | 420) => (
             Transient,
             Org,
-            "Salesforce does not know the org's address: it is tried again by itself",
+            "Salesforce does not know the org's address: a new one is learnt at the next token refresh",
         ),
         Trouble::NoJson(410) => (
             Bug,
@@ -122,6 +122,7 @@ pub(super) fn trouble(trouble: Trouble, writes: bool) -> Failure {
     let mut failure = Failure::new(class, scope, trouble.code());
     failure.http_status = trouble.status();
     failure.hint = hint.into();
+    failure.moved = matches!(trouble, Trouble::Redirect(_) | Trouble::NoJson(404 | 420));
     failure
 }
 

@@ -183,9 +183,9 @@ impl Metrics {
         let (action, reason, failure) = match outcome {
             Outcome::Logged { how, .. } => (spell(how), none(), None),
             Outcome::Skipped { reason } => ("skipped".into(), spell(reason), None),
-            Outcome::Parked { reason, failure } => {
-                ("parked".into(), spell(reason), failure.as_ref())
-            }
+            Outcome::Parked {
+                reason, failure, ..
+            } => ("parked".into(), spell(reason), failure.as_ref()),
             Outcome::Dead { reason, failure } => {
                 ("dead_letter".into(), spell(reason), failure.as_ref())
             }

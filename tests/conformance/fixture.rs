@@ -229,6 +229,7 @@ impl Fixture {
         let parked = Outcome::Parked {
             reason,
             failure: None,
+            until: None,
         };
         let row = self.unsent(account, call, parked).await;
         assert_eq!(self.record(&row).await, Written::Yes);

@@ -331,6 +331,7 @@ pub(crate) async fn a_parked_call_stays_parked(harness: Arc<dyn Harness>) {
     let parked = Outcome::Parked {
         reason: ParkReason::LinkBroken,
         failure: None,
+        until: None,
     };
     let row = fixture.unsent("acme", "z", parked).await;
     assert_eq!(fixture.record(&row).await, Written::Yes);
@@ -356,6 +357,7 @@ pub(crate) async fn nothing_is_parked_by_an_old_generation(harness: Arc<dyn Harn
     let parked = || Outcome::Parked {
         reason: ParkReason::LinkBroken,
         failure: None,
+        until: None,
     };
     let begun = fixture.begin("acme", "sent", 0).await;
     let mut rows = [

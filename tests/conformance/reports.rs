@@ -43,6 +43,7 @@ async fn one_of_each(fixture: &Fixture) {
             Outcome::Parked {
                 reason: ParkReason::OrgRefuses,
                 failure: None,
+                until: None,
             },
         ),
         (

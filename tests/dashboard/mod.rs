@@ -131,6 +131,7 @@ fn outcomes(at: DateTime<Utc>) -> Vec<Outcome> {
         Outcome::Parked {
             reason: ParkReason::OrgRefuses,
             failure: Some(refused),
+            until: None,
         },
         Outcome::NotSent { at },
     ]

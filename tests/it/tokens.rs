@@ -1,16 +1,18 @@
 //! What the engine makes of tokens: refreshes ahead of need, links that die together, refreshes in
 //! doubt, and links at risk that work again.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use vcc_link::domain::ids::{AccountId, Epoch, Generation, Sequence, ShardId};
+use vcc_link::domain::ids::{AccountId, CallId, Epoch, Generation, Revision, Sequence, ShardId};
 use vcc_link::domain::link::{Environment, Health, LinkReason, LinkState, LinkStatus, LinkedOrg};
 use vcc_link::domain::outcome::{Failure, FailureClass, FailureScope};
 use vcc_link::domain::task::KeyMode;
-use vcc_link::engine::{Command, Config, Engine, Input, Refreshed};
+use vcc_link::domain::work::{Due, Lane};
+use vcc_link::engine::{BatchId, Command, Config, Engine, Input, Refreshed};
 
 /// The only generation.
 const FIRST: Generation = Generation(1);
@@ -23,6 +25,8 @@ struct World {
     links: Vec<LinkState>,
     /// Refreshes that were asked for and are not over, each with whether it is ahead of need.
     asked: Vec<(AccountId, bool)>,
+    /// The lookup that is under way.
+    lookup: Option<BatchId>,
 }
 
 impl World {
@@ -38,6 +42,7 @@ impl World {
             now,
             links: (0..links).map(|n| link(n, now)).collect(),
             asked: Vec::new(),
+            lookup: None,
         };
         let owned = (0..256).map(|n| (ShardId(n), Epoch(1))).collect();
         world.hear(Input::Leases { owned, replicas: 1 });
@@ -59,6 +64,7 @@ impl World {
                     Command::RefreshToken { account, ahead, .. } => {
                         self.asked.push((account, ahead));
                     }
+                    Command::Lookup { batch, .. } => self.lookup = Some(batch),
                     Command::MarkLink {
                         account,
                         health,
@@ -100,6 +106,44 @@ impl World {
             result: result.clone(),
         });
         true
+    }
+
+    /// A caller of the first link's account rings, who is to be looked up.
+    fn ring(&mut self) {
+        let link = &self.links[0];
+        let due = Due {
+            call: CallId {
+                account: link.account.clone(),
+                interaction: "c".parse().expect("an interaction"),
+            },
+            shard: link.shard,
+            lane: Lane::Lookup,
+            due_at: self.now,
+            lookup_deadline: Some(self.now + TimeDelta::hours(1)),
+            looked_up: false,
+            ended_at: None,
+            revision: Revision(0),
+            skip: None,
+            attempts: 0,
+            degraded: BTreeSet::new(),
+            batch_limit: None,
+        };
+        self.hear(Input::Due {
+            page: None,
+            calls: vec![due],
+            more: false,
+        });
+    }
+
+    /// The lookup under way fails.
+    fn fail_lookup(&mut self, failure: &Failure) {
+        let batch = self.lookup.take().expect("a lookup under way");
+        self.hear(Input::LookedUp {
+            batch,
+            answered: Vec::new(),
+            failure: Some(failure.clone()),
+            usage: None,
+        });
     }
 
     /// Time passes, with the engine's wakes.
@@ -291,4 +335,23 @@ fn a_refusal_that_may_pass_is_not_waited_for_for_ever() {
         passes.pass(Duration::from_mins(29));
     }
     assert_eq!(passes.healths(), (1, 0, 0));
+}
+
+#[test]
+fn an_org_that_moved_is_found_by_a_refresh_which_is_not_repeated_for_each_failure() {
+    let mut world = World::new(1);
+    let moved = Failure {
+        moved: true,
+        ..failure(FailureClass::Transient, FailureScope::Org)
+    };
+    world.ring();
+    world.fail_lookup(&moved);
+    assert_eq!(world.asked, [(world.links[0].account.clone(), false)]);
+    world.answer(&Refreshed::Fresh);
+    // What goes out next is answered so too: there is nothing newer to learn.
+    world.pass(Duration::from_mins(1));
+    world.fail_lookup(&moved);
+    world.pass(Duration::from_mins(1));
+    assert_eq!(world.asked, []);
+    assert_eq!(world.healths(), (1, 0, 0));
 }

@@ -97,15 +97,18 @@ impl Encoder {
                 failure: failure.as_ref().map(failure_of),
                 task_key: log.task_key.clone(),
             })),
-            Outcome::Parked { reason, failure } => {
-                self.deferred(log, park_reason(*reason), failure.as_ref())
-            }
+            Outcome::Parked {
+                reason,
+                failure,
+                until,
+            } => self.deferred(log, park_reason(*reason), failure.as_ref(), *until),
             // Our own business until they end: not published.
             Outcome::RetryAt { failure, .. } | Outcome::InDoubt { failure, .. } => {
-                self.deferred(log, proto::park_reason::Value::Unspecified, Some(failure))
+                let reason = proto::park_reason::Value::Unspecified;
+                self.deferred(log, reason, Some(failure), None)
             }
             Outcome::NotSent { .. } => {
-                self.deferred(log, proto::park_reason::Value::Unspecified, None)
+                self.deferred(log, proto::park_reason::Value::Unspecified, None, None)
             }
         }
     }
@@ -116,10 +119,12 @@ impl Encoder {
         log: &CallLog,
         reason: proto::park_reason::Value,
         failure: Option<&Failure>,
+        until: Option<DateTime<Utc>>,
     ) -> Vec<u8> {
         self.data(&with_facts!(CallLogDeferred, log, {
             reason: reason.into(),
             failure: failure.map(failure_of),
+            kept_until: until.map(Into::into),
         }))
     }
 

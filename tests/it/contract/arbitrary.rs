@@ -346,8 +346,13 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         select(skip.to_vec()).prop_map(|reason| Outcome::Skipped { reason }),
         (select(dead.to_vec()), of(failure()))
             .prop_map(|(reason, failure)| Outcome::Dead { reason, failure }),
-        (select(park.to_vec()), of(failure()))
-            .prop_map(|(reason, failure)| Outcome::Parked { reason, failure }),
+        (select(park.to_vec()), of(failure()), of(time())).prop_map(|(reason, failure, until)| {
+            Outcome::Parked {
+                reason,
+                failure,
+                until,
+            }
+        }),
     ]
 }
 

@@ -159,6 +159,7 @@ fn published() -> Vec<Published> {
         log(Outcome::Parked {
             reason: ParkReason::LinkBroken,
             failure: Some(revoked.clone()),
+            until: Some(at("2026-12-24T09:33:00Z")),
         }),
         log(Outcome::Logged {
             how: LoggedAs::Created,
