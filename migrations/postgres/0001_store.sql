@@ -17,6 +17,8 @@ create table accounts (
     sequence bigint not null default 0,
     -- The domain's LinkedOrg, as JSON: read whole, and only the two ids below are ever searched.
     linked_org jsonb,
+    -- When the org was last asked what it allows; null: not since it was linked.
+    profile_read_at timestamptz,
     org text collate "C" generated always as (linked_org ->> 'org') stored,
     api_user text collate "C" generated always as (linked_org ->> 'user') stored,
     check (shard between 0 and 255),

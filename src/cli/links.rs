@@ -16,7 +16,8 @@ use super::words::{health, status};
 use super::{Global, open_store};
 use crate::domain::ids::AccountId;
 use crate::domain::link::{Actor, Environment, LinkState};
-use crate::linking::{Bootstrap, Linking};
+use crate::domain::outcome::Failure;
+use crate::linking::{Added, Bootstrap, Linking};
 use crate::salesforce::Client;
 use crate::sealing::Sealer;
 use crate::store::Store;
@@ -103,7 +104,14 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
             let sealer = Sealer::of(&config.crypto)?;
             // Nothing is owned here: adding a link redeems the token at once and needs no lease.
             let (_, owned) = watch::channel(Vec::new());
-            let linking = Linking::new(Arc::new(store), sealer, client, config.linking, owned);
+            let linking = Linking::new(
+                Arc::new(store),
+                sealer,
+                client,
+                config.linking,
+                config.tasks.status,
+                owned,
+            );
             let actor = Actor::Operator(std::env::var("USER").unwrap_or_else(|_| "unknown".into()));
             let added = linking.add(Bootstrap {
                 account,
@@ -111,10 +119,13 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
                 login_url,
                 refresh_token: token,
                 actor,
-                task_status: config.tasks.status,
             });
             let added = added.await;
-            let state = added.context("the account was not linked")?;
+            let Added { state, unasked } = added.context("the account was not linked")?;
+            if let Some(Failure { code, hint, .. }) = unasked {
+                eprintln!("linked; what the org allows could not be asked yet ({code}). {hint}");
+                eprintln!("A running worker asks again by itself within minutes.");
+            }
             print(&if as_json {
                 line_json(&state).to_string() + "\n"
             } else {
@@ -172,12 +183,14 @@ fn line(state: &LinkState) -> String {
     let (account, since) = (&state.account, time(state.since));
     let mut text = format!("{account:<24} {status:<9} {health:<8} since {since}");
     if let Some(org) = &state.org {
-        let _ = write!(text, "  org {} as {}", org.org, org.username_masked);
+        let user = Some(&org.username_masked).filter(|name| !name.is_empty());
+        let user = user.map_or_else(|| org.user.to_string(), Clone::clone);
+        let _ = write!(text, "  org {} as {user}", org.org);
         if !org.missing.is_empty() {
             let missing = org.missing.join(", ");
             let _ = write!(
                 text,
-                "\n    the API user lacks: {missing}; grant it, then relink"
+                "\n    the API user lacks: {missing}; grant it, it is looked for again every day"
             );
         }
     }

@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::ids::{AccountId, CallId, EventId, Generation, OrgId, RecordId, Revision, Sequence};
+use super::ids::{
+    AccountId, CallId, Epoch, EventId, Generation, OrgId, RecordId, Revision, Sequence,
+};
 use super::link::{Actor, Environment, Health, LinkReason, LinkStatus};
 use super::matching::LookupAnswer;
 use super::outcome::{Failure, Outcome};
@@ -128,6 +130,9 @@ pub struct LinkStatusChanged {
     /// Since when the link is broken, if it is.
     #[serde(default)]
     pub broken_since: Option<DateTime<Utc>>,
+    /// Nothing changed: the new owner of the account's shard, at this epoch, tells the state again.
+    #[serde(default)]
+    pub restated: Option<Epoch>,
 }
 
 /// An event to be published.
@@ -194,7 +199,10 @@ impl Published {
                 format!("terminal/{}/{}", e.call, e.revision)
             }
             Self::CallLog(e) => format!("deferred/{}/{}/{}", e.call, e.revision, e.deferral),
-            Self::LinkStatusChanged(e) => format!("link/{}/{}", e.account, e.sequence),
+            Self::LinkStatusChanged(e) => match e.restated {
+                None => format!("link/{}/{}", e.account, e.sequence),
+                Some(epoch) => format!("link/{}/{}/{epoch}", e.account, e.sequence),
+            },
         };
         let namespace = uuid::Uuid::NAMESPACE_URL;
         let id = uuid::Uuid::new_v5(&namespace, format!("vcc-link:{fact}").as_bytes());

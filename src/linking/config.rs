@@ -20,6 +20,9 @@ pub struct Config {
     /// A claimed refresh is sent within this, or not at all.
     #[serde(with = "humantime_serde")]
     pub refresh_send_within: Duration,
+    /// How often an org is asked anew what it allows: permissions, the unique field, its time zone.
+    #[serde(with = "humantime_serde")]
+    pub profile_every: Duration,
     /// Accounts that may share one API user. Salesforce keeps five approvals for each user and
     /// app, and revokes the oldest at the sixth.
     pub accounts_per_api_user: u32,
@@ -31,6 +34,7 @@ impl Default for Config {
             refresh_after: Duration::from_mins(55),
             refresh_check: Duration::from_mins(1),
             refresh_send_within: Duration::from_secs(10),
+            profile_every: Duration::from_hours(24),
             accounts_per_api_user: 5,
         }
     }
@@ -50,6 +54,9 @@ impl Config {
                 "linking.refresh_send_within",
                 "write at least 1s",
             ));
+        }
+        if self.profile_every < Duration::from_mins(1) {
+            faults.push(Fault::new("linking.profile_every", "write at least 1min"));
         }
         if !(1..=5).contains(&self.accounts_per_api_user) {
             let advice = "write 1 to 5: Salesforce revokes the oldest approval at the sixth";

@@ -1,11 +1,16 @@
 //! Links and their tokens: adding a link, giving out access tokens, refreshing them once and
 //! safely, and marking a link's health.
 //!
-//! - [`Linking`]: adding a link, and changing its health;
+//! - [`Linking`]: changing a link's health; [`adding`]: adding a link;
+//! - [`profiles`]: what the linked orgs allow, asked at first and daily;
 //! - [`tokens`]: access tokens, and refreshing them by rule 11; [`sealed`]: their stored form;
-//! - [`retired`]: giving up the tokens of links that were replaced.
+//! - [`retired`]: giving up the tokens of links that were replaced;
+//! - [`restating`]: telling the state of links again, as the new owner of their shard (rule 13).
 
+mod adding;
 mod config;
+mod profiles;
+mod restating;
 mod retired;
 mod sealed;
 mod tokens;
@@ -14,44 +19,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache;
-use secrecy::SecretString;
 use tokio::sync::watch;
 
+pub use self::adding::{Added, Bootstrap};
 pub use self::config::Config;
-use self::sealed::{Cached, Tokens};
+use self::sealed::Cached;
 use crate::clock;
 use crate::domain::event::{LinkStatusChanged, Published};
-use crate::domain::ids::{AccountId, Generation, ShardId, TokenSequence};
-use crate::domain::link::{
-    Actor, Environment, Health, LinkReason, LinkState, LinkStatus, LinkedOrg,
-};
+use crate::domain::ids::{AccountId, Generation, ShardId};
+use crate::domain::link::{Actor, Health, LinkReason, LinkState};
 use crate::domain::outcome::Failure;
-use crate::salesforce::{ApiUser, Client, SendBy, Session};
+use crate::salesforce::Client;
 use crate::sealing::Sealer;
-use crate::store::links::{LinkChange, LinkWrite, NewLink};
+use crate::store::links::{LinkChange, LinkWrite};
 use crate::store::{self, Fence, Store};
 use crate::telemetry::Metrics;
-
-/// What a link is made from when no browser is at hand.
-pub struct Bootstrap {
-    /// The account.
-    pub account: AccountId,
-    /// Where the API user logs in.
-    pub environment: Environment,
-    /// The address of that.
-    pub login_url: String,
-    /// A refresh token that the app was given; it is redeemed at once.
-    pub refresh_token: SecretString,
-    /// Who does it.
-    pub actor: Actor,
-    /// What Tasks' Status shall be (`tasks.status`), if the org has it as a closed one.
-    pub task_status: String,
-}
 
 /// Why a link could not be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Salesforce refuses the refresh token, or did not answer.
+    /// Salesforce refuses the refresh token, or did not answer: nothing is stored.
     #[error("Salesforce did not accept the refresh token: {} ({}). {}", .0.code, .0.class.as_str(), .0.hint)]
     Salesforce(Box<Failure>),
     /// The database.
@@ -66,7 +53,7 @@ pub enum Error {
     )]
     Changed,
     /// Salesforce keeps five approvals per user and app.
-    #[error("this API user already serves {} accounts ({}), the most that Salesforce allows: create another API user", .accounts.len(), list(.accounts))]
+    #[error("this API user already serves {} accounts ({}), the most that Salesforce allows: create another API user, and use a refresh token of that one", .accounts.len(), list(.accounts))]
     ApiUserFull {
         /// The accounts that it serves.
         accounts: Vec<AccountId>,
@@ -92,6 +79,8 @@ pub struct Linking {
     salesforce: Client,
     /// Settings.
     config: Config,
+    /// What Tasks' Status shall be (`tasks.status`), if an org has it as a closed one.
+    task_status: String,
     /// The shards that are ours: only an owner refreshes.
     owned: watch::Receiver<Vec<Fence>>,
     /// What is counted; nothing where nobody looks.
@@ -114,6 +103,7 @@ impl Linking {
         sealer: Sealer,
         salesforce: Client,
         config: Config,
+        task_status: String,
         owned: watch::Receiver<Vec<Fence>>,
     ) -> Self {
         let sessions = Cache::builder()
@@ -125,6 +115,7 @@ impl Linking {
             sealer,
             salesforce,
             config,
+            task_status,
             owned,
             metrics: None,
             sessions,
@@ -227,113 +218,7 @@ impl Linking {
             at,
         }
     }
-
-    /// Links an account by a refresh token of the app's, for bootstrap: redeems it once, asks the
-    /// org who the API user is, and stores the link with its event. An account that is linked
-    /// already is relinked.
-    pub async fn add(&self, bootstrap: Bootstrap) -> Result<LinkState, Error> {
-        let Bootstrap {
-            account,
-            environment,
-            login_url,
-            refresh_token,
-            actor,
-            task_status,
-        } = bootstrap;
-        let send_by = SendBy::after(self.config.refresh_send_within);
-        let redeemed = self
-            .salesforce
-            .refresh(&login_url, &refresh_token, send_by)
-            .await;
-        let redeemed =
-            redeemed.map_err(|error| Error::Salesforce(Box::new(error.into_failure())))?;
-        let api_user = ApiUser {
-            org: redeemed.org.clone(),
-            user: redeemed.user.clone(),
-        };
-        let (host, access) = (redeemed.instance_url.clone(), redeemed.access.clone());
-        let session = Session::new(host, access, api_user);
-        let profile = self.salesforce.profile(&session).await;
-        let profile = profile
-            .map_err(|error| Error::Salesforce(Box::new(error.failure)))?
-            .value;
-        let org = LinkedOrg {
-            org: redeemed.org.clone(),
-            user: redeemed.user.clone(),
-            closed_status: profile.closed_status(&task_status),
-            username_masked: profile.username_masked,
-            environment,
-            instance_url: redeemed.instance_url.clone(),
-            key_mode: profile.key_mode,
-            time_zone: profile.time_zone,
-            default_country: profile.default_country,
-            missing: profile.missing,
-        };
-        let states = self.store.links(std::slice::from_ref(&account)).await?;
-        let state = states.into_iter().next();
-        let state = state.unwrap_or_else(|| LinkState::unlinked(account, clock::now()));
-        let tokens = Tokens::of(&redeemed, &refresh_token);
-        let link = self
-            .new_link(&state, org, login_url, &tokens, actor)
-            .await?;
-        match self
-            .store
-            .save_link(&link, self.config.accounts_per_api_user)
-            .await?
-        {
-            LinkWrite::Stored(state) => Ok(state),
-            LinkWrite::Changed(_) | LinkWrite::Stale => Err(Error::Changed),
-            LinkWrite::ApiUserFull { accounts } => Err(Error::ApiUserFull { accounts }),
-        }
-    }
-
-    /// The row of a new link, with its event.
-    async fn new_link(
-        &self,
-        state: &LinkState,
-        org: LinkedOrg,
-        login_url: String,
-        tokens: &Tokens,
-        actor: Actor,
-    ) -> Result<NewLink, Error> {
-        let at = clock::now();
-        let relinked = state.status != LinkStatus::Unlinked;
-        let (health, reason) = if !org.missing.is_empty() {
-            (Health::AtRisk, LinkReason::PermissionMissing)
-        } else if relinked {
-            (Health::Healthy, LinkReason::UserRelinked)
-        } else {
-            (Health::Healthy, LinkReason::UserLinked)
-        };
-        let next = LinkState {
-            status: LinkStatus::Linked,
-            health,
-            reason: Some(reason),
-            since: at,
-            generation: state.generation.next(),
-            shard: ShardId::of(&state.account, Some(&org.org)),
-            org: Some(org.clone()),
-            ..state.clone()
-        };
-        let parked = self.store.parked_calls(&state.account).await?;
-        let event = changed(state, &next, reason, actor, (parked, None));
-        Ok(NewLink {
-            account: state.account.clone(),
-            expected: state.sequence,
-            status: LinkStatus::Linked,
-            reason,
-            health,
-            org,
-            login_url,
-            tokens: self.seal(&state.account, next.generation, FIRST_TOKENS, tokens),
-            event: self.sealer.event(next.shard, &event),
-            at,
-        })
-    }
 }
-
-/// Where the tokens of a new generation begin.
-const FIRST_TOKENS: TokenSequence = TokenSequence(1);
 
 /// The event of a change from one state to the next, with the calls that wait and what failed.
 fn changed(
@@ -356,11 +241,14 @@ fn changed(
         org: org.map(|o| o.org.clone()),
         environment: org.map(|o| o.environment),
         instance_url: org.map(|o| o.instance_url.clone()),
-        username_masked: org.map(|o| o.username_masked.clone()),
+        username_masked: org
+            .map(|o| o.username_masked.clone())
+            .filter(|name| !name.is_empty()),
         actor,
         parked_calls,
         failure,
         effective_at: after.since,
         broken_since: after.broken_since(before),
+        restated: None,
     }))
 }

@@ -297,7 +297,7 @@ fn dead(reason: LinkReason, code: &str) -> Refreshed {
 }
 
 /// The store is away: nothing was sent.
-fn store_failure(error: &store::Error) -> Failure {
+pub(super) fn store_failure(error: &store::Error) -> Failure {
     tracing::warn!(
         error = error as &dyn std::error::Error,
         "a token could not be read"

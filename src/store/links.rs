@@ -59,6 +59,68 @@ pub struct LinkChange {
     pub at: DateTime<Utc>,
 }
 
+/// What an org says of itself and its API user, to be stored.
+#[derive(Clone, Debug)]
+pub struct ProfileRead {
+    /// The account.
+    pub account: AccountId,
+    /// The sequence that the decision was based on.
+    pub expected: Sequence,
+    /// The generation that was asked.
+    pub generation: Generation,
+    /// As in [`LinkChange::fence`].
+    pub fence: Option<Fence>,
+    /// As it shall be; but where it answers requests, which the tokens tell.
+    pub org: LinkedOrg,
+    /// What is published of it, where that changes; the sequence is the next then.
+    pub news: Option<ProfileNews>,
+    /// When it was asked.
+    pub at: DateTime<Utc>,
+}
+
+impl ProfileRead {
+    /// The link as it is once this is stored.
+    pub fn applied_to(&self, before: &LinkState) -> LinkState {
+        let mut after = before.clone();
+        let address = before.org.as_ref().map(|org| org.instance_url.clone());
+        after.org = Some(LinkedOrg {
+            instance_url: address.unwrap_or_else(|| self.org.instance_url.clone()),
+            ..self.org.clone()
+        });
+        if let Some(news) = &self.news {
+            after.sequence = before.sequence.next();
+            if (before.health, before.reason) != (news.health, Some(news.reason)) {
+                after.health = news.health;
+                after.reason = Some(news.reason);
+                after.since = self.at;
+            }
+        }
+        after
+    }
+}
+
+/// What changes for those who watch a link, once its org was asked.
+#[derive(Clone, Debug)]
+pub struct ProfileNews {
+    /// As it shall be.
+    pub health: Health,
+    /// Why.
+    pub reason: LinkReason,
+    /// `link.statuschanged.v1`.
+    pub event: OutboxRow,
+}
+
+/// A link's state as its shard's new owner tells it again.
+#[derive(Clone, Debug)]
+pub struct Restated {
+    /// The account.
+    pub account: AccountId,
+    /// The sequence that is told.
+    pub sequence: Sequence,
+    /// `link.statuschanged.v1`.
+    pub event: OutboxRow,
+}
+
 /// What became of a compare-and-set on a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkWrite {
@@ -173,7 +235,7 @@ pub trait Links: Send + Sync {
     /// The state of these accounts' links, in the order asked; unlinked where nothing is known.
     async fn links(&self, accounts: &[AccountId]) -> Result<Vec<LinkState>>;
 
-    /// The links of a shard's accounts that are linked.
+    /// The links of a shard's accounts that were ever linked.
     async fn links_of_shard(&self, shard: ShardId) -> Result<Vec<LinkState>>;
 
     /// Every account that was ever linked or had a call, in order of id, after the cursor.
@@ -188,6 +250,22 @@ pub trait Links: Send + Sync {
     /// Stores a change of status or health with its event. Unlink makes the next generation, moves
     /// the account to its own shard, and makes its parked calls due, so that they end as skipped.
     async fn change_link(&self, change: &LinkChange) -> Result<LinkWrite>;
+
+    /// Links of these shards whose org was not asked what it allows since `before`, those never
+    /// asked first. Broken ones are left out: nothing can be asked there.
+    async fn stale_profiles(
+        &self,
+        shards: &[ShardId],
+        before: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<LinkState>>;
+
+    /// Stores what an org says of itself and its API user, with its event where there is news.
+    async fn record_profile(&self, read: &ProfileRead) -> Result<LinkWrite>;
+
+    /// Writes the events of links whose state is still the one they tell, for the owner of their
+    /// shard; others are left out, as their own event is on its way.
+    async fn restate_links(&self, fence: Fence, links: &[Restated]) -> Result<Written>;
 
     /// How many calls of an account are parked.
     async fn parked_calls(&self, account: &AccountId) -> Result<u64>;

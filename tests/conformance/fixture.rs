@@ -61,6 +61,11 @@ impl Fixture {
         self.owned[usize::from(shard.0)]
     }
 
+    /// Every shard; all are owned.
+    pub(crate) fn shards(&self) -> Vec<ShardId> {
+        self.owned.iter().map(|fence| fence.shard).collect()
+    }
+
     /// The account's link.
     pub(crate) async fn link_of(&self, account: &str) -> LinkState {
         let links = self

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use vcc_link::domain::ids::{Generation, Sequence, ShardId, TokenSequence};
-use vcc_link::domain::link::{Health, LinkReason, LinkStatus};
+use vcc_link::domain::link::{Health, LinkReason, LinkState, LinkStatus, LinkedOrg};
 use vcc_link::domain::outcome::{Outcome, ParkReason, SkipReason};
 use vcc_link::domain::work::Lane;
-use vcc_link::store::links::{LinkChange, LinkWrite};
+use vcc_link::store::links::{LinkChange, LinkWrite, ProfileNews, ProfileRead, Restated};
 use vcc_link::store::{Fence, Written};
 
 use super::Harness;
@@ -197,6 +197,146 @@ pub(crate) async fn health_is_changed_by_the_owner(harness: Arc<dyn Harness>) {
     assert_eq!(fixture.link_of("acme").await, linked);
     let written = fixture.store.change_link(&change(fence)).await;
     assert!(matches!(written, Ok(LinkWrite::Stored(_))), "{written:?}");
+}
+
+/// What an org says of itself is asked for links whose time has come, and stored by the owner.
+pub(crate) async fn a_profile_is_kept(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    let linked = fixture.link("acme").await;
+    fixture.link("broken").await;
+    fixture
+        .change("broken", LinkStatus::Linked, Health::Broken)
+        .await;
+    let stale = async |before| {
+        let shards = fixture.shards();
+        let stale = fixture.store.stale_profiles(&shards, at(before), 9).await;
+        stale.expect("stale_profiles")
+    };
+    assert_eq!(stale(0).await, std::slice::from_ref(&linked));
+
+    let fence = fixture.fence(linked.shard);
+    let mut read = profile_read(
+        &linked,
+        Fence {
+            epoch: fence.epoch.next(),
+            ..fence
+        },
+    );
+    let record = async |read: &ProfileRead| {
+        let written = fixture.store.record_profile(read).await;
+        written.expect("record_profile")
+    };
+    assert_eq!(record(&read).await, LinkWrite::Stale);
+    read.fence = Some(fence);
+    let LinkWrite::Stored(quiet) = record(&read).await else {
+        panic!("it is the owner's")
+    };
+    assert_eq!(fixture.link_of("acme").await, quiet);
+    assert_eq!(
+        (quiet.sequence, quiet.since),
+        (linked.sequence, linked.since)
+    );
+    let (before, now) = (linked.org.expect("linked"), quiet.org.expect("linked"));
+    let zone = Some("Asia/Tokyo".to_owned());
+    // Where the org answers is told by its tokens, which may have been refreshed meanwhile.
+    assert_eq!(
+        (now.time_zone, now.instance_url),
+        (zone, before.instance_url)
+    );
+    assert_eq!((stale(50).await.len(), stale(51).await.len()), (0, 1));
+
+    let relinked = fixture.link("acme").await;
+    assert_eq!(
+        stale(0).await,
+        [relinked],
+        "another org may allow other things"
+    );
+}
+
+/// What an org says of itself is an event only where there is news.
+pub(crate) async fn only_news_of_a_profile_is_told(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    let linked = fixture.link("acme").await;
+    let mut read = profile_read(&linked, fixture.fence(linked.shard));
+    let record = async |read: &ProfileRead| {
+        let written = fixture.store.record_profile(read).await;
+        written.expect("record_profile")
+    };
+    record(&read).await;
+    read.news = Some(ProfileNews {
+        health: Health::AtRisk,
+        reason: LinkReason::PermissionMissing,
+        event: link_event("acme", linked.sequence.next()),
+    });
+    let LinkWrite::Stored(news) = record(&read).await else {
+        panic!("nobody else changed it")
+    };
+    assert_eq!(news.sequence, linked.sequence.next());
+    assert_eq!((news.health, news.since), (Health::AtRisk, at(50)));
+    assert_eq!(record(&read).await, LinkWrite::Changed(news), "read again");
+    let events = fixture.store.unpublished(&[linked.shard], 0, 9).await;
+    let ids = events.expect("unpublished").into_iter().map(|e| e.row.id);
+    let ours = ids.filter(|id| id.as_str().starts_with("link/acme/"));
+    assert_eq!(ours.count(), 2, "of the link, and of the news");
+}
+
+/// The org says that it is in another time zone and, nonsense, elsewhere.
+fn profile_read(linked: &LinkState, fence: Fence) -> ProfileRead {
+    let org = linked.org.clone().expect("linked");
+    ProfileRead {
+        account: linked.account.clone(),
+        expected: linked.sequence,
+        generation: linked.generation,
+        fence: Some(fence),
+        org: LinkedOrg {
+            time_zone: Some("Asia/Tokyo".to_owned()),
+            instance_url: "https://elsewhere.example".to_owned(),
+            ..org
+        },
+        news: None,
+        at: at(50),
+    }
+}
+
+/// A new owner tells the states of its links again: those that still stand, in their shard.
+pub(crate) async fn only_what_stands_is_told_again(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    let linked = fixture.link("acme").await;
+    let fence = fixture.fence(linked.shard);
+    let told = |sequence: Sequence, event: &str| Restated {
+        account: linked.account.clone(),
+        sequence,
+        event: call_event(event),
+    };
+    let restate = async |fence, link: Restated| {
+        let written = fixture.store.restate_links(fence, &[link]).await;
+        written.expect("restate_links")
+    };
+    let later = linked.sequence.next();
+    let old = Fence {
+        epoch: fence.epoch.next(),
+        ..fence
+    };
+    let elsewhere = fixture.fence(ShardId(fence.shard.0 ^ 1));
+    assert_eq!(
+        restate(old, told(linked.sequence, "old")).await,
+        Written::Stale
+    );
+    restate(elsewhere, told(linked.sequence, "elsewhere")).await;
+    restate(fence, told(later, "later")).await;
+    for _ in 0..2 {
+        let written = restate(fence, told(linked.sequence, "again")).await;
+        assert_eq!(written, Written::Yes);
+    }
+    let events = fixture.store.unpublished(&fixture.shards(), 0, 9).await;
+    let events: Vec<_> = events
+        .expect("unpublished")
+        .into_iter()
+        .map(|e| e.row)
+        .collect();
+    let ids: Vec<&str> = events.iter().map(|row| row.id.as_str()).collect();
+    assert_eq!(ids, ["link/acme/1", "again"]);
+    assert!(events.iter().all(|row| row.shard == linked.shard));
 }
 
 /// An outcome is taken by its attempt, whatever the link is by then, from the shard's owner.

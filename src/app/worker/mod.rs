@@ -108,6 +108,7 @@ impl Worker {
             sealer.clone(),
             salesforce.clone(),
             config.linking.clone(),
+            config.tasks.status.clone(),
             owned.clone(),
         );
         let shared = Shared {
@@ -290,7 +291,7 @@ impl Worker {
             .watch(&self.stages, "leases", &self.background, stage);
     }
 
-    /// Refreshes, wakes, gauges and housekeeping.
+    /// Tokens, profiles and states of links; wakes, gauges and housekeeping.
     fn spawn_background(&self, config: &Config, shared: &Shared, watcher: Watcher) {
         let watch = |name, told: &CancellationToken, stage: BoxFuture<'static, ()>| {
             self.alarm.watch(&self.stages, name, told, stage);
@@ -299,6 +300,12 @@ impl Worker {
         let (inputs, cancel) = (shared.inputs.clone(), self.leaving.clone());
         let tokens = async move { linking.look_over(inputs, cancel).await };
         watch("tokens", &self.leaving, tokens.boxed());
+        let (linking, cancel) = (Arc::clone(&shared.linking), self.leaving.clone());
+        let profiles = async move { linking.keep_profiles(cancel).await };
+        watch("profiles", &self.leaving, profiles.boxed());
+        let (linking, cancel) = (Arc::clone(&shared.linking), self.leaving.clone());
+        let restating = async move { linking.restate(cancel).await };
+        watch("restating", &self.leaving, restating.boxed());
         let wakes = Wakes {
             store: Arc::clone(&shared.store),
             inputs: shared.inputs.clone(),

@@ -267,6 +267,7 @@ fn status_changed(event: &LinkStatusChanged) -> proto::LinkStatusChanged {
         effective_at: Some(event.effective_at.into()),
         instance_url: event.instance_url.clone().unwrap_or_default(),
         broken_since: event.broken_since.map(Into::into),
+        restated: event.restated.is_some(),
     }
 }
 

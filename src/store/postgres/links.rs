@@ -17,7 +17,8 @@ use super::{Postgres, Result, Tx};
 use crate::domain::ids::{AccountId, Generation, Sequence, ShardId, TokenSequence};
 use crate::domain::link::{LinkState, LinkStatus};
 use crate::store::links::{
-    Grant, LinkChange, LinkWrite, NewLink, RefreshClaim, RefreshResult, RefreshWish,
+    Grant, LinkChange, LinkWrite, NewLink, ProfileRead, RefreshClaim, RefreshResult, RefreshWish,
+    Restated,
 };
 use crate::store::outbox::OutboxRow;
 use crate::store::{Fence, Links, Written};
@@ -56,7 +57,7 @@ impl Links for Postgres {
         let rows = sqlx::query(
             "select account, shard, status, health, reason, since, generation, sequence,
                 linked_org::text
-             from accounts where shard = $1 and status <> 'unlinked'",
+             from accounts where shard = $1 and sequence > 0",
         )
         .bind(shard_column(shard))
         .fetch_all(&self.pool)
@@ -105,19 +106,20 @@ impl Links for Postgres {
         };
         retire_grants(&mut tx, &link.account, link.at).await?;
         super::grants::insert_grant(&mut tx, link, after.generation).await?;
-        write_link(&mut tx, &before, &after, &link.event, BTreeSet::new()).await?;
+        sqlx::query("update accounts set profile_read_at = null where account = $1")
+            .bind(link.account.as_str())
+            .execute(&mut *tx)
+            .await?;
+        write_link(&mut tx, &before, &after, Some(&link.event), BTreeSet::new()).await?;
         tx.commit().await?;
         Ok(LinkWrite::Stored(after))
     }
 
     async fn change_link(&self, change: &LinkChange) -> Result<LinkWrite> {
         let mut tx = self.begin().await?;
-        let held = held(&mut tx, change.fence).await?;
-        let before = lock_account(&mut tx, &change.account).await?;
-        let is_there = |fence: Fence| held.contains(&fence) && fence.shard == before.shard;
-        if !change.fence.is_none_or(is_there) {
+        let Some(before) = lock_for(&mut tx, change.fence, &change.account).await? else {
             return Ok(LinkWrite::Stale);
-        }
+        };
         if before.sequence != change.expected || before.generation != change.generation {
             return Ok(LinkWrite::Changed(before));
         }
@@ -139,9 +141,26 @@ impl Links for Postgres {
             // What is due where the account lies now has an owner who does not know it.
             woken.extend(unparked.then_some(after.shard));
         }
-        write_link(&mut tx, &before, &after, &change.event, woken).await?;
+        write_link(&mut tx, &before, &after, Some(&change.event), woken).await?;
         tx.commit().await?;
         Ok(LinkWrite::Stored(after))
+    }
+
+    async fn stale_profiles(
+        &self,
+        shards: &[ShardId],
+        before: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<LinkState>> {
+        self.read_stale_profiles(shards, before, limit).await
+    }
+
+    async fn record_profile(&self, read: &ProfileRead) -> Result<LinkWrite> {
+        self.write_profile(read).await
+    }
+
+    async fn restate_links(&self, fence: Fence, links: &[Restated]) -> Result<Written> {
+        self.write_restated(fence, links).await
     }
 
     async fn parked_calls(&self, account: &AccountId) -> Result<u64> {
@@ -197,7 +216,7 @@ impl Links for Postgres {
 }
 
 /// An account's link.
-fn link_state(row: &PgRow) -> Result<LinkState> {
+pub(super) fn link_state(row: &PgRow) -> Result<LinkState> {
     Ok(LinkState {
         account: id(row, "account")?,
         shard: shard(row)?,
@@ -209,6 +228,19 @@ fn link_state(row: &PgRow) -> Result<LinkState> {
         sequence: Sequence(get(row, "sequence")?),
         org: json_opt(row, "linked_org")?,
     })
+}
+
+/// Locks an account's row for one who holds this lease; `None`: the lease is gone, or the account
+/// lies in another shard. A person holds none, and needs none.
+pub(super) async fn lock_for(
+    tx: &mut Tx,
+    fence: Option<Fence>,
+    account: &AccountId,
+) -> Result<Option<LinkState>> {
+    let held = held(tx, fence).await?;
+    let state = lock_account(tx, account).await?;
+    let is_there = |fence: Fence| held.contains(&fence) && fence.shard == state.shard;
+    Ok(fence.is_none_or(is_there).then_some(state))
 }
 
 /// Locks the account's row against everybody who works on its calls, making it if need be.
@@ -264,11 +296,11 @@ async fn make_parked_due(tx: &mut Tx, account: &AccountId) -> Result<bool> {
 
 /// Writes the link with its event, moves the account's work if its shard changes, and wakes the
 /// owners of these shards.
-async fn write_link(
+pub(super) async fn write_link(
     tx: &mut Tx,
     before: &LinkState,
     after: &LinkState,
-    event: &OutboxRow,
+    event: Option<&OutboxRow>,
     mut woken: BTreeSet<ShardId>,
 ) -> Result<()> {
     sqlx::query(
@@ -292,7 +324,8 @@ async fn write_link(
         woken.insert(after.shard);
     }
     // After the move, so that the events which were there first keep their place before it.
-    insert_events(tx, &[Publish::of_link(event, &after.account, after.shard)]).await?;
+    let event = event.map(|event| Publish::of_link(event, &after.account, after.shard));
+    insert_events(tx, event.as_slice()).await?;
     wake(tx, &woken, &[&after.account]).await
 }
 

@@ -30,6 +30,7 @@ mod listen;
 mod lookups;
 mod outbox;
 mod outcomes;
+mod profiles;
 mod reports;
 mod retention;
 mod values;

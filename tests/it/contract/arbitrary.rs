@@ -12,7 +12,9 @@ use vcc_link::domain::call::{
     Direction, Durations, EventMeta, Leg, Party, Presentation, Recording, Service,
 };
 use vcc_link::domain::event::{CallLog, CallLookedUp, LinkStatusChanged, Published};
-use vcc_link::domain::ids::{CallId, EventId, Generation, OrgId, RecordId, Revision, Sequence};
+use vcc_link::domain::ids::{
+    CallId, Epoch, EventId, Generation, OrgId, RecordId, Revision, Sequence,
+};
 use vcc_link::domain::link::{Actor, Environment, Health, LinkReason, LinkStatus};
 use vcc_link::domain::matching::{
     Candidate, LookupAnswer, LookupResult, MatchRule, RecordType, SHOWN, Via,
@@ -476,12 +478,13 @@ fn status_changed() -> impl Strategy<Value = LinkStatusChanged> {
         any::<u64>(),
         of(failure()),
         time(),
-        of(time()),
+        (of(time()), of(any::<i64>())),
     );
     (state, place, rest).prop_map(|(state, place, rest)| {
         let (previous_status, status, previous_health, health, reason) = state;
         let (call, (org, environment, username_masked, instance_url), actor) = place;
-        let (generation, sequence, parked_calls, failure, effective_at, broken_since) = rest;
+        let (generation, sequence, parked_calls, failure, effective_at, broken) = rest;
+        let (broken_since, restated) = broken;
         LinkStatusChanged {
             account: call.account,
             previous_status,
@@ -500,6 +503,7 @@ fn status_changed() -> impl Strategy<Value = LinkStatusChanged> {
             failure,
             effective_at,
             broken_since,
+            restated: restated.map(Epoch),
         }
     })
 }

@@ -187,6 +187,7 @@ fn published() -> Vec<Published> {
             failure: Some(revoked),
             effective_at: at("2026-11-23T21:12:42.000Z"),
             broken_since: Some(at("2026-11-23T21:12:42.000Z")),
+            restated: None,
         })),
     ]
 }

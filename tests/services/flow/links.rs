@@ -66,6 +66,40 @@ async fn a_broken_link_parks_calls_and_a_new_one_sends_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_link_whose_org_cannot_be_asked_stands_and_the_worker_asks_again() {
+    let mut world = World::start("unasked").await;
+    world
+        .fault(json!({"kind": "composite", "times": 1, "action": {"type": "html", "status": 503}}));
+    world.link("acme", "api@acme.example");
+    let listed = world.cli(&["links", "list", "--json"], "");
+    let listed: Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!(
+        (&listed[0]["status"], &listed[0]["username"]),
+        (&json!("linked"), &json!(""))
+    );
+
+    world.work(1).await;
+    let told = |w: &World, what: fn(&Value) -> bool| {
+        let all = w.results.all();
+        let mut changes = all.iter().filter(|p| p.kind() == "link.statuschanged.v1");
+        changes.any(|p| what(&p.data)).then_some(())
+    };
+    world
+        .until("the API user is known", |w| {
+            told(w, |data| data["usernameMasked"] == "ap***@acme.example")
+        })
+        .await;
+    // The worker is a new owner, too, and tells the state of the link as it is.
+    world
+        .until("the state is told again", |w| {
+            told(w, |data| data["restated"] == true)
+        })
+        .await;
+    world.load(&["acme"], 3);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_are_no_calls_harm_nobody() {
     let mut world = World::start("poison").await;
     world.link("acme", "api@acme.example");

@@ -1,0 +1,174 @@
+//! Adding a link with a refresh token that an operator has, where no browser is at hand.
+//!
+//! Redeeming the token uses it up, where the app rotates refresh tokens: from then on the next one
+//! exists only here. So what can fail without it is tried before, and it is stored before anything
+//! else is asked; what the org allows is asked afterwards, by the worker too.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::sealed::Tokens;
+use super::{Error, Linking, changed};
+use crate::clock;
+use crate::domain::ids::{AccountId, ShardId, TokenSequence};
+use crate::domain::link::{
+    Actor, Environment, Health, LinkReason, LinkState, LinkStatus, LinkedOrg,
+};
+use crate::domain::outcome::Failure;
+use crate::domain::task::KeyMode;
+use crate::salesforce::SendBy;
+use crate::salesforce::oauth::TokenSet;
+use crate::store::links::{LinkWrite, NewLink};
+
+/// Where the tokens of a new generation begin.
+const FIRST_TOKENS: TokenSequence = TokenSequence(1);
+
+/// What a link is made from when no browser is at hand.
+pub struct Bootstrap {
+    /// The account.
+    pub account: AccountId,
+    /// Where the API user logs in.
+    pub environment: Environment,
+    /// The address of that.
+    pub login_url: String,
+    /// A refresh token that the app was given; it is redeemed at once.
+    pub refresh_token: SecretString,
+    /// Who does it.
+    pub actor: Actor,
+}
+
+/// A link that was added.
+#[derive(Debug)]
+pub struct Added {
+    /// The link.
+    pub state: LinkState,
+    /// Why the org could not be asked yet what it allows. The worker asks again by itself.
+    pub unasked: Option<Failure>,
+}
+
+impl Linking {
+    /// Links an account by a refresh token of the app's: redeems it once, stores the link with its
+    /// event, and asks the org who the API user is and what it may do. An account that is linked
+    /// already is relinked.
+    pub async fn add(&self, bootstrap: Bootstrap) -> Result<Added, Error> {
+        let account = &bootstrap.account;
+        let state = self.state_of(account).await?;
+        let send_by = SendBy::after(self.config.refresh_send_within);
+        let (login_url, given) = (&bootstrap.login_url, &bootstrap.refresh_token);
+        let redeemed = self.salesforce.refresh(login_url, given, send_by).await;
+        let redeemed =
+            redeemed.map_err(|error| Error::Salesforce(Box::new(error.into_failure())))?;
+        let tokens = Tokens::of(&redeemed, given);
+        let state = self
+            .store_link(&bootstrap, state, &redeemed, &tokens)
+            .await?;
+        match self.ask_profile(&state, None).await {
+            Ok(state) => Ok(Added {
+                state,
+                unasked: None,
+            }),
+            Err(failure) => Ok(Added {
+                state,
+                unasked: Some(failure),
+            }),
+        }
+    }
+
+    /// The link as it is.
+    async fn state_of(&self, account: &AccountId) -> Result<LinkState, Error> {
+        let states = self.store.links(std::slice::from_ref(account)).await?;
+        let state = states.into_iter().next();
+        Ok(state.unwrap_or_else(|| LinkState::unlinked(account.clone(), clock::now())))
+    }
+
+    /// Stores the new tokens with their link, however long the database is away.
+    async fn store_link(
+        &self,
+        bootstrap: &Bootstrap,
+        mut state: LinkState,
+        redeemed: &TokenSet,
+        tokens: &Tokens,
+    ) -> Result<LinkState, Error> {
+        let mut wait = Duration::from_millis(50);
+        loop {
+            let link = self.new_link(bootstrap, &state, redeemed, tokens).await;
+            let most = self.config.accounts_per_api_user;
+            match self.store.save_link(&link, most).await {
+                Ok(LinkWrite::Stored(state)) => return Ok(state),
+                // This token is the newest that anybody has: it stands.
+                Ok(LinkWrite::Changed(now)) => state = now,
+                Ok(LinkWrite::Stale) => return Err(Error::Changed),
+                Ok(LinkWrite::ApiUserFull { accounts }) => {
+                    return Err(Error::ApiUserFull { accounts });
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(account = %bootstrap.account, error, "the new tokens are not stored yet: do not stop this, it is tried again");
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(Duration::from_secs(2));
+                }
+            }
+        }
+    }
+
+    /// The row of a new link, with its event. What the org allows is not known yet.
+    async fn new_link(
+        &self,
+        bootstrap: &Bootstrap,
+        state: &LinkState,
+        redeemed: &TokenSet,
+        tokens: &Tokens,
+    ) -> NewLink {
+        let at = clock::now();
+        let reason = if state.status == LinkStatus::Unlinked {
+            LinkReason::UserLinked
+        } else {
+            LinkReason::UserRelinked
+        };
+        let org = LinkedOrg {
+            org: redeemed.org.clone(),
+            user: redeemed.user.clone(),
+            username_masked: String::new(),
+            environment: bootstrap.environment,
+            instance_url: redeemed.instance_url.clone(),
+            // Holds in every org, and takes nothing for granted.
+            key_mode: KeyMode::CallObject { sees_all: false },
+            time_zone: None,
+            default_country: None,
+            closed_status: None,
+            missing: Vec::new(),
+        };
+        let next = LinkState {
+            status: LinkStatus::Linked,
+            health: Health::Healthy,
+            reason: Some(reason),
+            since: at,
+            generation: state.generation.next(),
+            shard: ShardId::of(&state.account, Some(&org.org)),
+            org: Some(org.clone()),
+            ..state.clone()
+        };
+        let parked = self.store.parked_calls(&state.account).await;
+        let parked = parked.unwrap_or_default();
+        let event = changed(
+            state,
+            &next,
+            reason,
+            bootstrap.actor.clone(),
+            (parked, None),
+        );
+        NewLink {
+            account: state.account.clone(),
+            expected: state.sequence,
+            status: LinkStatus::Linked,
+            reason,
+            health: Health::Healthy,
+            org,
+            login_url: bootstrap.login_url.clone(),
+            tokens: self.seal(&state.account, next.generation, FIRST_TOKENS, tokens),
+            event: self.sealer.event(next.shard, &event),
+            at,
+        }
+    }
+}
