@@ -16,15 +16,24 @@
 //!
 //! Architecture invariant: SQL occurs below this module only, and in `migrations/`.
 
+mod answers;
+mod claims;
 pub mod config;
+mod errors;
+mod folded;
 pub mod inbox;
 pub mod journal;
 pub mod leases;
+mod ledger;
 pub mod links;
 pub mod outbox;
 pub mod postgres;
 pub mod reports;
+mod rows;
 mod rules;
+pub mod sqlite;
+mod values;
+mod wakes;
 
 use std::fmt;
 

@@ -1,0 +1,2 @@
+//! The store on a SQLite file.
+pub(super) mod errors;
