@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 
 use super::Result;
+use super::Sealed;
 use super::inbox::{Appended, IngestCall};
 use super::rows::due_call;
 use super::values::{Columns, flag, id_opt};
-use super::Sealed;
 use crate::domain::ids::EventId;
 use crate::domain::work::{Due, Lane};
 

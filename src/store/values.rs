@@ -141,10 +141,7 @@ pub(super) fn json<T: DeserializeOwned>(row: &impl Columns, column: &str) -> Res
 }
 
 /// A value kept as JSON, selected as text, that may be missing.
-pub(super) fn json_opt<T: DeserializeOwned>(
-    row: &impl Columns,
-    column: &str,
-) -> Result<Option<T>> {
+pub(super) fn json_opt<T: DeserializeOwned>(row: &impl Columns, column: &str) -> Result<Option<T>> {
     let text = row.text(column)?;
     text.map(|text| serde_json::from_str(text).map_err(|_| corrupt(column)))
         .transpose()

@@ -16,9 +16,7 @@ use crate::store::inbox::StoredCall;
 use crate::store::journal::{BeginAttempt, Begun, OutcomeRow};
 use crate::store::rows::{open_attempt, stored_call};
 use crate::store::rules::{WorkRow, judge_begins};
-use crate::store::values::{
-    call_id, corrupt, degraded_column, id, shard_column, to_json, word,
-};
+use crate::store::values::{call_id, corrupt, degraded_column, id, shard_column, to_json, word};
 use crate::store::{Fence, Journal, Written};
 
 #[async_trait]

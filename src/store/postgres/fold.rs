@@ -48,4 +48,3 @@ pub(super) async fn fold(
         .await?;
     Ok(rows)
 }
-

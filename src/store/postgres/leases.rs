@@ -6,10 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::fence::tell_of_released;
-use crate::store::values::{shard, shard_column};
 use super::{Postgres, Result, Tx};
 use crate::domain::ids::{ReplicaId, ShardId};
 use crate::store::leases::Beat;
+use crate::store::values::{shard, shard_column};
 use crate::store::{Fence, Leases, rows};
 
 #[async_trait]

@@ -33,10 +33,7 @@ impl Postgres {
 type Days = BTreeMap<CallId, NaiveDate>;
 
 /// Locks the calls, sorted.
-async fn lock_asked(
-    tx: &mut Tx,
-    rows: &[LookupRow],
-) -> Result<(BTreeMap<CallId, Asked>, Days)> {
+async fn lock_asked(tx: &mut Tx, rows: &[LookupRow]) -> Result<(BTreeMap<CallId, Asked>, Days)> {
     let sorted: BTreeSet<&CallId> = rows.iter().map(|row| &row.id).collect();
     let (accounts, interactions) = key_columns(sorted);
     let found = sqlx::query(

@@ -9,8 +9,8 @@ use super::work::{lock_calls, write_calls};
 use super::{Postgres, Result, Tx};
 use crate::domain::ids::{AccountId, AttemptId, Revision};
 use crate::domain::outcome::Outcome;
-use crate::store::journal::OutcomeRow;
 use crate::store::Written;
+use crate::store::journal::OutcomeRow;
 use crate::store::ledger::{Changes, Ledger};
 use crate::store::rules::Noted;
 use crate::store::values::to_json;
@@ -88,10 +88,7 @@ async fn noted(tx: &mut Tx, rows: &[OutcomeRow]) -> Result<BTreeMap<AttemptId, N
 }
 
 /// Writes what attempts saw. One in doubt stays open, to be looked at again.
-async fn write_attempts(
-    tx: &mut Tx,
-    seen: &BTreeMap<AttemptId, (bool, &Outcome)>,
-) -> Result<()> {
+async fn write_attempts(tx: &mut Tx, seen: &BTreeMap<AttemptId, (bool, &Outcome)>) -> Result<()> {
     if seen.is_empty() {
         return Ok(());
     }

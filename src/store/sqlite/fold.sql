@@ -64,8 +64,8 @@ on conflict (account, interaction) do update set
                 -- WorkRow::is_final: it ended unlogged as too old, or may have a Task already.
                 (calls.state = 'skipped' and calls.task is null
                     and calls.outcome ->> 'reason' = 'too_old')
-                or coalesce(calls.state = 'dead' and calls.dead_reason
-                    in ('unknown', 'unresolved_in_previous_org'), false) as is_final)))
+                or (calls.state = 'dead' and calls.dead_reason
+                    in ('unknown', 'unresolved_in_previous_org')) as is_final)))
 returning account, interaction, shard, received_at = $2 as is_new,
     case when started_received_at = $2 then started_event end as begun_by,
     case when ended_received_at = $2 then ended_event end as ended_by,
