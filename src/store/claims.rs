@@ -30,23 +30,24 @@ impl Claimed {
         })
     }
 
-    /// Whether the refresh may be claimed, and then, whether in doubt; else what to tell.
-    pub(super) fn may_claim(&self, wish: &RefreshWish) -> Result<bool, RefreshClaim> {
+    /// Whether an earlier claim is in doubt: its result was lost, or the tokens say so already.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.grant.in_doubt || (self.until.is_some() && self.expired)
+    }
+
+    /// What a wish to refresh is answered, unless it may be claimed.
+    pub(super) fn refused(&self, wish: &RefreshWish) -> Option<RefreshClaim> {
         if self.grant.token_sequence > wish.seen {
-            return Err(RefreshClaim::Newer(self.grant.clone()));
+            return Some(RefreshClaim::Newer(self.grant.clone()));
         }
         if let Some(until) = self.until.filter(|_| !self.expired) {
-            return Err(RefreshClaim::Busy { until });
+            return Some(RefreshClaim::Busy { until });
         }
-        let in_doubt = self.grant.in_doubt || self.until.is_some();
-        if in_doubt && !wish.last_step {
-            return Err(RefreshClaim::InDoubt);
+        if self.is_in_doubt() && !wish.last_step {
+            return Some(RefreshClaim::InDoubt);
         }
         // A last step that was not taken is given back when its claim ends untouched.
-        if self.last_step {
-            return Err(RefreshClaim::Exhausted);
-        }
-        Ok(in_doubt)
+        self.last_step.then_some(RefreshClaim::Exhausted)
     }
 
     /// What is told where the claim's result is not to be written: the tokens have moved on.

@@ -9,6 +9,10 @@ use super::{Config, Reports as _, Result, Store};
 
 /// An open database.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a process has one, and moves it about a few times"
+)]
 pub enum Database {
     /// A server, for any number of workers.
     Postgres(Postgres),

@@ -157,11 +157,10 @@ impl Sqlite {
         let Some(found) = claimed(&mut tx, account, wish.generation).await? else {
             return Ok(RefreshClaim::Stale);
         };
-        let in_doubt = match found.may_claim(wish) {
-            Ok(in_doubt) => in_doubt,
-            Err(refused) => return Ok(refused),
-        };
-        let found = found.grant;
+        if let Some(refused) = found.refused(wish) {
+            return Ok(refused);
+        }
+        let (in_doubt, found) = (found.is_in_doubt(), found.grant);
         let send_by = self
             .open_claim(&mut tx, &found, in_doubt, wish.send_within)
             .await?;
