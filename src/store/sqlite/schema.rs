@@ -26,13 +26,16 @@ impl Sqlite {
         let options = options(path, config).create_if_missing(true);
         let opened = SqliteConnection::connect_with(&options).await;
         let mut connection = opened.map_err(|error| of_opening(path, error))?;
-        if check_version(&mut connection).await.is_err() {
-            let _alone = Alone::on(path)?;
-            let migrated = migrator().run(&mut connection).await;
-            migrated.map_err(|error| match error {
-                sqlx::migrate::MigrateError::Execute(error) => of_opening(path, error),
-                error => Error::Other(Box::new(error)),
-            })?;
+        match check_version(&mut connection).await {
+            Err(Error::Schema { found, known, .. }) if found < known => {
+                let _alone = Alone::on(path)?;
+                let migrated = migrator().run(&mut connection).await;
+                migrated.map_err(|error| match error {
+                    sqlx::migrate::MigrateError::Execute(error) => of_opening(path, error),
+                    error => Error::Other(Box::new(error)),
+                })?;
+            }
+            checked => checked?,
         }
         connection.close().await?;
         Ok(())
