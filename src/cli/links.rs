@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::io::Read;
-use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::{Subcommand, ValueEnum};
@@ -92,7 +91,7 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
     let store = open_store(&config).await?;
     let as_json = args.output.json;
     match args.action {
-        Action::List => list(&store, as_json).await,
+        Action::List => list(&*store, as_json).await,
         Action::Add {
             account,
             environment,
@@ -105,7 +104,7 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
             // Nothing is owned here: adding a link redeems the token at once and needs no lease.
             let (_, owned) = watch::channel(Vec::new());
             let linking = Linking::new(
-                Arc::new(store),
+                store,
                 sealer,
                 client,
                 config.linking,

@@ -129,7 +129,7 @@ impl Linking {
             }
             _ => return None,
         };
-        let mut next = read.applied_to(state);
+        let mut next = read.after(state);
         if (health, Some(reason)) != (state.health, state.reason) {
             (next.health, next.reason, next.since) = (health, Some(reason), read.at);
         }

@@ -59,6 +59,47 @@ pub struct LinkChange {
     pub at: DateTime<Utc>,
 }
 
+impl NewLink {
+    /// The account's link, once this is stored.
+    pub(super) fn after(&self, before: &LinkState) -> LinkState {
+        LinkState {
+            account: self.account.clone(),
+            shard: ShardId::of(&self.account, Some(&self.org.org)),
+            status: self.status,
+            health: self.health,
+            reason: Some(self.reason),
+            since: self.at,
+            generation: before.generation.next(),
+            sequence: before.sequence.next(),
+            org: Some(self.org.clone()),
+        }
+    }
+}
+
+impl LinkChange {
+    /// The account's link, once this is stored. Unlink makes the next generation, and takes the
+    /// account to its own shard.
+    pub(super) fn after(&self, before: &LinkState) -> LinkState {
+        let after = LinkState {
+            status: self.status,
+            health: self.health,
+            reason: Some(self.reason),
+            since: self.at,
+            sequence: before.sequence.next(),
+            ..before.clone()
+        };
+        if self.status != LinkStatus::Unlinked {
+            return after;
+        }
+        LinkState {
+            generation: before.generation.next(),
+            shard: ShardId::of(&self.account, None),
+            org: None,
+            ..after
+        }
+    }
+}
+
 /// What an org says of itself and its API user, to be stored.
 #[derive(Clone, Debug)]
 pub struct ProfileRead {
@@ -80,7 +121,7 @@ pub struct ProfileRead {
 
 impl ProfileRead {
     /// The link as it is once this is stored.
-    pub fn applied_to(&self, before: &LinkState) -> LinkState {
+    pub fn after(&self, before: &LinkState) -> LinkState {
         let mut after = before.clone();
         let address = before.org.as_ref().map(|org| org.instance_url.clone());
         after.org = Some(LinkedOrg {

@@ -6,13 +6,16 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 
 use super::fence::held;
-use super::links::{link_state, lock_for, write_link};
-use super::outbox::{Publish, insert_events};
-use super::values::{column, id, shard_column};
+use super::links::{lock_for, write_link};
+use super::outbox::insert_events;
+use super::values::column;
 use super::{Postgres, Result};
 use crate::domain::ids::{AccountId, ShardId};
 use crate::domain::link::LinkState;
 use crate::store::links::{LinkWrite, ProfileRead, Restated};
+use crate::store::outbox::Publish;
+use crate::store::rows::link_state;
+use crate::store::values::{id, shard_column};
 use crate::store::{Fence, Written};
 
 impl Postgres {
@@ -46,7 +49,7 @@ impl Postgres {
         if before.sequence != read.expected || before.generation != read.generation {
             return Ok(LinkWrite::Changed(before));
         }
-        let after = read.applied_to(&before);
+        let after = read.after(&before);
         sqlx::query("update accounts set profile_read_at = $2 where account = $1")
             .bind(read.account.as_str())
             .bind(read.at)
