@@ -272,3 +272,37 @@ create table outbox (
 create index outbox_unpublished on outbox (shard, position) where published_at is null;
 create index outbox_unpublished_by_account on outbox (account) where published_at is null;
 create index outbox_by_call on outbox (account, interaction) where interaction is not null;
+
+-- Admins on their way to Salesforce and back. The id is a hash: what travels is known to the browser
+-- alone.
+create table authorizations (
+    id text collate "C" primary key,
+    account text collate "C" not null,
+    -- Whose session began it.
+    session text not null,
+    stage text not null,
+    begun_at timestamptz not null,
+    expires_at timestamptz not null,
+    -- The domain's Authorization, as JSON.
+    facts jsonb not null,
+    -- Sealed: what proves the code is ours, then the tokens; null once it is over.
+    secret bytea,
+    check (stage in ('begun', 'redeeming', 'redeemed', 'linked', 'failed'))
+);
+
+create index authorizations_open on authorizations (expires_at) where secret is not null;
+
+-- Every published change of a link: who, when, from what to what, and why.
+create table link_history (
+    account text collate "C" not null,
+    sequence bigint not null,
+    at timestamptz not null,
+    actor jsonb not null,
+    from_status text not null,
+    from_health text not null,
+    to_status text not null,
+    to_health text not null,
+    reason text not null,
+    generation bigint not null,
+    primary key (account, sequence)
+);

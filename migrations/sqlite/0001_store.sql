@@ -231,3 +231,37 @@ create table wakes (
     wake integer primary key autoincrement,
     payload text not null
 ) strict;
+
+-- Admins on their way to Salesforce and back. The id is a hash: what travels is known to the browser
+-- alone.
+create table authorizations (
+    id text primary key not null,
+    account text not null,
+    -- Whose session began it.
+    session text not null,
+    stage text not null,
+    begun_at integer not null,
+    expires_at integer not null,
+    -- The domain's Authorization, as JSON.
+    facts text not null,
+    -- Sealed: what proves the code is ours, then the tokens; null once it is over.
+    secret blob,
+    check (stage in ('begun', 'redeeming', 'redeemed', 'linked', 'failed'))
+) strict;
+
+create index authorizations_open on authorizations (expires_at) where secret is not null;
+
+-- Every published change of a link: who, when, from what to what, and why.
+create table link_history (
+    account text not null,
+    sequence integer not null,
+    at integer not null,
+    actor text not null,
+    from_status text not null,
+    from_health text not null,
+    to_status text not null,
+    to_health text not null,
+    reason text not null,
+    generation integer not null,
+    primary key (account, sequence)
+) strict;

@@ -117,6 +117,12 @@ text_id!(
     |c: char| c.is_ascii_graphic(),
     "printable ASCII without spaces"
 );
+text_id!(
+    /// Names an authorization: the SHA-256 of the `state` that travels, in base64url.
+    AuthorizationId, "an authorization's id", 43,
+    |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'),
+    "letters, digits, '-' and '_'"
+);
 
 /// A call, everywhere: the account and the interaction within it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -167,6 +167,8 @@ impl Linking {
             org,
             login_url: bootstrap.login_url.clone(),
             tokens: self.seal(&state.account, next.generation, FIRST_TOKENS, tokens),
+            actor: bootstrap.actor.clone(),
+            authorization: None,
             event: self.sealer.event(next.shard, &event),
             at,
         }

@@ -214,6 +214,7 @@ impl Linking {
             health,
             reason,
             fence: Some(fence),
+            actor: Actor::System,
             event: self.sealer.event(state.shard, &event),
             at,
         }

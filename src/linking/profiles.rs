@@ -139,6 +139,7 @@ impl Linking {
         Some(ProfileNews {
             health,
             reason,
+            actor: Actor::Salesforce,
             event: self.sealer.event(state.shard, &event),
         })
     }

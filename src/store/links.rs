@@ -7,8 +7,10 @@ use chrono::{DateTime, Utc};
 
 use super::outbox::OutboxRow;
 use super::{Fence, Result, Sealed, Written};
-use crate::domain::ids::{AccountId, Generation, OrgId, Sequence, ShardId, TokenSequence, UserId};
-use crate::domain::link::{Health, LinkReason, LinkState, LinkStatus, LinkedOrg};
+use crate::domain::ids::{
+    AccountId, AuthorizationId, Generation, OrgId, Sequence, ShardId, TokenSequence, UserId,
+};
+use crate::domain::link::{Actor, Health, LinkReason, LinkState, LinkStatus, LinkedOrg};
 
 /// A Link or Relink to be stored.
 #[derive(Clone, Debug)]
@@ -29,6 +31,10 @@ pub struct NewLink {
     pub login_url: String,
     /// The sealed tokens, at token sequence 1 of the next generation.
     pub tokens: Sealed,
+    /// Who caused it.
+    pub actor: Actor,
+    /// The authorization that ends with it, in the same transaction.
+    pub authorization: Option<AuthorizationId>,
     /// `link.statuschanged.v1`.
     pub event: OutboxRow,
     /// When.
@@ -53,6 +59,8 @@ pub struct LinkChange {
     /// By whom: the owner of the account's shard decides about health; `None`: a person, who owns
     /// nothing.
     pub fence: Option<Fence>,
+    /// Who caused it.
+    pub actor: Actor,
     /// `link.statuschanged.v1`.
     pub event: OutboxRow,
     /// When.
@@ -147,6 +155,8 @@ pub struct ProfileNews {
     pub health: Health,
     /// Why.
     pub reason: LinkReason,
+    /// Who caused it.
+    pub actor: Actor,
     /// `link.statuschanged.v1`.
     pub event: OutboxRow,
 }
@@ -162,12 +172,52 @@ pub struct Restated {
     pub event: OutboxRow,
 }
 
+/// What is told of a change of a link, beside the link itself.
+pub(super) struct News<'a> {
+    /// Who caused it.
+    pub(super) actor: &'a Actor,
+    /// When.
+    pub(super) at: DateTime<Utc>,
+    /// `link.statuschanged.v1`.
+    pub(super) event: &'a OutboxRow,
+}
+
+impl<'a> News<'a> {
+    /// Of a Link or Relink.
+    pub(super) const fn of_link(link: &'a NewLink) -> Self {
+        Self {
+            actor: &link.actor,
+            at: link.at,
+            event: &link.event,
+        }
+    }
+
+    /// Of a change of health, or an Unlink.
+    pub(super) const fn of_change(change: &'a LinkChange) -> Self {
+        Self {
+            actor: &change.actor,
+            at: change.at,
+            event: &change.event,
+        }
+    }
+
+    /// Of what an org says of itself, if that is news.
+    pub(super) fn of_profile(read: &'a ProfileRead) -> Option<Self> {
+        let news = read.news.as_ref()?;
+        Some(Self {
+            actor: &news.actor,
+            at: read.at,
+            event: &news.event,
+        })
+    }
+}
+
 /// What became of a compare-and-set on a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkWrite {
     /// Stored; this is the link now.
     Stored(LinkState),
-    /// Somebody was first; this is the link now. Decide again.
+    /// Somebody was first, or the authorization is over; this is the link now. Decide again.
     Changed(LinkState),
     /// The lease is gone, or the account lies in another shard: the decision is its owner's now.
     Stale,

@@ -17,6 +17,7 @@
 //! Architecture invariant: SQL occurs below this module only, and in `migrations/`.
 
 mod answers;
+pub mod authorizations;
 mod claims;
 pub mod config;
 mod database;
@@ -38,6 +39,7 @@ mod wakes;
 
 use std::fmt;
 
+pub use authorizations::Authorizations;
 pub use config::Config;
 pub use database::Database;
 pub use inbox::Inbox;
@@ -50,9 +52,9 @@ pub use reports::Reports;
 use crate::domain::ids::{Epoch, ShardId};
 
 /// All rooms of one database.
-pub trait Store: Inbox + Journal + Leases + Links + Outbox + Reports {}
+pub trait Store: Authorizations + Inbox + Journal + Leases + Links + Outbox + Reports {}
 
-impl<T: Inbox + Journal + Leases + Links + Outbox + Reports> Store for T {}
+impl<T: Authorizations + Inbox + Journal + Leases + Links + Outbox + Reports> Store for T {}
 
 /// Why a transaction did not happen, or may not have.
 #[derive(Debug, thiserror::Error)]

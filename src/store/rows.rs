@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::authorizations::HistoryLine;
 use super::inbox::{Partition, QuarantineRow, StoredCall};
 use super::links::Grant;
 use super::outbox::{OutboxRow, Unpublished};
@@ -13,6 +14,7 @@ use super::values::{
     id_opt, json, json_opt, number, revision, sealed, sealed_opt, shard, state, text, time,
 };
 use super::{Fence, Result};
+use crate::domain::authorization::Authorization;
 use crate::domain::ids::{AttemptId, Epoch, Generation, Revision, Sequence, TokenSequence};
 use crate::domain::link::{Health, LinkState, LinkStatus};
 use crate::domain::outcome::Outcome;
@@ -53,6 +55,27 @@ pub(super) fn link_state(row: &impl Columns) -> Result<LinkState> {
         sequence: Sequence(number(row, "sequence")?),
         org: json_opt(row, "linked_org")?,
     })
+}
+
+/// A published change of a link.
+pub(super) fn history_line(row: &impl Columns) -> Result<HistoryLine> {
+    Ok(HistoryLine {
+        sequence: Sequence(number(row, "sequence")?),
+        at: time(row, "at")?,
+        actor: json(row, "actor")?,
+        from: (
+            from_word(row, "from_status")?,
+            from_word(row, "from_health")?,
+        ),
+        to: (from_word(row, "to_status")?, from_word(row, "to_health")?),
+        reason: from_word(row, "reason")?,
+        generation: Generation(number(row, "generation")?),
+    })
+}
+
+/// An authorization, from the column `facts`.
+pub(super) fn authorization(row: &impl Columns) -> Result<Authorization> {
+    json(row, "facts")
 }
 
 /// The tokens of one generation of a link.

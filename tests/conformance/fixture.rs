@@ -9,7 +9,9 @@ use vcc_link::domain::event::Topic;
 use vcc_link::domain::ids::{
     AccountId, CallId, Generation, OrgId, RecordId, Revision, Sequence, ShardId,
 };
-use vcc_link::domain::link::{Environment, Health, LinkReason, LinkState, LinkStatus, LinkedOrg};
+use vcc_link::domain::link::{
+    Actor, Environment, Health, LinkReason, LinkState, LinkStatus, LinkedOrg,
+};
 use vcc_link::domain::outcome::{
     Failure, FailureClass, FailureScope, LoggedAs, Outcome, ParkReason,
 };
@@ -118,6 +120,7 @@ impl Fixture {
             health,
             reason: LinkReason::Unknown,
             fence: (status != LinkStatus::Unlinked).then(|| self.fence(now.shard)),
+            actor: Actor::System,
             event: link_event(account, now.sequence.next()),
             at: at(100),
         };
@@ -394,6 +397,8 @@ pub(crate) fn new_link(account: &str, org: &str, expected: Sequence) -> NewLink 
         },
         login_url: "https://login.salesforce.com".to_owned(),
         tokens: Sealed(b"first tokens".to_vec()),
+        actor: Actor::Operator("ann".to_owned()),
+        authorization: None,
         event: link_event(account, expected.next()),
         at: at(0),
     }

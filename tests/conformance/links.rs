@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use vcc_link::domain::ids::{Generation, Sequence, ShardId, TokenSequence};
-use vcc_link::domain::link::{Health, LinkReason, LinkState, LinkStatus, LinkedOrg};
+use vcc_link::domain::link::{Actor, Health, LinkReason, LinkState, LinkStatus, LinkedOrg};
 use vcc_link::domain::outcome::{Outcome, ParkReason, SkipReason};
 use vcc_link::domain::work::Lane;
 use vcc_link::store::links::{LinkChange, LinkWrite, ProfileNews, ProfileRead, Restated};
@@ -187,6 +187,7 @@ pub(crate) async fn health_is_changed_by_the_owner(harness: Arc<dyn Harness>) {
         health: Health::Broken,
         reason: LinkReason::TokenRevoked,
         fence: Some(fence),
+        actor: Actor::System,
         event: link_event("acme", linked.sequence.next()),
         at: at(100),
     };
@@ -266,6 +267,7 @@ pub(crate) async fn only_news_of_a_profile_is_told(harness: Arc<dyn Harness>) {
     read.news = Some(ProfileNews {
         health: Health::AtRisk,
         reason: LinkReason::PermissionMissing,
+        actor: Actor::Salesforce,
         event: link_event("acme", linked.sequence.next()),
     });
     let LinkWrite::Stored(news) = record(&read).await else {

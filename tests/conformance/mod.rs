@@ -1,6 +1,7 @@
 //! What every database must do: one suite for each room of the store, written once against
 //! `Arc<dyn Store>` and run on each database by [`conformance_tests!`].
 
+pub(crate) mod authorizations;
 pub(crate) mod fixture;
 pub(crate) mod folding;
 pub(crate) mod grants;
@@ -35,6 +36,11 @@ macro_rules! conformance_tests {
     ($run:path) => {
         $crate::store::conformance::conformance_tests! {
             $run;
+            authorizations:
+                a_code_is_redeemed_once,
+                an_authorization_ends_with_its_link,
+                loose_authorizations_are_found_until_closed,
+                changes_of_a_link_are_its_history;
             folding:
                 events_fold_in_any_order_and_cut;
             inbox:

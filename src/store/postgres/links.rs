@@ -7,16 +7,17 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::append::insert_accounts;
+use super::authorizations::{end_with_link, insert_history};
 use super::fence::{held, wake};
 use super::outbox::insert_events;
 use super::{Postgres, Result, Tx};
 use crate::domain::ids::{AccountId, Generation, ShardId, TokenSequence};
 use crate::domain::link::{LinkState, LinkStatus};
 use crate::store::links::{
-    Grant, LinkChange, LinkWrite, NewLink, ProfileRead, RefreshClaim, RefreshResult, RefreshWish,
-    Restated,
+    Grant, LinkChange, LinkWrite, NewLink, News, ProfileRead, RefreshClaim, RefreshResult,
+    RefreshWish, Restated,
 };
-use crate::store::outbox::{OutboxRow, Publish};
+use crate::store::outbox::Publish;
 use crate::store::rows::link_state;
 use crate::store::values::{corrupt, id, shard_column, shard_opt, time, to_json, word};
 use crate::store::{Fence, Links, Written};
@@ -91,6 +92,11 @@ impl Links for Postgres {
         if accounts.len() >= max_accounts as usize {
             return Ok(LinkWrite::ApiUserFull { accounts });
         }
+        if let Some(id) = &link.authorization
+            && !end_with_link(&mut tx, id).await?
+        {
+            return Ok(LinkWrite::Changed(before));
+        }
         let after = link.after(&before);
         retire_grants(&mut tx, &link.account, link.at).await?;
         super::grants::insert_grant(&mut tx, link, after.generation).await?;
@@ -98,7 +104,14 @@ impl Links for Postgres {
             .bind(link.account.as_str())
             .execute(&mut *tx)
             .await?;
-        write_link(&mut tx, &before, &after, Some(&link.event), BTreeSet::new()).await?;
+        write_link(
+            &mut tx,
+            &before,
+            &after,
+            Some(News::of_link(link)),
+            BTreeSet::new(),
+        )
+        .await?;
         tx.commit().await?;
         Ok(LinkWrite::Stored(after))
     }
@@ -119,7 +132,14 @@ impl Links for Postgres {
             // What is due where the account lies now has an owner who does not know it.
             woken.extend(unparked.then_some(after.shard));
         }
-        write_link(&mut tx, &before, &after, Some(&change.event), woken).await?;
+        write_link(
+            &mut tx,
+            &before,
+            &after,
+            Some(News::of_change(change)),
+            woken,
+        )
+        .await?;
         tx.commit().await?;
         Ok(LinkWrite::Stored(after))
     }
@@ -263,7 +283,7 @@ pub(super) async fn write_link(
     tx: &mut Tx,
     before: &LinkState,
     after: &LinkState,
-    event: Option<&OutboxRow>,
+    news: Option<News<'_>>,
     mut woken: BTreeSet<ShardId>,
 ) -> Result<()> {
     sqlx::query(
@@ -287,8 +307,11 @@ pub(super) async fn write_link(
         woken.insert(after.shard);
     }
     // After the move, so that the events which were there first keep their place before it.
-    let event = event.map(|event| Publish::of_link(event, &after.account, after.shard));
-    insert_events(tx, event.as_slice()).await?;
+    if let Some(News { actor, at, event }) = news {
+        insert_history(tx, before, after, actor, at).await?;
+        let event = Publish::of_link(event, &after.account, after.shard);
+        insert_events(tx, &[event]).await?;
+    }
     wake(tx, &woken, &[&after.account]).await
 }
 

@@ -17,6 +17,7 @@
 
 mod append;
 mod attempts;
+mod authorizations;
 mod bodies;
 pub mod durability;
 pub(super) mod errors;

@@ -12,7 +12,7 @@ use super::values::column;
 use super::{Postgres, Result};
 use crate::domain::ids::{AccountId, ShardId};
 use crate::domain::link::LinkState;
-use crate::store::links::{LinkWrite, ProfileRead, Restated};
+use crate::store::links::{LinkWrite, News, ProfileRead, Restated};
 use crate::store::outbox::Publish;
 use crate::store::rows::link_state;
 use crate::store::values::{id, shard_column};
@@ -55,8 +55,8 @@ impl Postgres {
             .bind(read.at)
             .execute(&mut *tx)
             .await?;
-        let event = read.news.as_ref().map(|news| &news.event);
-        write_link(&mut tx, &before, &after, event, BTreeSet::new()).await?;
+        let news = News::of_profile(read);
+        write_link(&mut tx, &before, &after, news, BTreeSet::new()).await?;
         tx.commit().await?;
         Ok(LinkWrite::Stored(after))
     }

@@ -14,6 +14,7 @@
 
 mod append;
 mod attempts;
+mod authorizations;
 mod bodies;
 pub(super) mod errors;
 mod fence;

@@ -1,0 +1,138 @@
+//! An authorization: an admin's way to Salesforce and back, from pressing Link to the link that
+//! stands. The link before stays as it is until then.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::ids::{AccountId, AuthorizationId, Sequence};
+use super::link::{Actor, Environment, LinkState, LinkedOrg};
+
+/// How far an authorization is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The admin was sent to Salesforce.
+    Begun,
+    /// The admin came back, and the code is being redeemed: nobody else may.
+    Redeeming,
+    /// The tokens are here; what Salesforce says of the API user is asked, or the admin is.
+    Redeemed,
+    /// The link stands. Over.
+    Linked,
+    /// It came to nothing. Over.
+    Failed,
+}
+
+impl Stage {
+    /// Whether nothing more happens to it.
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Linked | Self::Failed)
+    }
+}
+
+/// What looks wrong about a login, so that the admin is asked before the link counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doubt {
+    /// The user may log in to Salesforce's pages: perhaps it is a person's own.
+    NotApiOnly,
+    /// Production was chosen and a sandbox came, or the reverse.
+    OtherEnvironment,
+    /// The account was linked to another org, and calls wait for that one.
+    OtherOrg,
+}
+
+/// Why an authorization came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum AuthorizationFault {
+    /// The admin pressed Deny.
+    Denied,
+    /// The admin gave it up, or did not recognise the org.
+    Cancelled,
+    /// Nobody came back in time: a closed window, or a page of Salesforce's that leads nowhere.
+    Expired,
+    /// The app is not installed, blocked, or not approved for the user.
+    AppNotApproved,
+    /// The user is inactive or frozen.
+    UserInactive,
+    /// Login hours or IP ranges forbid it.
+    IpOrHours,
+    /// The code was refused: too old, used before, or not for us.
+    CodeRefused,
+    /// Salesforce refuses our own app: support must look.
+    OurCredentials,
+    /// Salesforce did not answer, or not as it should: try again.
+    Unavailable,
+    /// The API user serves as many accounts as Salesforce keeps approvals.
+    ApiUserFull {
+        /// Those accounts.
+        accounts: Vec<AccountId>,
+    },
+    /// Somebody else changed the link meanwhile.
+    LinkChanged,
+    /// Anything else that Salesforce says.
+    Other {
+        /// Its code, never its text.
+        code: String,
+    },
+}
+
+/// An authorization, without its secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authorization {
+    /// Names it: the hash of the `state` that travels, which only the browser and Salesforce hold.
+    pub id: AuthorizationId,
+    /// The account.
+    pub account: AccountId,
+    /// Whose session began it: only that one may end it.
+    pub session: String,
+    /// How far it is.
+    pub stage: Stage,
+    /// The link's sequence when it began.
+    pub expected: Sequence,
+    /// What the admin chose.
+    pub environment: Environment,
+    /// Where the admin was sent.
+    pub login_url: String,
+    /// Who began it.
+    pub actor: Actor,
+    /// When.
+    pub begun_at: DateTime<Utc>,
+    /// Until when the admin may come back, and then confirm.
+    pub expires_at: DateTime<Utc>,
+    /// Who it turned out to be.
+    pub org: Option<LinkedOrg>,
+    /// What looks wrong.
+    pub doubts: BTreeSet<Doubt>,
+    /// Why it came to nothing.
+    pub fault: Option<AuthorizationFault>,
+}
+
+impl Authorization {
+    /// What looks wrong about the user that came back, for the link as it was.
+    pub fn doubts(
+        &self,
+        before: &LinkState,
+        org: &LinkedOrg,
+        is_sandbox: Option<bool>,
+        api_only: Option<bool>,
+        parked: u64,
+    ) -> BTreeSet<Doubt> {
+        let chosen = self.environment == Environment::Sandbox;
+        let same_org = before.org.as_ref().is_none_or(|old| old.org == org.org);
+        [
+            (api_only == Some(false), Doubt::NotApiOnly),
+            (
+                is_sandbox.is_some_and(|is| is != chosen),
+                Doubt::OtherEnvironment,
+            ),
+            (!same_org && parked > 0, Doubt::OtherOrg),
+        ]
+        .into_iter()
+        .filter_map(|(looks_wrong, doubt)| looks_wrong.then_some(doubt))
+        .collect()
+    }
+}

@@ -1,0 +1,92 @@
+//! Authorizations: admins on their way to Salesforce and back, and the history of links.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::{Result, Sealed, Written};
+use crate::domain::authorization::{Authorization, Stage};
+use crate::domain::ids::{AccountId, AuthorizationId, Generation, Sequence};
+use crate::domain::link::{Actor, Health, LinkReason, LinkStatus};
+
+/// What became of a claim to redeem the code of an authorization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedeemClaim {
+    /// This caller alone may redeem; with the sealed secret as it was begun.
+    Granted(Box<Authorization>, Sealed),
+    /// It was redeemed before, or is over: a replayed callback. This is how it is.
+    Used(Box<Authorization>),
+    /// Nobody ever began it, another session did, or it is too old.
+    Unknown,
+}
+
+/// A published change of an account's link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryLine {
+    /// Which change.
+    pub sequence: Sequence,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// By whom.
+    pub actor: Actor,
+    /// Status and health before.
+    pub from: (LinkStatus, Health),
+    /// Status and health since.
+    pub to: (LinkStatus, Health),
+    /// Why.
+    pub reason: LinkReason,
+    /// Which Link, Relink or Unlink.
+    pub generation: Generation,
+}
+
+/// The sidecar's room.
+#[async_trait]
+pub trait Authorizations: Send + Sync {
+    /// Notes an authorization that begins, with its sealed secret.
+    async fn begin_authorization(&self, begun: &Authorization, secret: &Sealed) -> Result<()>;
+
+    /// An authorization as it is.
+    async fn authorization(&self, id: &AuthorizationId) -> Result<Option<Authorization>>;
+
+    /// Claims the code of an authorization that this session began and that has not expired: once,
+    /// however many callbacks come at the same moment.
+    async fn claim_redeem(
+        &self,
+        id: &AuthorizationId,
+        session: &str,
+        now: DateTime<Utc>,
+    ) -> Result<RedeemClaim>;
+
+    /// Stores an authorization as it is after the stage `from`, with its new sealed secret if there
+    /// is one; `Stale` where it has left that stage.
+    async fn move_authorization(
+        &self,
+        from: Stage,
+        next: &Authorization,
+        secret: Option<&Sealed>,
+    ) -> Result<Written>;
+
+    /// The sealed secret of an authorization, while it has one.
+    async fn authorization_secret(&self, id: &AuthorizationId) -> Result<Option<Sealed>>;
+
+    /// Authorizations that expired before they were over, or that failed with tokens which nobody
+    /// uses: to be ended, revoked, and closed.
+    async fn loose_authorizations(
+        &self,
+        now: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<(Authorization, Option<Sealed>)>>;
+
+    /// Ends an authorization for good, and drops its secret.
+    async fn close_authorization(&self, last: &Authorization) -> Result<()>;
+
+    /// Drops authorizations that were begun before, and are over.
+    async fn forget_authorizations(&self, before: DateTime<Utc>) -> Result<u64>;
+
+    /// The published changes of an account's link before this one, the latest first.
+    async fn history(
+        &self,
+        account: &AccountId,
+        before: Option<Sequence>,
+        limit: u32,
+    ) -> Result<Vec<HistoryLine>>;
+}

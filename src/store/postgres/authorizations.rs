@@ -1,0 +1,225 @@
+//! Authorizations, and the history of links.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::{Postgres, Result, Tx};
+use crate::domain::authorization::{Authorization, Stage};
+use crate::domain::ids::{AccountId, AuthorizationId, Sequence};
+use crate::domain::link::{Actor, LinkState};
+use crate::store::authorizations::{HistoryLine, RedeemClaim};
+use crate::store::rows::{authorization, history_line};
+use crate::store::values::{sealed, sealed_opt, to_json, word};
+use crate::store::{Authorizations, Sealed, Written};
+
+#[async_trait]
+impl Authorizations for Postgres {
+    async fn begin_authorization(&self, begun: &Authorization, secret: &Sealed) -> Result<()> {
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "insert into authorizations (id, account, session, stage, begun_at, expires_at, facts,
+                secret)
+             values ($1, $2, $3, $4, $5, $6, $7::jsonb, $8) on conflict (id) do nothing",
+        )
+        .bind(begun.id.as_str())
+        .bind(begun.account.as_str())
+        .bind(&begun.session)
+        .bind(word(begun.stage))
+        .bind(begun.begun_at)
+        .bind(begun.expires_at)
+        .bind(to_json(begun))
+        .bind(&secret.0)
+        .execute(&mut *tx)
+        .await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn authorization(&self, id: &AuthorizationId) -> Result<Option<Authorization>> {
+        let row = sqlx::query("select facts::text from authorizations where id = $1")
+            .bind(id.as_str())
+            .fetch_optional(&self.pool)
+            .await?;
+        row.as_ref().map(authorization).transpose()
+    }
+
+    async fn claim_redeem(
+        &self,
+        id: &AuthorizationId,
+        session: &str,
+        now: DateTime<Utc>,
+    ) -> Result<RedeemClaim> {
+        let mut tx = self.begin().await?;
+        let row = sqlx::query(
+            "select facts::text, secret from authorizations where id = $1 and session = $2 for update",
+        )
+        .bind(id.as_str())
+        .bind(session)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(row) = row else {
+            return Ok(RedeemClaim::Unknown);
+        };
+        let mut found = authorization(&row)?;
+        if found.stage != Stage::Begun {
+            return Ok(RedeemClaim::Used(Box::new(found)));
+        }
+        if found.expires_at <= now {
+            return Ok(RedeemClaim::Unknown);
+        }
+        let secret = sealed(&row, "secret")?;
+        found.stage = Stage::Redeeming;
+        write(&mut tx, &found).await?;
+        tx.commit().await?;
+        Ok(RedeemClaim::Granted(Box::new(found), secret))
+    }
+
+    async fn move_authorization(
+        &self,
+        from: Stage,
+        next: &Authorization,
+        secret: Option<&Sealed>,
+    ) -> Result<Written> {
+        let mut tx = self.begin().await?;
+        let moved = sqlx::query(
+            "update authorizations set secret = coalesce($3, secret) where id = $1 and stage = $2",
+        )
+        .bind(next.id.as_str())
+        .bind(word(from))
+        .bind(secret.map(|secret| &secret.0))
+        .execute(&mut *tx)
+        .await?;
+        if moved.rows_affected() == 0 {
+            return Ok(Written::Stale);
+        }
+        write(&mut tx, next).await?;
+        tx.commit().await?;
+        Ok(Written::Yes)
+    }
+
+    async fn authorization_secret(&self, id: &AuthorizationId) -> Result<Option<Sealed>> {
+        let row = sqlx::query("select secret from authorizations where id = $1")
+            .bind(id.as_str())
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map_or(Ok(None), |row| sealed_opt(&row, "secret"))
+    }
+
+    async fn loose_authorizations(
+        &self,
+        now: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<(Authorization, Option<Sealed>)>> {
+        let rows = sqlx::query(
+            "select facts::text, secret from authorizations
+             where secret is not null and (expires_at <= $1 or stage = 'failed')
+             order by expires_at limit $2",
+        )
+        .bind(now)
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| Ok((authorization(row)?, sealed_opt(row, "secret")?)))
+            .collect()
+    }
+
+    async fn close_authorization(&self, last: &Authorization) -> Result<()> {
+        let mut tx = self.begin().await?;
+        write(&mut tx, last).await?;
+        sqlx::query("update authorizations set secret = null where id = $1")
+            .bind(last.id.as_str())
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn forget_authorizations(&self, before: DateTime<Utc>) -> Result<u64> {
+        let mut tx = self.begin().await?;
+        let gone = sqlx::query("delete from authorizations where secret is null and begun_at < $1")
+            .bind(before)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(gone.rows_affected())
+    }
+
+    async fn history(
+        &self,
+        account: &AccountId,
+        before: Option<Sequence>,
+        limit: u32,
+    ) -> Result<Vec<HistoryLine>> {
+        let rows = sqlx::query(
+            "select sequence, at, actor::text, from_status, from_health, to_status, to_health, reason,
+                generation
+             from link_history where account = $1 and sequence < $2
+             order by sequence desc limit $3",
+        )
+        .bind(account.as_str())
+        .bind(before.map_or(i64::MAX, |sequence| sequence.0))
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(history_line).collect()
+    }
+}
+
+/// Writes an authorization's stage and facts.
+async fn write(tx: &mut Tx, next: &Authorization) -> Result<()> {
+    sqlx::query("update authorizations set stage = $2, facts = $3::jsonb where id = $1")
+        .bind(next.id.as_str())
+        .bind(word(next.stage))
+        .bind(to_json(next))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Ends an authorization with the link that it made; whether it was still open for that.
+pub(super) async fn end_with_link(tx: &mut Tx, id: &AuthorizationId) -> Result<bool> {
+    let row = sqlx::query(
+        "select facts::text from authorizations where id = $1 and stage = 'redeemed' for update",
+    )
+    .bind(id.as_str())
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(row) = row else {
+        return Ok(false);
+    };
+    let mut last = authorization(&row)?;
+    last.stage = Stage::Linked;
+    write(tx, &last).await?;
+    sqlx::query("update authorizations set secret = null where id = $1")
+        .bind(id.as_str())
+        .execute(&mut **tx)
+        .await?;
+    Ok(true)
+}
+
+/// Notes a published change of a link.
+pub(super) async fn insert_history(
+    tx: &mut Tx,
+    before: &LinkState,
+    after: &LinkState,
+    actor: &Actor,
+    at: DateTime<Utc>,
+) -> Result<()> {
+    sqlx::query(
+        "insert into link_history (account, sequence, at, actor, from_status, from_health,
+            to_status, to_health, reason, generation)
+         values ($1, $2, $3, $4::jsonb, $5, $6, $7, $8, $9, $10)",
+    )
+    .bind(after.account.as_str())
+    .bind(after.sequence.0)
+    .bind(at)
+    .bind(to_json(actor))
+    .bind(word(before.status))
+    .bind(word(before.health))
+    .bind(word(after.status))
+    .bind(word(after.health))
+    .bind(after.reason.map(word))
+    .bind(after.generation.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
