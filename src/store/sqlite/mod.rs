@@ -201,6 +201,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_refusal_tells_the_rule_and_not_the_row() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder).await;
+        let refused = sqlx::query("insert into leases (shard, owner) values (999, 'Ada')")
+            .execute(&store.writer)
+            .await;
+        let error = Error::from(refused.expect_err("there are 256 shards"));
+        assert!(
+            matches!(&error, Error::Refused { rule, .. } if rule.contains("shard between 0 and 255")),
+            "{error:?}"
+        );
+        assert!(!format!("{error:?}").contains("Ada"), "{error:?}");
+        store.close().await;
+    }
+
+    #[tokio::test]
     async fn a_full_disk_is_told_and_outlived() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(&folder).await;
