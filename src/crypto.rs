@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::fault::Fault;
-use crate::domain::ids::{AccountId, CallId, EventId, Generation, TokenSequence};
+use crate::domain::ids::{AccountId, AuthorizationId, CallId, EventId, Generation, TokenSequence};
 use crate::domain::private::masked;
 
 /// The form of a sealed value. Another form gets another number.
@@ -132,6 +132,11 @@ pub enum Context {
         /// The event's id.
         id: EventId,
     },
+    /// The secret of an authorization.
+    Authorization {
+        /// The authorization.
+        id: AuthorizationId,
+    },
     /// Bytes that are no valid event.
     Quarantine {
         /// The topic that they stood in.
@@ -168,6 +173,10 @@ impl Context {
                 part(call.account.as_str().as_bytes());
                 part(call.interaction.as_str().as_bytes());
                 part(kind.as_bytes());
+            }
+            Self::Authorization { id } => {
+                part(b"authorization");
+                part(id.as_str().as_bytes());
             }
             Self::Event { id } => {
                 part(b"event");

@@ -182,8 +182,8 @@ fn line(state: &LinkState) -> String {
     let (account, since) = (&state.account, time(state.since));
     let mut text = format!("{account:<24} {status:<9} {health:<8} since {since}");
     if let Some(org) = &state.org {
-        let user = Some(&org.username_masked).filter(|name| !name.is_empty());
-        let user = user.map_or_else(|| org.user.to_string(), Clone::clone);
+        let user = Some(&org.username).filter(|name| !name.is_empty());
+        let user = user.map_or_else(|| org.user.to_string(), ToString::to_string);
         let _ = write!(text, "  org {} as {user}", org.org);
         if !org.missing.is_empty() {
             let missing = org.missing.join(", ");
@@ -208,7 +208,7 @@ fn line_json(state: &LinkState) -> Value {
         "since": time(state.since),
         "org": state.org.as_ref().map(|o| &o.org),
         "apiUser": state.org.as_ref().map(|o| &o.user),
-        "username": state.org.as_ref().map(|o| &o.username_masked),
+        "username": state.org.as_ref().map(|o| &o.username).filter(|name| !name.is_empty()).map(ToString::to_string),
         "environment": state.org.as_ref().map(|o| o.environment),
         "missing": state.org.as_ref().map(|o| &o.missing),
     })

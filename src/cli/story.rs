@@ -112,7 +112,7 @@ impl Told<'_> {
                 out,
                 ", org {} as {}, since {}.",
                 org.org,
-                org.username_masked,
+                org.username,
                 time(link.since)
             ),
             None => writeln!(out, "."),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::ids::{AccountId, AuthorizationId, Sequence};
+use super::ids::{AccountId, AuthorizationId, Generation};
 use super::link::{Actor, Environment, LinkState, LinkedOrg};
 
 /// How far an authorization is.
@@ -91,8 +91,8 @@ pub struct Authorization {
     pub session: String,
     /// How far it is.
     pub stage: Stage,
-    /// The link's sequence when it began.
-    pub expected: Sequence,
+    /// The link's generation when it began: once it is another, this comes too late.
+    pub generation: Generation,
     /// What the admin chose.
     pub environment: Environment,
     /// Where the admin was sent.
@@ -112,27 +112,43 @@ pub struct Authorization {
 }
 
 impl Authorization {
-    /// What looks wrong about the user that came back, for the link as it was.
-    pub fn doubts(
-        &self,
-        before: &LinkState,
-        org: &LinkedOrg,
-        is_sandbox: Option<bool>,
-        api_only: Option<bool>,
-        parked: u64,
-    ) -> BTreeSet<Doubt> {
-        let chosen = self.environment == Environment::Sandbox;
-        let same_org = before.org.as_ref().is_none_or(|old| old.org == org.org);
-        [
-            (api_only == Some(false), Doubt::NotApiOnly),
+    /// As it is once it came to nothing.
+    #[must_use]
+    pub fn failed(self, fault: AuthorizationFault) -> Self {
+        Self {
+            stage: Stage::Failed,
+            fault: Some(fault),
+            ..self
+        }
+    }
+}
+
+/// What is known of a user that came back from a login.
+#[derive(Clone, Copy, Debug)]
+pub struct Login<'a> {
+    /// The org and the user.
+    pub org: &'a LinkedOrg,
+    /// Whether the org is a sandbox, where that is told.
+    pub is_sandbox: Option<bool>,
+    /// Whether the user may use the API alone, where that is told.
+    pub api_only: Option<bool>,
+}
+
+impl Login<'_> {
+    /// What looks wrong about it, for a link as it was, with so many calls parked.
+    pub fn doubts(&self, chosen: Environment, before: &LinkState, parked: u64) -> BTreeSet<Doubt> {
+        let wanted = chosen == Environment::Sandbox;
+        let old = before.org.as_ref().map(|old| &old.org);
+        let elsewhere = old.is_some_and(|old| *old != self.org.org);
+        let signs = [
+            (self.api_only == Some(false), Doubt::NotApiOnly),
             (
-                is_sandbox.is_some_and(|is| is != chosen),
+                self.is_sandbox.is_some_and(|is| is != wanted),
                 Doubt::OtherEnvironment,
             ),
-            (!same_org && parked > 0, Doubt::OtherOrg),
-        ]
-        .into_iter()
-        .filter_map(|(looks_wrong, doubt)| looks_wrong.then_some(doubt))
-        .collect()
+            (elsewhere && parked > 0, Doubt::OtherOrg),
+        ];
+        let seen = signs.into_iter().filter(|(seen, _)| *seen);
+        seen.map(|(_, doubt)| doubt).collect()
     }
 }

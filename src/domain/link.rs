@@ -1,5 +1,7 @@
 //! Links: status and health (two fields, never one), their transitions, and what those publish.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -142,6 +144,47 @@ impl LinkState {
     }
 }
 
+/// The name by which a user logs in. It is printed with its middle blotted out; the account's admins
+/// see it whole.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Username(String);
+
+impl Username {
+    /// Wraps a name.
+    pub const fn new(name: String) -> Self {
+        Self(name)
+    }
+
+    /// The whole name, for the account's own admins.
+    pub fn whole(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is not known.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// `vc***@acme.example`: enough to know the user again.
+impl fmt::Display for Username {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, domain) = self.0.split_once('@').unwrap_or((&self.0, ""));
+        let start: String = name.chars().take(2).collect();
+        match domain {
+            "" => write!(f, "{start}***"),
+            domain => write!(f, "{start}***@{domain}"),
+        }
+    }
+}
+
+impl fmt::Debug for Username {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
 /// The org and API user that a link acts in and as.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkedOrg {
@@ -149,8 +192,12 @@ pub struct LinkedOrg {
     pub org: OrgId,
     /// The API user.
     pub user: UserId,
-    /// The API user's name with its middle blotted out: `vc***@acme.example`.
-    pub username_masked: String,
+    /// What the org calls itself; `None` until it is asked.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The API user's name; empty until the org is asked.
+    #[serde(default)]
+    pub username: Username,
     /// Production or sandbox.
     pub environment: Environment,
     /// Where data requests go.
@@ -169,9 +216,40 @@ pub struct LinkedOrg {
     pub missing: Vec<String>,
 }
 
+impl LinkedOrg {
+    /// An org and a user of which nothing else is known yet.
+    pub fn unasked(
+        (org, user): (OrgId, UserId),
+        environment: Environment,
+        instance_url: String,
+    ) -> Self {
+        Self {
+            org,
+            user,
+            name: None,
+            username: Username::new(String::new()),
+            environment,
+            instance_url,
+            // Holds in every org, and takes nothing for granted.
+            key_mode: KeyMode::CallObject { sees_all: false },
+            time_zone: None,
+            default_country: None,
+            closed_status: None,
+            missing: Vec::new(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_username_is_printed_masked() {
+        let printed = |name: &str| Username::new(name.to_owned()).to_string();
+        assert_eq!(printed("vccuser@acme.example"), "vc***@acme.example");
+        assert_eq!(printed("ü"), "ü***");
+    }
 
     #[test]
     fn another_reason_is_no_new_break() {

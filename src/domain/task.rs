@@ -393,6 +393,7 @@ mod tests {
     use crate::domain::call::{Agent, CallFacts, CrmContext, Durations, EventMeta, Party, Service};
     use crate::domain::ids::{CallId, Revision};
     use crate::domain::link::Environment;
+    use crate::domain::link::Username;
     use crate::domain::matching::{self, Via};
 
     fn ended() -> CallEnded {
@@ -446,7 +447,8 @@ mod tests {
         LinkedOrg {
             org: "00DB0000000TfcR".parse().expect("org"),
             user: "005B0000005Bk90".parse().expect("user"),
-            username_masked: String::new(),
+            name: None,
+            username: Username::default(),
             environment: Environment::Production,
             instance_url: "https://acme.my.salesforce.com".into(),
             key_mode: KeyMode::CallObject { sees_all: true },

@@ -317,7 +317,7 @@ mod tests {
 
     use super::*;
     use crate::domain::ids::{AttemptId, CallId, Revision, ShardId};
-    use crate::domain::link::{Environment, Health, LinkStatus, LinkedOrg};
+    use crate::domain::link::{Environment, Health, LinkStatus, LinkedOrg, Username};
 
     /// An unanswered create, sent by a link that is broken now.
     fn stranded(now: DateTime<Utc>) -> (OpenAttempt, LinkState) {
@@ -327,7 +327,8 @@ mod tests {
         let org = LinkedOrg {
             org: "00D000000000001".parse().expect("an org id"),
             user: "005000000000001".parse().expect("a user id"),
-            username_masked: String::new(),
+            name: None,
+            username: Username::default(),
             environment: Environment::Production,
             instance_url: String::new(),
             key_mode: KeyMode::CallObject { sees_all: true },

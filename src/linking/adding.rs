@@ -16,13 +16,12 @@ use crate::domain::link::{
     Actor, Environment, Health, LinkReason, LinkState, LinkStatus, LinkedOrg,
 };
 use crate::domain::outcome::Failure;
-use crate::domain::task::KeyMode;
 use crate::salesforce::SendBy;
 use crate::salesforce::oauth::TokenSet;
 use crate::store::links::{LinkWrite, NewLink};
 
 /// Where the tokens of a new generation begin.
-const FIRST_TOKENS: TokenSequence = TokenSequence(1);
+pub(super) const FIRST_TOKENS: TokenSequence = TokenSequence(1);
 
 /// What a link is made from when no browser is at hand.
 pub struct Bootstrap {
@@ -53,7 +52,7 @@ impl Linking {
     /// already is relinked.
     pub async fn add(&self, bootstrap: Bootstrap) -> Result<Added, Error> {
         let account = &bootstrap.account;
-        let state = self.state_of(account).await?;
+        let state = self.link(account).await?;
         let send_by = SendBy::after(self.config.refresh_send_within);
         let (login_url, given) = (&bootstrap.login_url, &bootstrap.refresh_token);
         let redeemed = self.salesforce.refresh(login_url, given, send_by).await;
@@ -73,13 +72,6 @@ impl Linking {
                 unasked: Some(failure),
             }),
         }
-    }
-
-    /// The link as it is.
-    async fn state_of(&self, account: &AccountId) -> Result<LinkState, Error> {
-        let states = self.store.links(std::slice::from_ref(account)).await?;
-        let state = states.into_iter().next();
-        Ok(state.unwrap_or_else(|| LinkState::unlinked(account.clone(), clock::now())))
     }
 
     /// Stores the new tokens with their link, however long the database is away.
@@ -126,19 +118,11 @@ impl Linking {
         } else {
             LinkReason::UserRelinked
         };
-        let org = LinkedOrg {
-            org: redeemed.org.clone(),
-            user: redeemed.user.clone(),
-            username_masked: String::new(),
-            environment: bootstrap.environment,
-            instance_url: redeemed.instance_url.clone(),
-            // Holds in every org, and takes nothing for granted.
-            key_mode: KeyMode::CallObject { sees_all: false },
-            time_zone: None,
-            default_country: None,
-            closed_status: None,
-            missing: Vec::new(),
-        };
+        let org = LinkedOrg::unasked(
+            (redeemed.org.clone(), redeemed.user.clone()),
+            bootstrap.environment,
+            redeemed.instance_url.clone(),
+        );
         let next = LinkState {
             status: LinkStatus::Linked,
             health: Health::Healthy,

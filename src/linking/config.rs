@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::domain::fault::Fault;
 
@@ -23,6 +24,12 @@ pub struct Config {
     /// How often an org is asked anew what it allows: permissions, the unique field, its time zone.
     #[serde(with = "humantime_serde")]
     pub profile_every: Duration,
+    /// Where Salesforce sends an admin's browser back to, as the app at Salesforce names it:
+    /// `https://links.example/callback`. Empty: accounts are linked by `links add` alone.
+    pub callback_url: String,
+    /// How long an admin may take to log in and come back.
+    #[serde(with = "humantime_serde")]
+    pub authorize_within: Duration,
     /// Accounts that may share one API user. Salesforce keeps five approvals for each user and
     /// app, and revokes the oldest at the sixth.
     pub accounts_per_api_user: u32,
@@ -35,6 +42,8 @@ impl Default for Config {
             refresh_check: Duration::from_mins(1),
             refresh_send_within: Duration::from_secs(10),
             profile_every: Duration::from_hours(24),
+            callback_url: String::new(),
+            authorize_within: Duration::from_mins(15),
             accounts_per_api_user: 5,
         }
     }
@@ -58,9 +67,33 @@ impl Config {
         if self.profile_every < Duration::from_mins(1) {
             faults.push(Fault::new("linking.profile_every", "write at least 1min"));
         }
+        if !self.callback_url.is_empty() && !is_callback(&self.callback_url) {
+            let advice = "write the address that the app at Salesforce calls back, like \"https://links.example/callback\"";
+            faults.push(Fault::new("linking.callback_url", advice));
+        }
+        if self.authorize_within < Duration::from_mins(1) {
+            faults.push(Fault::new(
+                "linking.authorize_within",
+                "write at least 1min",
+            ));
+        }
         if !(1..=5).contains(&self.accounts_per_api_user) {
             let advice = "write 1 to 5: Salesforce revokes the oldest approval at the sixth";
             faults.push(Fault::new("linking.accounts_per_api_user", advice));
         }
     }
+}
+
+/// Whether Salesforce may send a browser there: https, or this machine.
+fn is_callback(address: &str) -> bool {
+    let Ok(url) = Url::parse(address) else {
+        return false;
+    };
+    let here = url.host().is_some_and(|host| match host {
+        url::Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
+        url::Host::Ipv4(address) => address.is_loopback(),
+        url::Host::Ipv6(address) => address.is_loopback(),
+    });
+    let web = url.scheme() == "https" || (url.scheme() == "http" && here);
+    web && url.query().is_none() && url.fragment().is_none()
 }

@@ -2,13 +2,16 @@
 //! safely, and marking a link's health.
 //!
 //! - [`Linking`]: changing a link's health; [`adding`]: adding a link;
+//! - [`authorizing`]: linking by an admin's login;
 //! - [`profiles`]: what the linked orgs allow, asked at first and daily;
 //! - [`tokens`]: access tokens, and refreshing them by rule 11; [`sealed`]: their stored form;
 //! - [`retired`]: giving up the tokens of links that were replaced;
 //! - [`restating`]: telling the state of links again, as the new owner of their shard (rule 13).
 
 mod adding;
+mod authorizing;
 mod config;
+mod faults;
 mod profiles;
 mod restating;
 mod retired;
@@ -22,6 +25,7 @@ use moka::sync::Cache;
 use tokio::sync::watch;
 
 pub use self::adding::{Added, Bootstrap};
+pub use self::authorizing::{Back, Begin, Error as AuthorizationError, LoginChoice};
 pub use self::config::Config;
 use self::sealed::Cached;
 use crate::clock;
@@ -243,8 +247,9 @@ fn changed(
         environment: org.map(|o| o.environment),
         instance_url: org.map(|o| o.instance_url.clone()),
         username_masked: org
-            .map(|o| o.username_masked.clone())
-            .filter(|name| !name.is_empty()),
+            .map(|o| &o.username)
+            .filter(|name| !name.is_empty())
+            .map(ToString::to_string),
         actor,
         parked_calls,
         failure,

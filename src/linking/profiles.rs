@@ -103,10 +103,11 @@ impl Linking {
     }
 
     /// The org with what it says of itself now.
-    fn with_profile(&self, linked: &LinkedOrg, profile: Profile) -> LinkedOrg {
+    pub(super) fn with_profile(&self, linked: &LinkedOrg, profile: Profile) -> LinkedOrg {
         LinkedOrg {
             closed_status: profile.closed_status(&self.task_status),
-            username_masked: profile.username_masked,
+            name: profile.org_name,
+            username: profile.username,
             key_mode: profile.key_mode,
             time_zone: profile.time_zone,
             default_country: profile.default_country,
@@ -120,11 +121,11 @@ impl Linking {
         let lacks = !read.org.missing.is_empty();
         let lacked =
             state.health == Health::AtRisk && state.reason == Some(LinkReason::PermissionMissing);
-        let named = state.org.as_ref().map(|org| &org.username_masked);
+        let named = state.org.as_ref().map(|org| &org.username);
         let (health, reason) = match (lacks, state.health) {
             (true, Health::Healthy) => (Health::AtRisk, LinkReason::PermissionMissing),
             (false, Health::AtRisk) if lacked => (Health::Healthy, LinkReason::Recovered),
-            (_, health) if named != Some(&read.org.username_masked) => {
+            (_, health) if named != Some(&read.org.username) => {
                 (health, state.reason.unwrap_or(LinkReason::Unknown))
             }
             _ => return None,

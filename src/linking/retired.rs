@@ -1,17 +1,21 @@
-//! Giving up the tokens of links that were replaced or ended (rule 8): revoked at Salesforce, and
-//! then dropped. A grant is a durable row until both are done, so a crash repeats and never
+//! Giving up the tokens of links that were replaced or ended (rule 8), and of logins that made no
+//! link: revoked at Salesforce, and then dropped. A grant is a durable row until both are done, so a crash repeats and never
 //! forgets.
 
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use super::Linking;
+use super::authorizing::Secret;
+use super::sealed::Tokens;
+use crate::clock;
+use crate::domain::authorization::{Authorization, AuthorizationFault};
 use crate::domain::ids::ShardId;
 use crate::domain::outcome::FailureClass;
 use crate::store;
 use crate::store::links::Grant;
 
-/// Grants given up in one step.
+/// Grants or logins given up in one step.
 const PAGE: u32 = 50;
 
 impl Linking {
@@ -59,6 +63,40 @@ impl Linking {
                 tracing::warn!(account = %grant.account, code, "a retired token is not revoked yet");
                 // Refused for good: there is nothing left that could be revoked.
                 error.failure.class == FailureClass::Link
+            }
+        }
+    }
+
+    /// Ends authorizations that were left lying: nobody came back, or tokens came that no link uses.
+    /// Those tokens are revoked first; one whose revocation fails is tried again later.
+    pub async fn end_loose(&self) -> store::Result<()> {
+        let now = clock::now();
+        for (found, secret) in self.store.loose_authorizations(now, PAGE).await? {
+            let secret = secret.map(|secret| self.open_secret(&found.id, &secret));
+            if let Some(Ok(Secret::Tokens(tokens))) = secret
+                && !self.revoked(&found, tokens).await
+            {
+                continue;
+            }
+            let last = if found.stage.is_over() {
+                found
+            } else {
+                found.failed(AuthorizationFault::Expired)
+            };
+            self.store.close_authorization(&last).await?;
+        }
+        Ok(())
+    }
+
+    /// Revokes the tokens of a link that was never made.
+    async fn revoked(&self, found: &Authorization, tokens: Tokens) -> bool {
+        let token = SecretString::from(tokens.refresh);
+        match self.salesforce.revoke(&found.login_url, &token).await {
+            Ok(()) => true,
+            Err(error) => {
+                let code = error.failure.code;
+                tracing::warn!(account = %found.account, code, "the tokens of a login that came to nothing are not revoked yet");
+                false
             }
         }
     }

@@ -16,6 +16,7 @@ mod client;
 mod duplicates;
 mod error;
 mod error_table;
+pub mod login;
 pub mod oauth;
 pub mod profile;
 mod query;

@@ -1,9 +1,10 @@
-//! Refreshing and revoking tokens.
+//! Asking for tokens, with a refresh token or an admin's code, and revoking them.
 //!
 //! With refresh-token rotation a refresh may be carried out once: the old token dies with it, and
 //! its reuse kills the link. So a refresh is never repeated here, and an answer that was lost is
 //! told apart from one that leaves the old token as it was.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -18,8 +19,9 @@ use oauth2::basic::{
     BasicTokenType,
 };
 use oauth2::{
-    AuthType, ClientId, ClientSecret, ExtraTokenFields, HttpRequest, HttpResponse, RefreshToken,
-    RequestTokenError, StandardRevocableToken, StandardTokenResponse, TokenResponse as _, TokenUrl,
+    AuthType, AuthorizationCode, ClientId, ClientSecret, ExtraTokenFields, HttpRequest,
+    HttpResponse, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError,
+    StandardRevocableToken, StandardTokenResponse, TokenResponse as _, TokenUrl,
 };
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -81,6 +83,24 @@ impl RefreshError {
     }
 }
 
+/// A code that Salesforce gave to an admin's browser, with what proves that it is ours.
+pub struct Code<'a> {
+    /// The code.
+    pub code: &'a SecretString,
+    /// What its challenge was made of.
+    pub verifier: &'a SecretString,
+    /// Where the browser was sent with it.
+    pub callback_url: &'a str,
+}
+
+/// What tokens are asked for with.
+enum Grant<'a> {
+    /// A refresh token.
+    Refresh(RefreshToken),
+    /// A code.
+    Code(Code<'a>),
+}
+
 /// What Salesforce's token answer holds beyond the standard. It tells no lifetime.
 #[derive(Debug, Deserialize, Serialize)]
 struct Extra {
@@ -117,6 +137,35 @@ impl Client {
         token: &SecretString,
         send_by: SendBy,
     ) -> Result<TokenSet, RefreshError> {
+        let grant = Grant::Refresh(RefreshToken::new(token.expose_secret().to_owned()));
+        self.tokens(login_url, grant, send_by).await
+    }
+
+    /// Redeems the code that an admin brought back from this login address, once, and not after
+    /// `send_by`. The tokens always have a refresh token.
+    pub async fn redeem(
+        &self,
+        login_url: &str,
+        code: Code<'_>,
+        send_by: SendBy,
+    ) -> Result<TokenSet, RefreshError> {
+        let tokens = self.tokens(login_url, Grant::Code(code), send_by).await?;
+        if tokens.refresh.is_none() {
+            return Err(RefreshError::Dead(
+                LinkReason::OurCredentials,
+                no_refresh_token(),
+            ));
+        }
+        Ok(tokens)
+    }
+
+    /// Asks the token endpoint, once.
+    async fn tokens(
+        &self,
+        login_url: &str,
+        grant: Grant<'_>,
+        send_by: SendBy,
+    ) -> Result<TokenSet, RefreshError> {
         let url = self
             .at(login_url, "/services/oauth2/token")
             .map_err(RefreshError::Later)?;
@@ -133,12 +182,23 @@ impl Client {
                 async move { client.token_exchange(url, request, send_by, &status).await };
             exchange.boxed()
         };
-        let token = RefreshToken::new(token.expose_secret().to_owned());
-        let answer = protocol
-            .exchange_refresh_token(&token)
-            .request_async(&http)
-            .boxed()
-            .await;
+        let answer = match grant {
+            Grant::Refresh(token) => {
+                let request = protocol.exchange_refresh_token(&token);
+                request.request_async(&http).boxed().await
+            }
+            Grant::Code(code) => {
+                let redirect = RedirectUrl::new(code.callback_url.to_owned())
+                    .expect("the settings were checked");
+                let verifier = PkceCodeVerifier::new(code.verifier.expose_secret().to_owned());
+                let code = AuthorizationCode::new(code.code.expose_secret().to_owned());
+                let request = protocol
+                    .exchange_code(code)
+                    .set_pkce_verifier(verifier)
+                    .set_redirect_uri(Cow::Owned(redirect));
+                request.request_async(&http).boxed().await
+            }
+        };
         let status = status.load(Ordering::Relaxed);
         match answer {
             Ok(tokens) => self
@@ -296,6 +356,15 @@ fn of_error(error: Error) -> RefreshError {
     } else {
         RefreshError::Later(error.failure)
     }
+}
+
+/// The app may not have refresh tokens in this org, or not at all.
+fn no_refresh_token() -> Failure {
+    let mut failure = Failure::new(FailureClass::Bug, FailureScope::Request, "no_refresh_token");
+    failure.hint =
+        "give the app at Salesforce the scope refresh_token, and let the org's policy keep it"
+            .into();
+    failure
 }
 
 /// Tokens that nobody but Salesforce could have signed were not signed: they are not used.

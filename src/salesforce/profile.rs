@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use super::query::{Part, Rows, query_path};
 use super::soql::literal;
 use super::{Answered, Client, Error, Session};
+use crate::domain::link::Username;
 use crate::domain::outcome::Failure;
 use crate::domain::phone;
 use crate::domain::task::{KeyMode, TaskField};
@@ -15,8 +16,13 @@ use crate::domain::task::{KeyMode, TaskField};
 /// What matters of an org and its API user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// The API user's name with its middle blotted out.
-    pub username_masked: String,
+    /// What the org calls itself.
+    pub org_name: Option<String>,
+    /// The API user's name.
+    pub username: Username,
+    /// Whether the API user may use the API alone, and none of Salesforce's pages; `None`: that is
+    /// not told. A permission set may make it so where the profile does not, which few may ask.
+    pub api_only: Option<bool>,
     /// How Tasks are found again.
     pub key_mode: KeyMode,
     /// The org's IANA time zone.
@@ -70,6 +76,7 @@ struct Records<T> {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Organization {
+    name: Option<String>,
     time_zone_sid_key: Option<String>,
     default_locale_sid_key: Option<String>,
     country: Option<String>,
@@ -105,11 +112,14 @@ impl Client {
         let paths = [
             "sobjects/Task/describe".to_owned(),
             query(
-                "SELECT TimeZoneSidKey, DefaultLocaleSidKey, Country, IsSandbox FROM Organization",
+                "SELECT Name, TimeZoneSidKey, DefaultLocaleSidKey, Country, IsSandbox FROM Organization",
             ),
             query(&format!("SELECT Username FROM User WHERE Id = {user}")),
             permissions_path(session),
             query("SELECT ApiName FROM TaskStatus WHERE IsClosed = true ORDER BY SortOrder"),
+            query(&format!(
+                "SELECT Profile.PermissionsApiUserOnly FROM User WHERE Id = {user}"
+            )),
         ];
         let answered = self.composite(session, &paths, None).await?;
         let usage = answered.usage;
@@ -132,8 +142,13 @@ fn profile(parts: Vec<Part>, key_field: &str) -> Result<Profile, Failure> {
     let user: Option<User> = rows(next())?.into_iter().next();
     let sees_all = sees_all(next())?;
     let statuses: Vec<TaskStatus> = rows(next())?;
+    let api_only: Option<Permissions> = rows(next())?.into_iter().next();
     Ok(Profile {
-        username_masked: masked(user.as_ref().map_or("", |user| &user.username)),
+        org_name: organization.as_ref().and_then(|o| o.name.clone()),
+        username: user
+            .map(|user| Username::new(user.username))
+            .unwrap_or_default(),
+        api_only: api_only.map(|p| p.has("PermissionsApiUserOnly")),
         key_mode: key_mode(&described, key_field, sees_all),
         default_country: organization.as_ref().and_then(Organization::country_code),
         is_sandbox: organization.as_ref().and_then(|o| o.is_sandbox),
@@ -154,7 +169,7 @@ pub(super) fn permissions_path(session: &Session) -> String {
 /// Whether the API user sees every record, by the answer to [`permissions_path`].
 pub(super) fn sees_all(part: Part) -> Result<bool, Failure> {
     let permissions: Option<Permissions> = rows(part)?.into_iter().next();
-    Ok(permissions.is_some_and(|p| p.view_all_data()))
+    Ok(permissions.is_some_and(|p| p.has("PermissionsViewAllData")))
 }
 
 /// The rows of a part; none where the API user may not ask.
@@ -164,13 +179,10 @@ fn rows<T: DeserializeOwned>(part: Part) -> Result<Vec<T>, Failure> {
 }
 
 impl Permissions {
-    /// Whether the profile sees all data. A permission set may grant it too, but few API users
-    /// may ask for those: then it is taken as not granted.
-    fn view_all_data(&self) -> bool {
-        let granted = self
-            .profile
-            .as_ref()
-            .and_then(|p| p.get("PermissionsViewAllData"));
+    /// Whether the profile grants it. A permission set may grant it too, but few API users may ask
+    /// for those: then it is taken as not granted.
+    fn has(&self, permission: &str) -> bool {
+        let granted = self.profile.as_ref().and_then(|p| p.get(permission));
         granted
             .and_then(serde_json::Value::as_bool)
             .unwrap_or_default()
@@ -217,17 +229,6 @@ fn missing(task: &Described) -> Vec<String> {
     names.map(|name| format!("Task.{name}")).collect()
 }
 
-/// `vc***@acme.example`: enough for the admin to know the user again.
-fn masked(username: &str) -> String {
-    let (name, domain) = username.split_once('@').unwrap_or((username, ""));
-    let start: String = name.chars().take(2).collect();
-    if domain.is_empty() {
-        format!("{start}***")
-    } else {
-        format!("{start}***@{domain}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,6 +263,7 @@ mod tests {
     fn the_country_is_a_code_or_the_locales() {
         let code = |country: Option<&str>, locale: Option<&str>| {
             let organization = Organization {
+                name: None,
                 time_zone_sid_key: None,
                 default_locale_sid_key: locale.map(Into::into),
                 country: country.map(Into::into),
@@ -279,16 +281,12 @@ mod tests {
     }
 
     #[test]
-    fn a_username_is_masked() {
-        assert_eq!(masked("vccuser@acme.example"), "vc***@acme.example");
-        assert_eq!(masked("ü"), "ü***");
-    }
-
-    #[test]
     fn a_status_is_replaced_only_if_it_is_not_closed() {
         let closed = |statuses: &[&str]| {
             let profile = Profile {
-                username_masked: String::new(),
+                org_name: None,
+                username: Username::default(),
+                api_only: None,
                 key_mode: KeyMode::CallObject { sees_all: false },
                 time_zone: None,
                 default_country: None,

@@ -326,6 +326,9 @@ pub trait Links: Send + Sync {
     /// The state of these accounts' links, in the order asked; unlinked where nothing is known.
     async fn links(&self, accounts: &[AccountId]) -> Result<Vec<LinkState>>;
 
+    /// The accounts that are linked to this API user.
+    async fn accounts_of_api_user(&self, org: &OrgId, user: &UserId) -> Result<Vec<AccountId>>;
+
     /// The links of a shard's accounts that were ever linked.
     async fn links_of_shard(&self, shard: ShardId) -> Result<Vec<LinkState>>;
 

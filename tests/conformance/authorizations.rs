@@ -20,7 +20,7 @@ fn begun(id: &str) -> Authorization {
         account: account_id("acme"),
         session: "session".to_owned(),
         stage: Stage::Begun,
-        expected: Sequence(0),
+        generation: Generation(0),
         environment: Environment::Production,
         login_url: "https://login.salesforce.com".to_owned(),
         actor: Actor::Admin("ann".to_owned()),

@@ -10,7 +10,7 @@ use vcc_link::domain::ids::{
     AccountId, CallId, Generation, OrgId, RecordId, Revision, Sequence, ShardId,
 };
 use vcc_link::domain::link::{
-    Actor, Environment, Health, LinkReason, LinkState, LinkStatus, LinkedOrg,
+    Actor, Environment, Health, LinkReason, LinkState, LinkStatus, LinkedOrg, Username,
 };
 use vcc_link::domain::outcome::{
     Failure, FailureClass, FailureScope, LoggedAs, Outcome, ParkReason,
@@ -386,7 +386,8 @@ pub(crate) fn new_link(account: &str, org: &str, expected: Sequence) -> NewLink 
         org: LinkedOrg {
             org: org_id(org),
             user: USER.parse().expect("user"),
-            username_masked: "ap***@acme.example".to_owned(),
+            name: Some("Acme".to_owned()),
+            username: Username::new("api@acme.example".to_owned()),
             environment: Environment::Production,
             instance_url: "https://acme.my.salesforce.com".to_owned(),
             key_mode: KeyMode::CallObject { sees_all: true },

@@ -701,7 +701,8 @@ async fn a_refresh_rotates_and_a_used_token_is_dead() {
     assert_eq!(api_user, org.session_user());
     let session = Session::new(tokens.instance_url, tokens.access, api_user);
     let profile = org.client.profile(&session).await.expect("a profile").value;
-    assert_eq!(profile.username_masked, "ap***@acme.example");
+    assert_eq!(profile.username.whole(), "api@acme.example");
+    assert_eq!(profile.org_name.as_deref(), Some("Acme"));
 
     let again = org
         .client

@@ -8,7 +8,9 @@ use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use vcc_link::domain::ids::{AccountId, CallId, Epoch, Generation, Revision, Sequence, ShardId};
-use vcc_link::domain::link::{Environment, Health, LinkReason, LinkState, LinkStatus, LinkedOrg};
+use vcc_link::domain::link::{
+    Environment, Health, LinkReason, LinkState, LinkStatus, LinkedOrg, Username,
+};
 use vcc_link::domain::outcome::{Failure, FailureClass, FailureScope};
 use vcc_link::domain::task::KeyMode;
 use vcc_link::domain::work::{Due, Lane};
@@ -169,7 +171,8 @@ fn link(n: usize, now: DateTime<Utc>) -> LinkState {
     let org = LinkedOrg {
         org: format!("00D{n:012}").parse().expect("an org id"),
         user: format!("005{n:012}").parse().expect("a user id"),
-        username_masked: "v***".to_owned(),
+        name: None,
+        username: Username::default(),
         environment: Environment::Production,
         instance_url: String::new(),
         key_mode: KeyMode::CallObject { sees_all: true },

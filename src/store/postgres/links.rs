@@ -11,7 +11,7 @@ use super::authorizations::{end_with_link, insert_history};
 use super::fence::{held, wake};
 use super::outbox::insert_events;
 use super::{Postgres, Result, Tx};
-use crate::domain::ids::{AccountId, Generation, ShardId, TokenSequence};
+use crate::domain::ids::{AccountId, Generation, OrgId, ShardId, TokenSequence, UserId};
 use crate::domain::link::{LinkState, LinkStatus};
 use crate::store::links::{
     Grant, LinkChange, LinkWrite, NewLink, News, ProfileRead, RefreshClaim, RefreshResult,
@@ -50,6 +50,17 @@ impl Links for Postgres {
                 .ok_or_else(|| corrupt("account"))
         };
         accounts.iter().map(state).collect()
+    }
+
+    async fn accounts_of_api_user(&self, org: &OrgId, user: &UserId) -> Result<Vec<AccountId>> {
+        let rows = sqlx::query(
+            "select account from accounts where org = $1 and api_user = $2 order by account",
+        )
+        .bind(org.as_str())
+        .bind(user.as_str())
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| id(row, "account")).collect()
     }
 
     async fn links_of_shard(&self, shard: ShardId) -> Result<Vec<LinkState>> {

@@ -13,7 +13,7 @@ use super::outbox::insert_events;
 use super::values::micros;
 use super::{Result, Sqlite, Tx};
 use crate::clock;
-use crate::domain::ids::{AccountId, Generation, ShardId, TokenSequence};
+use crate::domain::ids::{AccountId, Generation, OrgId, ShardId, TokenSequence, UserId};
 use crate::domain::link::{LinkState, LinkStatus};
 use crate::store::links::{
     Grant, LinkChange, LinkWrite, NewLink, News, ProfileRead, RefreshClaim, RefreshResult,
@@ -56,6 +56,17 @@ impl Links for Sqlite {
             known.unwrap_or_else(|| LinkState::unlinked(account.clone(), now))
         };
         Ok(accounts.iter().map(state).collect())
+    }
+
+    async fn accounts_of_api_user(&self, org: &OrgId, user: &UserId) -> Result<Vec<AccountId>> {
+        let rows = sqlx::query(
+            "select account from accounts where org = $1 and api_user = $2 order by account",
+        )
+        .bind(org.as_str())
+        .bind(user.as_str())
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(|row| id(row, "account")).collect()
     }
 
     async fn links_of_shard(&self, shard: ShardId) -> Result<Vec<LinkState>> {

@@ -20,7 +20,7 @@ use vcc_link::domain::call::{
     Durations, EventMeta, Party, Service,
 };
 use vcc_link::domain::ids::{AccountId, CallId, OrgId, Revision};
-use vcc_link::domain::link::{Environment, LinkedOrg};
+use vcc_link::domain::link::{Environment, LinkedOrg, Username};
 use vcc_link::domain::outcome::{DeadReason, LoggedAs, Outcome};
 use vcc_link::domain::task::KeyMode;
 use vcc_link::engine::Config;
@@ -160,7 +160,8 @@ fn orgs(world: &mut World) -> Vec<LinkedOrg> {
         .map(|n| LinkedOrg {
             org: format!("00D{n:012}").parse::<OrgId>().expect("an org id"),
             user: format!("005{n:012}").parse().expect("a user id"),
-            username_masked: "v***".to_owned(),
+            name: None,
+            username: Username::default(),
             environment: Environment::Production,
             instance_url: String::new(),
             key_mode: key_mode(world),
