@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::append::insert_accounts;
-use super::fence::{held, wake};
+use super::fence::{held, tell};
 use super::outbox::insert_events;
 use super::{Postgres, Result, Tx};
 use crate::domain::ids::{AccountId, Generation, ShardId, TokenSequence};
@@ -19,6 +19,7 @@ use crate::store::links::{
 use crate::store::outbox::{OutboxRow, Publish};
 use crate::store::rows::link_state;
 use crate::store::values::{corrupt, id, shard_column, shard_opt, time, to_json, word};
+use crate::store::wakes::Told;
 use crate::store::{Fence, Links, Written};
 
 #[async_trait]
@@ -289,7 +290,12 @@ pub(super) async fn write_link(
     // After the move, so that the events which were there first keep their place before it.
     let event = event.map(|event| Publish::of_link(event, &after.account, after.shard));
     insert_events(tx, event.as_slice()).await?;
-    wake(tx, &woken, &[&after.account]).await
+    let told = Told {
+        shards: &woken,
+        accounts: &[&after.account],
+        ..Told::default()
+    };
+    tell(tx, told).await
 }
 
 /// Moves all of an account's work that is not over: by the partial indexes, so that the calls

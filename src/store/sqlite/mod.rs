@@ -179,13 +179,48 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_full_disk_is_told_and_outlived() {
-        let folder = tempfile::tempdir().expect("a folder");
+    /// An empty database in a folder.
+    async fn store(folder: &tempfile::TempDir) -> Sqlite {
         let path = folder.path().join("calls.db");
         let config = Config::default();
         Sqlite::migrate(&path, &config).await.expect("migrate");
-        let store = Sqlite::open(&path, &config).await.expect("open");
+        Sqlite::open(&path, &config).await.expect("open")
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_ended_is_outlived() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder).await;
+        let mut tx = store.begin().await.expect("begin");
+        sqlx::query("rollback")
+            .execute(&mut *tx.inner)
+            .await
+            .expect("ended");
+        drop(tx);
+        store.append(&batch(0, 10)).await.expect("append");
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_refusal_tells_the_rule_and_not_the_row() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder).await;
+        let refused = sqlx::query("insert into leases (shard, owner) values (999, 'Ada')")
+            .execute(&store.writer)
+            .await;
+        let error = Error::from(refused.expect_err("there are 256 shards"));
+        assert!(
+            matches!(&error, Error::Refused { rule, .. } if rule.contains("shard between 0 and 255")),
+            "{error:?}"
+        );
+        assert!(!format!("{error:?}").contains("Ada"), "{error:?}");
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_and_outlived() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder).await;
         store.append(&batch(0, 10)).await.expect("room");
         sqlx::query("pragma max_page_count = 1")
             .execute(&store.writer)
