@@ -154,9 +154,10 @@ async fn a_second_worker_is_refused() {
     second.for_work().expect("the first has gone");
 }
 
-/// A schema is changed for no running worker, and one of a later release is left alone.
+/// A schema of a later release is left alone, and so is one of another program; one that is to be
+/// changed is changed for no running worker.
 #[tokio::test]
-async fn a_schema_of_another_release_is_refused() {
+async fn only_an_own_schema_at_rest_is_changed() {
     let folder = Folder::create().await;
     let config = config(&file(folder.folder.path()));
     let set_version = async |version: i64| {
@@ -177,9 +178,20 @@ async fn a_schema_of_another_release_is_refused() {
         );
     }
     set_version(0).await;
-    let work = folder.database.for_work().expect("nobody has it");
     let [opened, migrated] = faults(&file(folder.folder.path())).await;
     assert!(opened.ends_with("run `vcc-link migrate`"), "{opened}");
+    assert!(
+        migrated.contains("is another program's database"),
+        "{migrated}"
+    );
+
+    let empty = folder.folder.path().join("empty.db");
+    std::fs::write(&empty, "").expect("written");
+    let database = Database::open(&self::config(&empty)).await.expect("open");
+    let work = database.for_work().expect("nobody has it");
+    let [_, migrated] = faults(&empty).await;
     assert!(migrated.contains("a worker has it already"), "{migrated}");
     drop(work);
+    let [_, migrated] = faults(&empty).await;
+    assert_eq!(migrated, "");
 }

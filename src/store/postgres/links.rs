@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use super::append::insert_accounts;
 use super::authorizations::{end_with_link, insert_history};
-use super::fence::{held, wake};
+use super::fence::{held, tell};
 use super::outbox::insert_events;
 use super::{Postgres, Result, Tx};
 use crate::domain::ids::{AccountId, Generation, OrgId, ShardId, TokenSequence, UserId};
@@ -20,6 +20,7 @@ use crate::store::links::{
 use crate::store::outbox::Publish;
 use crate::store::rows::link_state;
 use crate::store::values::{corrupt, id, shard_column, shard_opt, time, to_json, word};
+use crate::store::wakes::Told;
 use crate::store::{Fence, Links, Written};
 
 #[async_trait]
@@ -323,7 +324,12 @@ pub(super) async fn write_link(
         let event = Publish::of_link(event, &after.account, after.shard);
         insert_events(tx, &[event]).await?;
     }
-    wake(tx, &woken, &[&after.account]).await
+    let told = Told {
+        shards: &woken,
+        accounts: &[&after.account],
+        ..Told::default()
+    };
+    tell(tx, told).await
 }
 
 /// Moves all of an account's work that is not over: by the partial indexes, so that the calls

@@ -29,6 +29,10 @@ impl Sqlite {
         match check_version(&mut connection).await {
             Err(Error::Schema { found, known, .. }) if found < known => {
                 let _alone = Alone::on(path)?;
+                if found == 0 && holds_something(&mut connection).await? {
+                    let advice = "is another program's database: name another file in store.url";
+                    return Err(of_file(path, advice));
+                }
                 let migrated = migrator().run(&mut connection).await;
                 migrated.map_err(|error| match error {
                     sqlx::migrate::MigrateError::Execute(error) => of_opening(path, error),
@@ -50,6 +54,13 @@ impl Sqlite {
 /// The migrations that this binary knows.
 fn migrator() -> sqlx::migrate::Migrator {
     sqlx::migrate!("migrations/sqlite")
+}
+
+/// Whether a file without a schema of ours has another.
+async fn holds_something(connection: &mut SqliteConnection) -> Result<bool> {
+    let sql = "select exists (select 1 from sqlite_schema
+        where type = 'table' and name <> '_sqlx_migrations')";
+    Ok(sqlx::query_scalar(sql).fetch_one(connection).await?)
 }
 
 /// Whether the schema is this binary's. A later one is refused: no two releases ever run on one
