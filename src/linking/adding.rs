@@ -8,20 +8,15 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::making::Made;
 use super::sealed::Tokens;
-use super::{Error, Linking, changed};
-use crate::clock;
-use crate::domain::ids::{AccountId, ShardId, TokenSequence};
-use crate::domain::link::{
-    Actor, Environment, Health, LinkReason, LinkState, LinkStatus, LinkedOrg,
-};
+use super::{Error, Linking};
+use crate::domain::ids::AccountId;
+use crate::domain::link::{Actor, Environment, LinkState, LinkedOrg};
 use crate::domain::outcome::Failure;
 use crate::salesforce::SendBy;
 use crate::salesforce::oauth::TokenSet;
-use crate::store::links::{LinkWrite, NewLink};
-
-/// Where the tokens of a new generation begin.
-pub(super) const FIRST_TOKENS: TokenSequence = TokenSequence(1);
+use crate::store::links::LinkWrite;
 
 /// What a link is made from when no browser is at hand.
 pub struct Bootstrap {
@@ -84,7 +79,18 @@ impl Linking {
     ) -> Result<LinkState, Error> {
         let mut wait = Duration::from_millis(50);
         loop {
-            let link = self.new_link(bootstrap, &state, redeemed, tokens).await;
+            let made = Made {
+                org: LinkedOrg::unasked(
+                    (redeemed.org.clone(), redeemed.user.clone()),
+                    bootstrap.environment,
+                    redeemed.instance_url.clone(),
+                ),
+                login_url: bootstrap.login_url.clone(),
+                tokens,
+                actor: bootstrap.actor.clone(),
+                authorization: None,
+            };
+            let link = self.new_link(&state, made).await;
             let most = self.config.accounts_per_api_user;
             match self.store.save_link(&link, most).await {
                 Ok(LinkWrite::Stored(state)) => return Ok(state),
@@ -101,60 +107,6 @@ impl Linking {
                     wait = (wait * 2).min(Duration::from_secs(2));
                 }
             }
-        }
-    }
-
-    /// The row of a new link, with its event. What the org allows is not known yet.
-    async fn new_link(
-        &self,
-        bootstrap: &Bootstrap,
-        state: &LinkState,
-        redeemed: &TokenSet,
-        tokens: &Tokens,
-    ) -> NewLink {
-        let at = clock::now();
-        let reason = if state.status == LinkStatus::Unlinked {
-            LinkReason::UserLinked
-        } else {
-            LinkReason::UserRelinked
-        };
-        let org = LinkedOrg::unasked(
-            (redeemed.org.clone(), redeemed.user.clone()),
-            bootstrap.environment,
-            redeemed.instance_url.clone(),
-        );
-        let next = LinkState {
-            status: LinkStatus::Linked,
-            health: Health::Healthy,
-            reason: Some(reason),
-            since: at,
-            generation: state.generation.next(),
-            shard: ShardId::of(&state.account, Some(&org.org)),
-            org: Some(org.clone()),
-            ..state.clone()
-        };
-        let parked = self.store.parked_calls(&state.account).await;
-        let parked = parked.unwrap_or_default();
-        let event = changed(
-            state,
-            &next,
-            reason,
-            bootstrap.actor.clone(),
-            (parked, None),
-        );
-        NewLink {
-            account: state.account.clone(),
-            expected: state.sequence,
-            status: LinkStatus::Linked,
-            reason,
-            health: Health::Healthy,
-            org,
-            login_url: bootstrap.login_url.clone(),
-            tokens: self.seal(&state.account, next.generation, FIRST_TOKENS, tokens),
-            actor: bootstrap.actor.clone(),
-            authorization: None,
-            event: self.sealer.event(next.shard, &event),
-            at,
         }
     }
 }

@@ -11,26 +11,22 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::adding::FIRST_TOKENS;
+use super::Linking;
 use super::faults::{of_error, of_refusal};
-use super::sealed::Tokens;
-use super::{Linking, changed};
+use super::making::Made;
+use super::sealed::{Secret, Tokens};
 use crate::clock;
-use crate::crypto::Context;
 use crate::domain::authorization::{Authorization, AuthorizationFault, Login, Stage};
-use crate::domain::ids::{AccountId, AuthorizationId, Generation, ShardId};
-use crate::domain::link::{
-    Actor, Environment, Health, LinkReason, LinkState, LinkStatus, LinkedOrg,
-};
+use crate::domain::ids::{AccountId, AuthorizationId};
+use crate::domain::link::{Actor, Environment, LinkState, LinkedOrg};
 use crate::salesforce::oauth::{Code, TokenSet};
 use crate::salesforce::{ApiUser, SendBy, Session};
 use crate::sealing;
+use crate::store;
 use crate::store::authorizations::RedeemClaim;
-use crate::store::links::{LinkChange, LinkWrite, NewLink};
-use crate::store::{self, Sealed};
+use crate::store::links::LinkWrite;
 
 /// Where an admin wants to log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,16 +88,6 @@ pub enum Error {
     /// The secrets cannot be opened.
     #[error(transparent)]
     Sealing(#[from] sealing::Error),
-}
-
-/// What an authorization holds that nobody may see.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Secret {
-    /// What proves that the code is ours.
-    Verifier(String),
-    /// The tokens of a link that does not stand yet.
-    Tokens(Tokens),
 }
 
 impl Linking {
@@ -376,7 +362,14 @@ impl Linking {
             let Some(org) = known.org.clone() else {
                 return Err(Error::Unknown);
             };
-            let link = self.link_of(&known, &before, org, &tokens).await?;
+            let made = Made {
+                org,
+                login_url: known.login_url.clone(),
+                tokens: &tokens,
+                actor: known.actor.clone(),
+                authorization: Some(known.id.clone()),
+            };
+            let link = self.new_link(&before, made).await;
             let most = self.config.accounts_per_api_user;
             match self.store.save_link(&link, most).await? {
                 LinkWrite::Stored(_) => {
@@ -400,53 +393,6 @@ impl Linking {
         }
     }
 
-    /// The row of an authorization's link, with its event.
-    async fn link_of(
-        &self,
-        known: &Authorization,
-        before: &LinkState,
-        org: LinkedOrg,
-        tokens: &Tokens,
-    ) -> Result<NewLink, Error> {
-        let at = clock::now();
-        let reason = match before.status {
-            LinkStatus::Unlinked => LinkReason::UserLinked,
-            LinkStatus::Linked | LinkStatus::Legacy => LinkReason::UserRelinked,
-        };
-        let (health, reason) = if org.missing.is_empty() {
-            (Health::Healthy, reason)
-        } else {
-            (Health::AtRisk, LinkReason::PermissionMissing)
-        };
-        let next = LinkState {
-            status: LinkStatus::Linked,
-            health,
-            reason: Some(reason),
-            since: at,
-            generation: before.generation.next(),
-            shard: ShardId::of(&before.account, Some(&org.org)),
-            org: Some(org.clone()),
-            ..before.clone()
-        };
-        let parked = self.store.parked_calls(&before.account).await?;
-        let actor = known.actor.clone();
-        let event = changed(before, &next, reason, actor.clone(), (parked, None));
-        Ok(NewLink {
-            account: before.account.clone(),
-            expected: before.sequence,
-            status: LinkStatus::Linked,
-            reason,
-            health,
-            org,
-            login_url: known.login_url.clone(),
-            tokens: self.seal(&before.account, next.generation, FIRST_TOKENS, tokens),
-            actor,
-            authorization: Some(known.id.clone()),
-            event: self.sealer.event(next.shard, &event),
-            at,
-        })
-    }
-
     /// Ends an authorization that came to nothing, unless it has gone on meanwhile.
     async fn fail(
         &self,
@@ -460,77 +406,6 @@ impl Linking {
         self.store.move_authorization(from, &failed, None).await?;
         let now = self.store.authorization(&id).await?;
         now.ok_or(Error::Unknown)
-    }
-
-    /// Unlinks an account, as its admin wishes who saw the link at this generation. Its calls are
-    /// not logged from then on, and its tokens are given up by the worker.
-    pub async fn unlink(
-        &self,
-        account: &AccountId,
-        generation: Generation,
-        actor: &Actor,
-    ) -> Result<LinkState, Error> {
-        loop {
-            let before = self.link(account).await?;
-            if before.generation != generation || before.status == LinkStatus::Unlinked {
-                return Ok(before);
-            }
-            let at = clock::now();
-            let reason = LinkReason::UserUnlinked;
-            let next = LinkState {
-                status: LinkStatus::Unlinked,
-                health: Health::Healthy,
-                reason: Some(reason),
-                since: at,
-                generation: before.generation.next(),
-                shard: ShardId::of(account, None),
-                org: None,
-                ..before.clone()
-            };
-            let parked = self.store.parked_calls(account).await?;
-            let event = changed(&before, &next, reason, actor.clone(), (parked, None));
-            let change = LinkChange {
-                account: account.clone(),
-                expected: before.sequence,
-                generation,
-                status: next.status,
-                health: next.health,
-                reason,
-                fence: None,
-                actor: actor.clone(),
-                event: self.sealer.event(next.shard, &event),
-                at,
-            };
-            match self.store.change_link(&change).await? {
-                LinkWrite::Stored(state) => return Ok(state),
-                LinkWrite::Changed(_) | LinkWrite::Stale | LinkWrite::ApiUserFull { .. } => {
-                    tokio::task::yield_now().await;
-                }
-            }
-        }
-    }
-
-    /// The link as it is.
-    pub(super) async fn link(&self, account: &AccountId) -> store::Result<LinkState> {
-        let states = self.store.links(std::slice::from_ref(account)).await?;
-        let state = states.into_iter().next();
-        Ok(state.unwrap_or_else(|| LinkState::unlinked(account.clone(), clock::now())))
-    }
-
-    /// Seals an authorization's secret.
-    fn seal_secret(&self, id: &AuthorizationId, secret: &Secret) -> Sealed {
-        self.sealer
-            .seal(&Context::Authorization { id: id.clone() }, secret)
-    }
-
-    /// Opens an authorization's secret.
-    pub(super) fn open_secret(
-        &self,
-        id: &AuthorizationId,
-        secret: &Sealed,
-    ) -> Result<Secret, sealing::Error> {
-        let context = Context::Authorization { id: id.clone() };
-        self.sealer.open(&context, secret, "login")
     }
 }
 

@@ -6,8 +6,7 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use super::Linking;
-use super::authorizing::Secret;
-use super::sealed::Tokens;
+use super::sealed::{Secret, Tokens};
 use crate::clock;
 use crate::domain::authorization::{Authorization, AuthorizationFault};
 use crate::domain::ids::ShardId;

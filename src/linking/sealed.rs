@@ -1,11 +1,12 @@
-//! The stored form of a link's tokens: in the clear only between opening and use.
+//! The stored form of a link's tokens, and of a login's secrets: in the clear only between opening
+//! and use.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::Linking;
 use crate::crypto::Context;
-use crate::domain::ids::{AccountId, Generation, TokenSequence};
+use crate::domain::ids::{AccountId, AuthorizationId, Generation, TokenSequence};
 use crate::salesforce::oauth::TokenSet;
 use crate::salesforce::{ApiUser, Session};
 use crate::sealing;
@@ -19,6 +20,16 @@ pub(super) struct Tokens {
     access: String,
     /// The refresh token.
     pub(super) refresh: String,
+}
+
+/// What an authorization holds that nobody may see.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Secret {
+    /// What proves that the code is ours.
+    Verifier(String),
+    /// The tokens of a link that does not stand yet.
+    Tokens(Tokens),
 }
 
 /// A session with the tokens' place in their sequence.
@@ -83,6 +94,22 @@ impl Linking {
     ) -> Sealed {
         self.sealer
             .seal(&context(account, generation, sequence), tokens)
+    }
+
+    /// Seals an authorization's secret.
+    pub(super) fn seal_secret(&self, id: &AuthorizationId, secret: &Secret) -> Sealed {
+        self.sealer
+            .seal(&Context::Authorization { id: id.clone() }, secret)
+    }
+
+    /// Opens an authorization's secret.
+    pub(super) fn open_secret(
+        &self,
+        id: &AuthorizationId,
+        secret: &Sealed,
+    ) -> Result<Secret, sealing::Error> {
+        let context = Context::Authorization { id: id.clone() };
+        self.sealer.open(&context, secret, "login")
     }
 }
 
