@@ -5,7 +5,19 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
 use super::external::Name;
+use super::soap::Wsdl;
 use crate::world::id::Id;
+
+/// The login page.
+pub(crate) const LOGIN: &str = "/";
+/// The page that asks for a verification code.
+pub(crate) const VERIFY: &str = "/_ui/identity/verification/method/TotpVerificationFinishUi/e";
+/// The page that asks "Allow Access?".
+pub(crate) const CONSENT: &str = "/setup/secur/RemoteAccessAuthorizationPage.apexp";
+/// The page of an authorization that never returns to the app.
+pub(crate) const AUTHORIZATION_ERROR: &str = "/_ui/identity/oauth/ui/AuthorizationError";
+/// The page of somebody who is logged in.
+pub(crate) const HOME: &str = "/home/home.jsp";
 
 /// The sort of a request, as faults and the request log name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -15,8 +27,22 @@ pub enum Kind {
     Token,
     /// `POST /services/oauth2/revoke`
     Revoke,
+    /// `POST /services/oauth2/introspect`
+    Introspect,
     /// `GET /services/oauth2/userinfo`
     Userinfo,
+    /// `GET /services/oauth2/authorize`
+    Authorize,
+    /// The login page and the page of the verification code
+    Login,
+    /// The page "Allow Access?"
+    Consent,
+    /// Other pages for people
+    Page,
+    /// `GET /.well-known/openid-configuration`
+    Discovery,
+    /// `POST /services/Soap/u/XX.0`
+    Soap,
     /// `GET /id/<org>/<user>`
     Identity,
     /// `GET /services/data/`
@@ -80,7 +106,16 @@ pub enum Kind {
 pub(crate) enum Resource {
     Token,
     Revoke,
+    Introspect,
     Userinfo,
+    Authorize,
+    Login,
+    Verify,
+    Consent,
+    AuthorizationError,
+    Home,
+    Discovery,
+    Soap { wsdl: Wsdl, version: String },
     Identity { org: Id, user: Id },
     Versions,
     Data { version: String, target: Target },
@@ -122,18 +157,39 @@ impl Resource {
             .collect();
         let parts: Vec<&str> = decoded.iter().map(String::as_str).collect();
         match parts.as_slice() {
+            [] => Self::Login,
+            ["services", "oauth2", "authorize"] => Self::Authorize,
             ["services", "oauth2", "token"] => Self::Token,
+            ["services", "oauth2", "introspect"] => Self::Introspect,
             ["services", "oauth2", "revoke"] => Self::Revoke,
+            [".well-known", "openid-configuration"] => Self::Discovery,
             ["services", "oauth2", "userinfo"] => Self::Userinfo,
             ["id", org, user] => match (Id::parse(org), Id::parse(user)) {
                 (Some(org), Some(user)) => Self::Identity { org, user },
                 _ => Self::Unknown,
+            },
+            ["services", "Soap", letter, version] => match Wsdl::of(letter) {
+                Some(wsdl) => Self::Soap {
+                    wsdl,
+                    version: (*version).to_owned(),
+                },
+                None => Self::Unknown,
             },
             ["services", "data"] => Self::Versions,
             ["services", "data", version, rest @ ..] => Self::Data {
                 version: (*version).to_owned(),
                 target: Target::of(rest),
             },
+            _ => Self::page(path),
+        }
+    }
+
+    fn page(path: &str) -> Self {
+        match path {
+            VERIFY => Self::Verify,
+            CONSENT => Self::Consent,
+            AUTHORIZATION_ERROR => Self::AuthorizationError,
+            HOME => Self::Home,
             _ => Self::Unknown,
         }
     }
@@ -143,6 +199,13 @@ impl Resource {
         match self {
             Self::Token => Kind::Token,
             Self::Revoke => Kind::Revoke,
+            Self::Introspect => Kind::Introspect,
+            Self::Authorize => Kind::Authorize,
+            Self::Login | Self::Verify => Kind::Login,
+            Self::Consent => Kind::Consent,
+            Self::AuthorizationError | Self::Home => Kind::Page,
+            Self::Discovery => Kind::Discovery,
+            Self::Soap { .. } => Kind::Soap,
             Self::Userinfo => Kind::Userinfo,
             Self::Identity { .. } => Kind::Identity,
             Self::Versions => Kind::Versions,

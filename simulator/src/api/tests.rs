@@ -103,6 +103,7 @@ fn any_request() -> impl Strategy<Value = Request> {
             headers,
             body: Bytes::from(body),
             base_url: "http://127.0.0.1:1".to_owned(),
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
         }
     })
 }

@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 use super::id::Id;
 use super::objects::{CLOSED, TASK_STATUSES};
 use super::org::{Org, User};
+use super::scope::Scope;
 use super::table::{Fields, Table};
-use super::tokens::Caller;
+use super::tokens::{Caller, Consent};
 use super::{World, generate, rules};
 use crate::clock::{Timestamp, delta};
 use crate::seed::{OrgSeed, Seed, UserSeed, UserSettings};
@@ -69,12 +70,27 @@ impl World {
 
     fn set_up_tokens(&mut self, caller: Caller, seed: UserSeed, now: Timestamp) {
         if let Some(token) = seed.refresh_token {
-            self.tokens.approve(caller, token, self.app.approvals);
+            self.approve_with(caller, token, now);
         }
         if let Some(token) = seed.access_token {
-            let expires = now + self.session_timeout;
-            self.tokens.open_session(token, caller, None, expires);
+            self.open_session(caller, token, now);
         }
+    }
+
+    /// Notes an approval of all that the app may ask for.
+    pub(super) fn approve_with(&mut self, caller: Caller, refresh_token: String, now: Timestamp) {
+        let scope = Scope::of_app(&self.app.scopes);
+        let consent = Consent { caller, scope };
+        let most = self.app.approvals;
+        self.tokens.approve(consent, refresh_token, most, now);
+    }
+
+    /// Opens a session that no app asked for.
+    pub(crate) fn open_session(&mut self, caller: Caller, access_token: String, now: Timestamp) {
+        let scope = Scope::full();
+        let consent = Consent { caller, scope };
+        let times = (now, self.session_timeout);
+        self.tokens.open_session(access_token, consent, None, times);
     }
 
     /// Adds records as somebody else's work: no rules, but the search index lags.

@@ -5,13 +5,16 @@
     reason = "a test that cannot go on stops where it is"
 )]
 
+mod browser;
 mod composites;
 mod faults;
 mod harness;
 mod limits;
+mod logins;
 mod oauth;
 mod queries;
 mod rights;
 mod searches;
+mod soap;
 mod tasks;
 mod upserts;
