@@ -3,6 +3,8 @@
 //! Everything here is pure: a request in, a reply out, with the world changed in between. Sockets,
 //! delays and broken connections are the server's business.
 
+pub(crate) mod bulk;
+pub(crate) mod changes;
 pub(crate) mod collections;
 pub(crate) mod composite;
 pub(crate) mod data;

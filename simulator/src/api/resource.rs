@@ -67,6 +67,10 @@ pub enum Kind {
     Describe,
     /// `GET /sobjects/<object>`
     ObjectInfo,
+    /// `GET /sobjects/<object>/updated`
+    Updated,
+    /// `GET /sobjects/<object>/deleted`
+    Deleted,
     /// `POST /sobjects/<object>`
     Create,
     /// `GET /sobjects/<object>/<id>`
@@ -97,6 +101,8 @@ pub enum Kind {
     Tree,
     /// `GET /recent`
     Recent,
+    /// The Bulk APIs, which are not played
+    Bulk,
     /// Anything else.
     Other,
 }
@@ -118,6 +124,7 @@ pub(crate) enum Resource {
     Soap { wsdl: Wsdl, version: String },
     Identity { org: Id, user: Id },
     Versions,
+    Bulk,
     Data { version: String, target: Target },
     Unknown,
 }
@@ -134,6 +141,8 @@ pub(crate) enum Target {
     Objects,
     Object { object: String },
     Describe { object: String },
+    Updated { object: String },
+    Deleted { object: String },
     Row { object: String, id: String },
     External(Name),
     Collections,
@@ -144,6 +153,7 @@ pub(crate) enum Target {
     Graph,
     Tree { object: String },
     Recent,
+    Jobs,
     Unknown,
 }
 
@@ -175,6 +185,7 @@ impl Resource {
                 },
                 None => Self::Unknown,
             },
+            ["services", "async", ..] => Self::Bulk,
             ["services", "data"] => Self::Versions,
             ["services", "data", version, rest @ ..] => Self::Data {
                 version: (*version).to_owned(),
@@ -209,6 +220,7 @@ impl Resource {
             Self::Userinfo => Kind::Userinfo,
             Self::Identity { .. } => Kind::Identity,
             Self::Versions => Kind::Versions,
+            Self::Bulk => Kind::Bulk,
             Self::Data { target, .. } => target.kind(method),
             Self::Unknown => Kind::Other,
         }
@@ -235,6 +247,12 @@ impl Target {
             ["sobjects", object, "describe"] => Self::Describe {
                 object: owned(object),
             },
+            ["sobjects", object, "updated"] => Self::Updated {
+                object: owned(object),
+            },
+            ["sobjects", object, "deleted"] => Self::Deleted {
+                object: owned(object),
+            },
             ["sobjects", object, id] => Self::Row {
                 object: owned(object),
                 id: owned(id),
@@ -259,6 +277,7 @@ impl Target {
                 field: owned(field),
             },
             ["recent"] => Self::Recent,
+            ["jobs", ..] => Self::Jobs,
             _ => Self::Unknown,
         }
     }
@@ -276,6 +295,8 @@ impl Target {
             Self::Object { .. } if method == Method::POST => Kind::Create,
             Self::Object { .. } => Kind::ObjectInfo,
             Self::Describe { .. } => Kind::Describe,
+            Self::Updated { .. } => Kind::Updated,
+            Self::Deleted { .. } => Kind::Deleted,
             Self::Row { .. } if method == Method::PATCH => Kind::Update,
             Self::External(_) if method == Method::PATCH => Kind::Upsert,
             Self::Row { .. } | Self::External(_) if method == Method::DELETE => Kind::Delete,
@@ -290,6 +311,7 @@ impl Target {
             Self::Graph => Kind::Graph,
             Self::Tree { .. } => Kind::Tree,
             Self::Recent => Kind::Recent,
+            Self::Jobs => Kind::Bulk,
             Self::Unknown => Kind::Other,
         }
     }

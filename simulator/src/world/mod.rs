@@ -37,7 +37,7 @@ use rand::rngs::StdRng;
 pub(crate) use admission::{MAINTENANCE_PAGE, NEWEST_VERSION, OLDEST_VERSION, Ticket};
 
 use crate::api::resource::Resource;
-use crate::api::{Reply, Request, data, oauth, soap};
+use crate::api::{Reply, Request, bulk, data, oauth, soap};
 use crate::clock::Timestamp;
 use crate::config::InstanceUrlStyle;
 use crate::seed::App;
@@ -100,6 +100,7 @@ impl World {
             Resource::Discovery => oauth::identity::discovery(self, request),
             Resource::Soap { wsdl, version } => soap::call(self, now, request, (*wsdl, version)),
             Resource::Versions => data::versions(),
+            Resource::Bulk => bulk::off(request),
             Resource::Data { .. } => data::execute(self, now, request, ticket),
             Resource::Unknown => Reply::html(404, "<html><body>URL No Longer Exists</body></html>"),
         };
