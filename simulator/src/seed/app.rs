@@ -20,6 +20,10 @@ pub struct App {
     pub scopes: Vec<String>,
     /// Whether the web server flow needs PKCE (S256).
     pub pkce: bool,
+    /// Whether access tokens are JWTs, with a fixed lifetime, rather than opaque.
+    pub jwt_access_tokens: bool,
+    /// Username that the client credentials flow acts as; `null`: the flow is off.
+    pub run_as: Option<String>,
     /// Whether each refresh gives a new refresh token and kills the old one.
     pub rotation: bool,
     /// Seconds after which an unused refresh token dies; `null`: never.
@@ -40,6 +44,8 @@ impl Default for App {
             redirect_uris: owned(&["http://localhost/callback"]),
             scopes: owned(&["refresh_token", "api", "id"]),
             pkce: true,
+            jwt_access_tokens: false,
+            run_as: None,
             rotation: true,
             refresh_token_idle_s: Some(30 * 24 * 60 * 60),
             refresh_token_addresses: Vec::new(),

@@ -188,7 +188,7 @@ impl World {
         }
         let session = request
             .bearer()
-            .and_then(|token| self.tokens.authenticate(token, now, self.session_timeout))
+            .and_then(|token| self.tokens.authenticate(token, now))
             .ok_or_else(Refusal::no_session)?;
         if !session.consent.scope.has("api") {
             let text = "This session is not valid for use with the REST API";

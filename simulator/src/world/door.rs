@@ -83,7 +83,7 @@ impl World {
 }
 
 /// The first label of a host such as `login.localhost`.
-fn host_label(base_url: &str) -> Option<String> {
+pub(crate) fn host_label(base_url: &str) -> Option<String> {
     let url = url::Url::parse(base_url).ok()?;
     let (label, _) = url.host_str()?.split_once('.')?;
     Some(label.to_owned())

@@ -9,7 +9,7 @@ use super::objects::{CLOSED, TASK_STATUSES};
 use super::org::{Org, User};
 use super::scope::Scope;
 use super::table::{Fields, Table};
-use super::tokens::{Caller, Consent};
+use super::tokens::{Caller, Consent, Lifetime};
 use super::{World, generate, rules};
 use crate::clock::{Timestamp, delta};
 use crate::seed::{OrgSeed, Seed, UserSeed, UserSettings};
@@ -89,7 +89,7 @@ impl World {
     pub(crate) fn open_session(&mut self, caller: Caller, access_token: String, now: Timestamp) {
         let scope = Scope::full();
         let consent = Consent { caller, scope };
-        let times = (now, self.session_timeout);
+        let times = (now, Lifetime::Idle(self.session_timeout));
         self.tokens.open_session(access_token, consent, None, times);
     }
 

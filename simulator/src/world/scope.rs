@@ -43,6 +43,12 @@ impl Scope {
         other.names().all(|name| self.has(name))
     }
 
+    /// All but one.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.0.retain(|known| known != name);
+        self
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -298,3 +298,24 @@ async fn without_the_scopes_there_is_no_refresh_token_and_no_api() {
     let text = "This session is not valid for use with the REST API";
     assert_eq!((status, &body[0]["message"]), (401, &json!(text)));
 }
+
+#[tokio::test]
+async fn sandboxes_log_in_at_the_test_host_and_production_does_not() {
+    let org = Org::start(json!({})).await;
+    for (host, sandbox, enters) in [
+        ("login", false, true),
+        ("login", true, false),
+        ("test", false, false),
+        ("test", true, true),
+        ("127", true, true),
+    ] {
+        org.patch(json!({"sandbox": sandbox}));
+        let request = org
+            .client
+            .post(format!("{}/", org.running.base_url()))
+            .header("host", format!("{host}.localhost"))
+            .form(&[("un", AGENT), ("pw", PASSWORD)]);
+        let entered = request.send().await.unwrap().status() == 302;
+        assert_eq!(entered, enters, "{host}, sandbox: {sandbox}");
+    }
+}

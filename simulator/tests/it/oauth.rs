@@ -249,3 +249,52 @@ async fn an_unused_refresh_token_dies_after_thirty_days() {
         .unwrap();
     assert_eq!(org.refresh(REFRESH_TOKEN).await.0, 200);
 }
+
+#[tokio::test]
+async fn an_access_token_in_the_form_of_a_jwt_has_a_fixed_lifetime() {
+    let mut org = Org::start(json!({})).await;
+    org.control()
+        .patch_app(object(json!({"jwt_access_tokens": true})))
+        .unwrap();
+    let (_, granted) = org.refresh(REFRESH_TOKEN).await;
+    org.token = granted["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(org.token.split('.').count(), 3);
+    org.control().advance(std::time::Duration::from_mins(29));
+    assert_eq!(org.query("SELECT Id FROM Organization").await.0, 200);
+    org.control().advance(std::time::Duration::from_mins(1));
+    assert_eq!(org.query("SELECT Id FROM Organization").await.0, 401);
+}
+
+#[tokio::test]
+async fn programs_can_log_in_without_a_browser() {
+    let org = Org::start(json!({})).await;
+    let ask = async |more: &[(&str, &str)]| {
+        let mut form = vec![
+            ("client_id", "sim-client-id"),
+            ("client_secret", "sim-client-secret"),
+        ];
+        form.extend_from_slice(more);
+        read(org.oauth("token", &form).await).await
+    };
+    let password = [
+        ("grant_type", "password"),
+        ("username", API_USER),
+        ("password", "password"),
+    ];
+    let (status, granted) = ask(&password).await;
+    assert_eq!((status, &granted["scope"]), (200, &json!("api id")));
+    assert!(granted.get("refresh_token").is_none());
+    let (_, refused) = ask(&[password[0], password[1], ("password", "wrong")]).await;
+    assert_eq!(refused["error_description"], "authentication failure");
+
+    let credentials = [("grant_type", "client_credentials")];
+    let (_, refused) = ask(&credentials).await;
+    assert_eq!(
+        refused["error_description"],
+        "no client credentials user enabled"
+    );
+    org.control()
+        .patch_app(object(json!({"run_as": API_USER})))
+        .unwrap();
+    assert_eq!(ask(&credentials).await.0, 200);
+}

@@ -1,5 +1,6 @@
 //! OAuth: the pages of a login, the token endpoint, and who a token speaks for.
 
+mod access_token;
 pub(crate) mod authorize;
 pub(crate) mod consent;
 pub(crate) mod identity;
@@ -42,7 +43,6 @@ pub(crate) fn identity_url(base_url: &str, caller: Caller) -> String {
 
 /// Who a request's access token speaks for.
 fn bearer(world: &mut World, now: Timestamp, request: &Request) -> Option<Caller> {
-    let timeout = world.session_timeout;
-    let session = world.tokens.authenticate(request.bearer()?, now, timeout)?;
+    let session = world.tokens.authenticate(request.bearer()?, now)?;
     Some(session.consent.caller)
 }

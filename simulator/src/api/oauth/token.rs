@@ -9,15 +9,14 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::json;
 
 use super::super::{Reply, Request};
-use super::{identity_url, refused, uncached};
+use super::{access_token, identity_url, refused, uncached};
 use crate::clock::Timestamp;
 use crate::seed::{AddressRange, PermittedUsers};
 use crate::world::World;
-use crate::world::door::{Denied, Means};
+use crate::world::door::{Denied, Means, host_label};
 use crate::world::scope::Scope;
 use crate::world::tokens::{
-    Caller, Consent, EXPIRED, Granted, OAuthError, RefreshRules, new_access_token,
-    new_refresh_token,
+    Caller, Consent, EXPIRED, OAuthError, Redeemed, RefreshRules, new_refresh_token,
 };
 
 /// What Salesforce says where a login range or login hours keep somebody out.
@@ -35,6 +34,7 @@ pub(crate) fn token(world: &mut World, now: Timestamp, request: &Request) -> Rep
             Some("authorization_code") => exchange(world, now, request),
             Some("refresh_token") => refresh(world, now, request),
             Some("password") => password(world, now, request),
+            Some("client_credentials") => client_credentials(world, now, request),
             _ => Err(OAuthError::new(
                 "unsupported_grant_type",
                 "grant type not supported",
@@ -42,7 +42,7 @@ pub(crate) fn token(world: &mut World, now: Timestamp, request: &Request) -> Rep
         }
     });
     match granted {
-        Ok(granted) => grant(world, now, request, &granted),
+        Ok(granted) => grant(world, now, request, granted),
         Err(error) => refused(&error),
     }
 }
@@ -72,7 +72,7 @@ fn basic_credentials(request: &Request) -> Option<(String, String)> {
 }
 
 /// Exchanges an authorization code. Whatever is wrong with the rest, the code is used up.
-fn exchange(world: &mut World, now: Timestamp, request: &Request) -> Result<Granted, OAuthError> {
+fn exchange(world: &mut World, now: Timestamp, request: &Request) -> Result<Redeemed, OAuthError> {
     let code = request.form("code").unwrap_or_default();
     let code = world.logins.take_code(&code, now)?;
     let (caller, asked) = (code.caller, code.asked.clone());
@@ -86,7 +86,7 @@ fn exchange(world: &mut World, now: Timestamp, request: &Request) -> Result<Gran
     )?;
     admit(world, caller, now, request.address)?;
     let scope = asked.scope;
-    Ok(first_tokens(world, now, Consent { caller, scope }))
+    Ok(approved(world, now, Consent { caller, scope }))
 }
 
 /// PKCE: the verifier must be what the challenge was made from.
@@ -104,7 +104,7 @@ fn verify(challenge: Option<&str>, verifier: Option<&str>) -> Result<(), OAuthEr
     }
 }
 
-fn refresh(world: &mut World, now: Timestamp, request: &Request) -> Result<Granted, OAuthError> {
+fn refresh(world: &mut World, now: Timestamp, request: &Request) -> Result<Redeemed, OAuthError> {
     let token = request.form("refresh_token").unwrap_or_default();
     let caller = world.tokens.owner(&token).ok_or(EXPIRED)?;
     admit(world, caller, now, request.address)?;
@@ -121,13 +121,12 @@ fn refresh(world: &mut World, now: Timestamp, request: &Request) -> Result<Grant
         rotation: world.app.rotation,
         idle_s: world.app.refresh_token_idle_s,
         policy: policy.refresh_tokens,
-        session_timeout: world.session_timeout,
     };
-    world.tokens.refresh(&token, &rules, now, &mut world.rng)
+    world.tokens.redeem(&token, &rules, now, &mut world.rng)
 }
 
 /// The username-password flow; the password has the security token behind it. No refresh token.
-fn password(world: &mut World, now: Timestamp, request: &Request) -> Result<Granted, OAuthError> {
+fn password(world: &mut World, now: Timestamp, request: &Request) -> Result<Redeemed, OAuthError> {
     let field = |name| request.form(name).unwrap_or_default();
     let caller = world
         .log_in_by_password(
@@ -142,15 +141,38 @@ fn password(world: &mut World, now: Timestamp, request: &Request) -> Result<Gran
             }
             Denied::Address | Denied::Hours => RESTRICTED,
         })?;
-    let scopes: Vec<&str> = world
-        .app
-        .scopes
-        .iter()
-        .map(String::as_str)
-        .filter(|name| !["refresh_token", "offline_access"].contains(name))
-        .collect();
-    let scope = Scope::parse(&scopes.join(" "));
-    Ok(first_tokens(world, now, Consent { caller, scope }))
+    Ok(without_refresh(world, caller))
+}
+
+/// The client credentials flow: the app acts as the user that the admin chose. No refresh token.
+fn client_credentials(
+    world: &mut World,
+    now: Timestamp,
+    request: &Request,
+) -> Result<Redeemed, OAuthError> {
+    if ["login", "test"].contains(&host_label(&request.base_url).as_deref().unwrap_or_default()) {
+        let text = "request not supported on this domain";
+        return Err(OAuthError::new("invalid_grant", text));
+    }
+    let run_as = world.app.run_as.as_deref();
+    let caller = run_as
+        .and_then(|user| world.find_user(user))
+        .ok_or(OAuthError::new(
+            "invalid_grant",
+            "no client credentials user enabled",
+        ))?;
+    admit(world, caller, now, request.address)?;
+    Ok(without_refresh(world, caller))
+}
+
+/// A grant of all that the app may ask for, but no refresh token.
+fn without_refresh(world: &World, caller: Caller) -> Redeemed {
+    let scope = Scope::of_app(&world.app.scopes).without("refresh_token");
+    Redeemed {
+        consent: Consent { caller, scope },
+        approval: None,
+        refresh_token: None,
+    }
 }
 
 /// Whether a user may have a token from here and now.
@@ -165,9 +187,8 @@ fn admit(world: &World, caller: Caller, now: Timestamp, address: IpAddr) -> Resu
     user.may_log_in(now, address).map_err(|_| RESTRICTED)
 }
 
-/// The tokens of a new grant; a refresh token only where its scope is among those granted.
-fn first_tokens(world: &mut World, now: Timestamp, consent: Consent) -> Granted {
-    let access_token = new_access_token(consent.caller.org, &mut world.rng);
+/// A new grant; with a refresh token only where its scope is among those granted.
+fn approved(world: &mut World, now: Timestamp, consent: Consent) -> Redeemed {
     let refresh_token = consent
         .scope
         .has("refresh_token")
@@ -176,39 +197,40 @@ fn first_tokens(world: &mut World, now: Timestamp, consent: Consent) -> Granted 
         let most = world.app.approvals;
         world.tokens.approve(consent.clone(), token, most, now)
     });
-    world.tokens.open_session(
-        access_token.clone(),
-        consent.clone(),
-        approval,
-        (now, world.session_timeout),
-    );
-    Granted {
+    Redeemed {
         consent,
-        access_token,
+        approval,
         refresh_token,
     }
 }
 
 /// The token answer: signed, and without `expires_in`.
-fn grant(world: &mut World, now: Timestamp, request: &Request, granted: &Granted) -> Reply {
-    let caller = granted.consent.caller;
+fn grant(world: &mut World, now: Timestamp, request: &Request, redeemed: Redeemed) -> Reply {
+    let consent = redeemed.consent;
+    let caller = consent.caller;
     let Some(org) = world.orgs.get(&caller.org) else {
         return refused(&EXPIRED);
     };
+    let instance_url = world.instance_url(org, &request.base_url);
     let id = identity_url(&request.base_url, caller);
     let issued_at = now.timestamp_millis().to_string();
     let key = hmac::Key::new(hmac::HMAC_SHA256, world.app.client_secret.as_bytes());
     let signature = hmac::sign(&key, format!("{id}{issued_at}").as_bytes());
-    let mut body = json!({ "access_token": granted.access_token });
-    if let Some(token) = &granted.refresh_token {
+    let (access_token, lifetime) = access_token::mint(world, now, &request.base_url, &consent);
+    let mut body = json!({ "access_token": access_token });
+    if let Some(token) = &redeemed.refresh_token {
         body["refresh_token"] = json!(token);
     }
     body["signature"] = json!(STANDARD.encode(signature));
-    body["scope"] = json!(granted.consent.scope.to_string());
-    body["instance_url"] = json!(world.instance_url(org, &request.base_url));
+    body["scope"] = json!(consent.scope.to_string());
+    body["instance_url"] = json!(instance_url);
     body["id"] = json!(id);
     body["token_type"] = json!("Bearer");
     body["issued_at"] = json!(issued_at);
+    let times = (now, lifetime);
+    world
+        .tokens
+        .open_session(access_token, consent, redeemed.approval, times);
     world.journal.counters_mut(caller.org).tokens_issued += 1;
     uncached(Reply::ok(body))
 }

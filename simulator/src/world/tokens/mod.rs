@@ -87,6 +87,7 @@ pub(crate) struct Session {
     pub(crate) issued: Timestamp,
     /// When it dies unless it is used before.
     pub(crate) expires: Timestamp,
+    lifetime: Lifetime,
 }
 
 /// Who an access token speaks for.
@@ -103,16 +104,26 @@ pub(crate) struct Consent {
     pub(crate) scope: Scope,
 }
 
-/// What a grant gives.
+/// What an approval gives: once when it is made, and again for each refresh.
 #[derive(Debug)]
-pub(crate) struct Granted {
+pub(crate) struct Redeemed {
     pub(crate) consent: Consent,
-    pub(crate) access_token: String,
+    /// The approval; `None` where the consent includes no refresh token.
+    pub(crate) approval: Option<u64>,
     /// A first refresh token; or with rotation, the one that replaces the one used.
     pub(crate) refresh_token: Option<String>,
 }
 
-/// How refresh tokens and sessions live.
+/// How long a session lives.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Lifetime {
+    /// Until it has not been used for so long.
+    Idle(TimeDelta),
+    /// For so long, used or not.
+    Fixed(TimeDelta),
+}
+
+/// How refresh tokens live.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RefreshRules {
     pub(crate) rotation: bool,
@@ -120,8 +131,6 @@ pub(crate) struct RefreshRules {
     pub(crate) idle_s: Option<u64>,
     /// What the org's admin decided.
     pub(crate) policy: RefreshTokenPolicy,
-    /// Idle time after which the access token dies.
-    pub(crate) session_timeout: TimeDelta,
 }
 
 /// A living token, as introspection tells of it.
@@ -206,14 +215,14 @@ impl Tokens {
         }
     }
 
-    /// Issues an access token for a refresh token, and with rotation a new refresh token.
-    pub(crate) fn refresh(
+    /// Takes a refresh token, and with rotation replaces it.
+    pub(crate) fn redeem(
         &mut self,
         refresh_token: &str,
         rules: &RefreshRules,
         now: Timestamp,
         rng: &mut StdRng,
-    ) -> Result<Granted, OAuthError> {
+    ) -> Result<Redeemed, OAuthError> {
         let number = *self.refresh.get(refresh_token).ok_or(EXPIRED)?;
         let approval = self.approvals.get_mut(&number).ok_or(EXPIRED)?;
         if approval.revoked {
@@ -234,16 +243,9 @@ impl Tokens {
             approval.living.clone_from(next);
             self.refresh.insert(next.clone(), number);
         }
-        let access_token = new_access_token(consent.caller.org, rng);
-        self.open_session(
-            access_token.clone(),
-            consent.clone(),
-            Some(number),
-            (now, rules.session_timeout),
-        );
-        Ok(Granted {
+        Ok(Redeemed {
             consent,
-            access_token,
+            approval: Some(number),
             refresh_token: next,
         })
     }
@@ -254,30 +256,29 @@ impl Tokens {
         access_token: String,
         consent: Consent,
         approval: Option<u64>,
-        (issued, timeout): (Timestamp, TimeDelta),
+        (issued, lifetime): (Timestamp, Lifetime),
     ) {
+        let (Lifetime::Idle(time) | Lifetime::Fixed(time)) = lifetime;
         let session = Session {
             consent,
             approval,
             issued,
-            expires: issued + timeout,
+            expires: issued + time,
+            lifetime,
         };
         self.sessions.insert(access_token, session);
     }
 
-    /// Who an access token speaks for. Using it keeps it alive for another `timeout`.
-    pub(crate) fn authenticate(
-        &mut self,
-        access_token: &str,
-        now: Timestamp,
-        timeout: TimeDelta,
-    ) -> Option<&Session> {
+    /// Who an access token speaks for. Using it keeps it alive, unless its lifetime is fixed.
+    pub(crate) fn authenticate(&mut self, access_token: &str, now: Timestamp) -> Option<&Session> {
         if self.sessions.get(access_token)?.expires <= now {
             self.sessions.remove(access_token);
             return None;
         }
         let session = self.sessions.get_mut(access_token)?;
-        session.expires = now + timeout;
+        if let Lifetime::Idle(time) = session.lifetime {
+            session.expires = now + time;
+        }
         Some(session)
     }
 

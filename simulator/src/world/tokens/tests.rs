@@ -27,7 +27,6 @@ impl Desk {
                 rotation: true,
                 idle_s: None,
                 policy: RefreshTokenPolicy::UntilRevoked,
-                session_timeout: TimeDelta::hours(2),
             },
         };
         desk.approve("first");
@@ -42,14 +41,23 @@ impl Desk {
         self.tokens.approve(consent, token.to_owned(), 5, self.now);
     }
 
-    fn refresh(&mut self, token: &str) -> Result<Granted, OAuthError> {
+    fn refresh(&mut self, token: &str) -> Result<Redeemed, OAuthError> {
         self.tokens
-            .refresh(token, &self.rules, self.now, &mut self.rng)
+            .redeem(token, &self.rules, self.now, &mut self.rng)
+    }
+
+    /// An access token for what a refresh gave.
+    fn open(&mut self, redeemed: &Redeemed, lifetime: Lifetime) -> String {
+        let token = new_access_token(self.caller.org, &mut self.rng);
+        let (consent, times) = (redeemed.consent.clone(), (self.now, lifetime));
+        self.tokens
+            .open_session(token.clone(), consent, redeemed.approval, times);
+        token
     }
 
     fn authenticate(&mut self, token: &str) -> Option<Caller> {
         self.tokens
-            .authenticate(token, self.now, TimeDelta::hours(2))
+            .authenticate(token, self.now)
             .map(|session| session.consent.caller)
     }
 }
@@ -58,11 +66,12 @@ impl Desk {
 fn reuse_of_a_rotated_token_revokes_the_family() {
     let mut desk = Desk::new();
     let granted = desk.refresh("first").unwrap();
+    let access_token = desk.open(&granted, Lifetime::Idle(TimeDelta::hours(2)));
     let second = granted.refresh_token.unwrap();
-    assert_eq!(desk.authenticate(&granted.access_token), Some(desk.caller));
+    assert_eq!(desk.authenticate(&access_token), Some(desk.caller));
 
     assert_eq!(desk.refresh("first").unwrap_err(), EXPIRED);
-    assert_eq!(desk.authenticate(&granted.access_token), None);
+    assert_eq!(desk.authenticate(&access_token), None);
     assert_eq!(desk.refresh(&second).unwrap_err(), EXPIRED);
     assert_eq!(desk.tokens.reuse_detected[&desk.caller.org], 1);
 }
@@ -91,15 +100,17 @@ fn the_sixth_approval_displaces_the_oldest() {
 }
 
 #[test]
-fn a_session_slides_with_use_and_dies_without() {
+fn a_session_slides_with_use_unless_its_lifetime_is_fixed() {
     let mut desk = Desk::new();
     let granted = desk.refresh("first").unwrap();
+    let sliding = desk.open(&granted, Lifetime::Idle(TimeDelta::hours(2)));
+    let fixed = desk.open(&granted, Lifetime::Fixed(TimeDelta::hours(2)));
     desk.now += TimeDelta::minutes(119);
-    assert!(desk.authenticate(&granted.access_token).is_some());
+    assert!(desk.authenticate(&sliding).is_some() && desk.authenticate(&fixed).is_some());
     desk.now += TimeDelta::minutes(119);
-    assert!(desk.authenticate(&granted.access_token).is_some());
+    assert!(desk.authenticate(&sliding).is_some() && desk.authenticate(&fixed).is_none());
     desk.now += TimeDelta::minutes(120);
-    assert!(desk.authenticate(&granted.access_token).is_none());
+    assert!(desk.authenticate(&sliding).is_none());
 }
 
 #[test]
