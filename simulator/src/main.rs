@@ -3,8 +3,9 @@
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Parser;
 use salesforce_simulator::seed::Seed;
 use salesforce_simulator::{Config, InstanceUrlStyle, Simulator};
@@ -35,7 +36,7 @@ struct Arguments {
     no_https: bool,
 
     /// Write the certificate that HTTPS clients must trust to this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_https")]
     ca_out: Option<PathBuf>,
 
     /// JSON file with the orgs to play; without it one org "Acme" with a small phone book
@@ -46,13 +47,22 @@ struct Arguments {
     #[arg(long, default_value_t = 0)]
     seed: u64,
 
-    /// How many times as fast as the wall clock time runs
-    #[arg(long, default_value_t = 1.0)]
+    /// How many times as fast as the wall clock time runs: 0.001 to 1000000
+    #[arg(long, default_value_t = 1.0, value_parser = time_scale)]
     time_scale: f64,
 
     /// What `instance_url` in token answers looks like
     #[arg(long, value_enum, default_value_t)]
     instance_urls: InstanceUrlStyle,
+}
+
+fn time_scale(text: &str) -> Result<f64, String> {
+    let scale: f64 = text.parse().map_err(|_| "this is no number".to_owned())?;
+    if (0.001..=1_000_000.0).contains(&scale) {
+        Ok(scale)
+    } else {
+        Err("it must be from 0.001 to 1000000".to_owned())
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -73,12 +83,21 @@ Make something go wrong, and look at what really happened:
 The README has the seed's format, all faults and the whole control API.";
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .init();
-    let arguments = Arguments::parse();
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let seed = match &arguments.seed_file {
         Some(path) => read_seed(path)?,
         None => Seed::demo(),
@@ -106,7 +125,7 @@ async fn main() -> anyhow::Result<()> {
 fn read_seed(path: &std::path::Path) -> anyhow::Result<Seed> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is no seed", path.display()))
+    Seed::from_json(&text).map_err(|error| anyhow!("{} is no seed: {error}", path.display()))
 }
 
 /// Whoever starts the program reads these lines, so they must not wait in a buffer.

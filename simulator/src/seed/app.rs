@@ -15,7 +15,7 @@ pub struct App {
     /// Consumer secret; also the key of the token answer's signature.
     pub client_secret: String,
     /// Callback URLs; a request must name one of them to the letter.
-    pub redirect_uris: Vec<String>,
+    pub redirect_uris: Vec<CallbackUrl>,
     /// Scopes that may be asked for, and that are granted where none is asked for.
     pub scopes: Vec<String>,
     /// Whether the web server flow needs PKCE (S256).
@@ -41,7 +41,7 @@ impl Default for App {
             name: "Simulated App".to_owned(),
             client_id: "sim-client-id".to_owned(),
             client_secret: "sim-client-secret".to_owned(),
-            redirect_uris: owned(&["http://localhost/callback"]),
+            redirect_uris: vec![CallbackUrl("http://localhost/callback".to_owned())],
             scopes: owned(&["refresh_token", "api", "id"]),
             pkce: true,
             jwt_access_tokens: false,
@@ -51,6 +51,29 @@ impl Default for App {
             refresh_token_addresses: Vec::new(),
             approvals: 5,
         }
+    }
+}
+
+/// A URL that browsers can be sent back to; kept to the letter, as it is compared.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String")]
+pub struct CallbackUrl(String);
+
+impl TryFrom<String> for CallbackUrl {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match url::Url::parse(&text) {
+            Ok(_) => Ok(Self(text)),
+            Err(error) => Err(format!("'{text}' is no URL ({error})")),
+        }
+    }
+}
+
+impl CallbackUrl {
+    /// The URL as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 

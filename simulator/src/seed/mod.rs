@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 pub use crate::world::id::Id;
-pub use app::{App, AppPolicy, PermittedUsers, RefreshTokenPolicy};
+pub use app::{App, AppPolicy, CallbackUrl, PermittedUsers, RefreshTokenPolicy};
 pub use org::{CustomField, CustomFieldType, Latency, OrgSeed, OrgSwitches, ValidationRule};
 pub use user::{AddressRange, LoginHours, UserSeed, UserSettings};
 
@@ -29,6 +29,15 @@ pub struct Seed {
 }
 
 impl Seed {
+    /// Reads a seed from JSON. The error names the place in it: `orgs[0]: users[1]: …`.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let seed =
+            serde_path_to_error::deserialize(&mut reader).map_err(|error| told("", error))?;
+        reader.end().map_err(|error| error.to_string())?;
+        Ok(seed)
+    }
+
     /// The seed used when none is given: one org, one API user, a small phone book.
     pub fn demo() -> Self {
         let org = json!({
@@ -71,7 +80,7 @@ pub(super) fn take<T: DeserializeOwned + Default, E: serde::de::Error>(
     match map.remove(key) {
         None | Some(Value::Null) => Ok(T::default()),
         Some(value) => {
-            serde_json::from_value(value).map_err(|error| E::custom(format!("{key}: {error}")))
+            serde_path_to_error::deserialize(value).map_err(|error| E::custom(told(key, error)))
         }
     }
 }
@@ -80,7 +89,21 @@ pub(super) fn take<T: DeserializeOwned + Default, E: serde::de::Error>(
 pub(super) fn remaining<T: DeserializeOwned, E: serde::de::Error>(
     map: Map<String, Value>,
 ) -> Result<T, E> {
-    serde_json::from_value(Value::Object(map)).map_err(E::custom)
+    serde_path_to_error::deserialize(Value::Object(map)).map_err(|error| E::custom(told("", error)))
+}
+
+/// An error and its place, below `key`.
+fn told(key: &str, error: serde_path_to_error::Error<serde_json::Error>) -> String {
+    let path = error.path().to_string();
+    let place = match path.as_str() {
+        "." | "?" => key.to_owned(),
+        path if key.is_empty() || path.starts_with('[') => format!("{key}{path}"),
+        path => format!("{key}.{path}"),
+    };
+    match error.into_inner() {
+        inner if place.is_empty() => inner.to_string(),
+        inner => format!("{place}: {inner}"),
+    }
 }
 
 /// Lays the keys of `patch` over `settings`.
@@ -115,6 +138,33 @@ mod tests {
             r#"{"orgs": [{"users": [{"activ": true}]}]}"#,
         ] {
             assert!(serde_json::from_str::<Seed>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_place() {
+        for (text, error) in [
+            (
+                r#"{"orgs": [{"users": [{}, {"activ": true}]}]}"#,
+                "orgs[0]: users[1]: activ: unknown field `activ`",
+            ),
+            (
+                r#"{"orgs": [{}, {"latency": {"base_ms": "x"}}]}"#,
+                "orgs[1]: latency.base_ms: invalid type",
+            ),
+            (
+                r#"{"orgs": [{"users": [{"login_hours": [9, 25]}]}]}"#,
+                "orgs[0]: users[0]: login_hours: ",
+            ),
+            (
+                r#"{"app": {"redirect_uris": ["callback"]}}"#,
+                "app.redirect_uris[0]: ",
+            ),
+            (r#"{"orgs": []"#, "EOF while parsing"),
+            (r#"{"orgs": []} {}"#, "trailing characters"),
+        ] {
+            let told = Seed::from_json(text).unwrap_err();
+            assert!(told.starts_with(error), "{told}");
         }
     }
 

@@ -116,7 +116,20 @@ impl Default for UserSettings {
 
 /// Addresses from the first to the last, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-pub struct AddressRange(pub IpAddr, pub IpAddr);
+#[serde(try_from = "(IpAddr, IpAddr)")]
+pub struct AddressRange(IpAddr, IpAddr);
+
+impl TryFrom<(IpAddr, IpAddr)> for AddressRange {
+    type Error = &'static str;
+
+    fn try_from((first, last): (IpAddr, IpAddr)) -> Result<Self, Self::Error> {
+        if first.is_ipv4() == last.is_ipv4() && first <= last {
+            Ok(Self(first, last))
+        } else {
+            Err("a range is the first and the last address, both IPv4 or both IPv6")
+        }
+    }
+}
 
 impl AddressRange {
     /// Whether an address lies in any of some ranges; no ranges hold everything.
@@ -130,4 +143,24 @@ impl AddressRange {
 
 /// Full hours of the day in UTC: from the first, before the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-pub struct LoginHours(pub u32, pub u32);
+#[serde(try_from = "(u32, u32)")]
+pub struct LoginHours(u32, u32);
+
+impl TryFrom<(u32, u32)> for LoginHours {
+    type Error = &'static str;
+
+    fn try_from((from, to): (u32, u32)) -> Result<Self, Self::Error> {
+        if from <= to && to <= 24 {
+            Ok(Self(from, to))
+        } else {
+            Err("login hours are two hours from 0 to 24, the earlier first")
+        }
+    }
+}
+
+impl LoginHours {
+    /// Whether an hour of the day is one of them.
+    pub(crate) fn hold(self, hour: u32) -> bool {
+        (self.0..self.1).contains(&hour)
+    }
+}

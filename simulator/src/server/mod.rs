@@ -6,6 +6,7 @@ mod salesforce;
 mod tls;
 
 use std::convert::Infallible;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
@@ -142,9 +143,15 @@ impl Shared {
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}"))
+    TcpListener::bind(address).await.map_err(|error| {
+        let advice = match error.kind() {
+            ErrorKind::AddrInUse => ": choose another port, or 0 for one that is free",
+            ErrorKind::PermissionDenied => ": choose a port above 1023",
+            ErrorKind::AddrNotAvailable => ": this machine does not have this address",
+            _ => "",
+        };
+        anyhow!("cannot listen on {address}: {error}{advice}")
+    })
 }
 
 /// The control API under its own prefix; everything else is Salesforce.

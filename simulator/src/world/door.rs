@@ -8,7 +8,7 @@ use super::World;
 use super::org::{Org, User};
 use super::tokens::Caller;
 use crate::clock::Timestamp;
-use crate::seed::{AddressRange, LoginHours};
+use crate::seed::AddressRange;
 
 /// Why somebody may not log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl User {
             return Err(Denied::Address);
         }
         match self.settings.login_hours {
-            Some(LoginHours(from, to)) if !(from..to).contains(&now.hour()) => Err(Denied::Hours),
+            Some(hours) if !hours.hold(now.hour()) => Err(Denied::Hours),
             _ => Ok(()),
         }
     }

@@ -25,7 +25,11 @@ impl World {
         }
         seed.orgs
             .into_iter()
-            .map(|org| self.add_org(org, now))
+            .enumerate()
+            .map(|(place, org)| {
+                self.add_org(org, now)
+                    .map_err(|error| format!("orgs[{place}]: {error}"))
+            })
             .collect()
     }
 
@@ -54,6 +58,18 @@ impl World {
             .into_iter()
             .map(|seed| (set_up_user(&mut org, &seed, now), seed))
             .collect();
+        for user in org.users.values() {
+            let username = &user.settings.username;
+            let namesakes = |org: &Org| {
+                let same = |user: &&User| user.settings.username.eq_ignore_ascii_case(username);
+                org.users.values().filter(same).count()
+            };
+            if namesakes(&org) > 1 || self.orgs.values().any(|org| namesakes(org) > 0) {
+                return Err(format!(
+                    "user '{username}' exists already: usernames are unique over all orgs"
+                ));
+            }
+        }
         let owner = added.first().map_or(id, |(user, _)| *user);
         if let Some(book) = seed.generate {
             generate::phone_book(&mut org, owner, book, now);

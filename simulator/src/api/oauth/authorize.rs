@@ -25,7 +25,7 @@ pub(crate) fn begin(world: &mut World, now: Timestamp, request: &Request) -> Rep
     let Some(uri) = request.parameter("redirect_uri") else {
         return stop_here("redirect_uri_missing", "redirect_uri required");
     };
-    if !app.redirect_uris.contains(&uri) {
+    if !app.redirect_uris.iter().any(|known| known.as_str() == uri) {
         let text = "redirect_uri must match configuration";
         return stop_here("redirect_uri_mismatch", text);
     }
