@@ -13,9 +13,13 @@ use tracing_subscriber::EnvFilter;
 
 /// A Salesforce that behaves, for tests on one machine.
 ///
-/// One address plays the login host and every org: point your client's login URL at it. The access
-/// token decides which org a data call reaches. It prints its addresses, one to a line
-/// (`http=…`, `https=…`), and runs until it is interrupted.
+/// One address plays the login host and every org: point your client's login URL at it. People log
+/// in through its pages, programs by OAuth or SOAP, and the access token decides which org a data
+/// call reaches. It prints its addresses, one to a line (`http=…`, `https=…`), and runs until it
+/// is interrupted.
+///
+/// Without a seed file it plays the org Acme with the users api@acme.example and agent@acme.example
+/// (password: password) and a small phone book.
 #[derive(Debug, Parser)]
 #[command(version, after_long_help = EXAMPLES)]
 struct Arguments {
@@ -74,13 +78,22 @@ Try it (with the built-in seed):
   curl -s -H \"Authorization: Bearer $ACCESS_TOKEN\" \\
        'localhost:8080/services/data/v66.0/query?q=SELECT+Id,Name,Phone+FROM+Contact+LIMIT+3'
 
+Log in in a browser: open this, and then see the code in the address of the page that cannot be opened
+  curl -s localhost:8080/__sim/app --json '{\"pkce\": false}'
+  http://localhost:8080/services/oauth2/authorize?response_type=code&client_id=sim-client-id&redirect_uri=http://localhost/callback
+
+Start from a world of your own:
+  echo '{\"orgs\": [{\"name\": \"Mine\", \"users\": [{\"username\": \"me@mine.example\"}],
+        \"generate\": {\"contacts\": 1000}}]}' > seed.json
+  salesforce-simulator --seed-file seed.json
+
 Make something go wrong, and look at what really happened:
   curl -s localhost:8080/__sim/faults --json '{\"kind\": \"collections\", \"times\": 1,
        \"action\": {\"type\": \"commit_then_drop\"}}'
   curl -s localhost:8080/__sim/tasks
   curl -s localhost:8080/__sim/requests
 
-The README has the seed's format, all faults and the whole control API.";
+The README has the seed's format, what is played and what is not, all faults and the whole control API.";
 
 #[tokio::main]
 async fn main() -> ExitCode {
