@@ -177,7 +177,7 @@ pub(crate) fn one(work: &mut Transaction<'_>, ask: &Ask) -> Answer {
         // Nobody looks at records in a browser here, so nobody has looked at one of late.
         Target::Recent => get().map(|()| Reply::ok(json!([]))),
         Target::CollectionsOf { object } => collections::retrieve(work, ask, object),
-        Target::Jobs => Err(bulk::off_2()),
+        Target::Jobs(path) => bulk::run(work, ask, path),
         Target::Resources | Target::Composite | Target::Batch | Target::Graph | Target::Unknown => {
             Err(Refusal::not_found())
         }

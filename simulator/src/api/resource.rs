@@ -101,7 +101,7 @@ pub enum Kind {
     Tree,
     /// `GET /recent`
     Recent,
-    /// The Bulk APIs, which are not played
+    /// `/jobs/…` of Bulk API 2.0, and all of the first Bulk API
     Bulk,
     /// Anything else.
     Other,
@@ -134,26 +134,49 @@ pub(crate) enum Resource {
 pub(crate) enum Target {
     Resources,
     Limits,
-    Query { all: bool },
-    QueryMore { locator: String },
+    Query {
+        all: bool,
+    },
+    QueryMore {
+        locator: String,
+    },
     Search,
     ParameterizedSearch,
     Objects,
-    Object { object: String },
-    Describe { object: String },
-    Updated { object: String },
-    Deleted { object: String },
-    Row { object: String, id: String },
+    Object {
+        object: String,
+    },
+    Describe {
+        object: String,
+    },
+    Updated {
+        object: String,
+    },
+    Deleted {
+        object: String,
+    },
+    Row {
+        object: String,
+        id: String,
+    },
     External(Name),
     Collections,
-    CollectionsOf { object: String },
-    CollectionsBy { object: String, field: String },
+    CollectionsOf {
+        object: String,
+    },
+    CollectionsBy {
+        object: String,
+        field: String,
+    },
     Composite,
     Batch,
     Graph,
-    Tree { object: String },
+    Tree {
+        object: String,
+    },
     Recent,
-    Jobs,
+    /// What follows `/jobs`.
+    Jobs(Vec<String>),
     Unknown,
 }
 
@@ -277,7 +300,7 @@ impl Target {
                 field: owned(field),
             },
             ["recent"] => Self::Recent,
-            ["jobs", ..] => Self::Jobs,
+            ["jobs", rest @ ..] => Self::Jobs(rest.iter().map(owned).collect()),
             _ => Self::Unknown,
         }
     }
@@ -311,7 +334,7 @@ impl Target {
             Self::Graph => Kind::Graph,
             Self::Tree { .. } => Kind::Tree,
             Self::Recent => Kind::Recent,
-            Self::Jobs => Kind::Bulk,
+            Self::Jobs(_) => Kind::Bulk,
             Self::Unknown => Kind::Other,
         }
     }

@@ -12,6 +12,7 @@ pub(crate) mod door;
 pub(crate) mod faults;
 mod generate;
 pub(crate) mod id;
+pub(crate) mod jobs;
 pub(crate) mod journal;
 mod limits;
 pub(crate) mod logins;
@@ -100,7 +101,7 @@ impl World {
             Resource::Discovery => oauth::identity::discovery(self, request),
             Resource::Soap { wsdl, version } => soap::call(self, now, request, (*wsdl, version)),
             Resource::Versions => data::versions(),
-            Resource::Bulk => bulk::off(request),
+            Resource::Bulk => bulk::version_1(request),
             Resource::Data { .. } => data::execute(self, now, request, ticket),
             Resource::Unknown => Reply::html(404, "<html><body>URL No Longer Exists</body></html>"),
         };

@@ -6,7 +6,9 @@ address to the simulator. Everything else goes where the simulator's answers poi
 Needs the environment variable SALESFORCE_SIMULATOR: the program to test.
 """
 
+import csv
 import datetime
+import io
 import json
 import os
 import subprocess
@@ -29,6 +31,9 @@ from simple_salesforce import (
 )
 
 CONTACTS = 4_500
+
+# How long the library waits before it first asks for a bulk job.
+AT_ONCE = {"wait": 0}
 USER = "api@acme.example"
 PASSWORD = "a&b<c>"
 TOKEN = "SecurityToken"
@@ -262,10 +267,56 @@ class Refusals(WithSimulator):
             self.sf.query("SELECT Id FROM Contact")
         self.assertEqual(failed.exception.status, 503)
 
-    def test_bulk_is_not_enabled(self):
+    def test_the_first_bulk_api_is_not_enabled(self):
         with self.assertRaises(SalesforceMalformedRequest) as refused:
             self.sf.bulk.Contact.insert([{"LastName": "x"}])
         self.assertEqual(refused.exception.content["exceptionCode"], "FeatureNotEnabled")
+
+
+class Bulk2(WithSimulator):
+    def rows(self, text):
+        return list(csv.DictReader(io.StringIO(text)))
+
+    def test_insert_update_and_delete(self):
+        contacts = self.sf.bulk2.Contact
+        records = [{"LastName": "One", "Phone": "1"}, {"LastName": 'Two, "2"', "Phone": ""}]
+        (job,) = contacts.insert(records=records, **AT_ONCE)
+        self.assertEqual((job["numberRecordsProcessed"], job["numberRecordsFailed"]), (2, 0))
+        saved = self.rows(contacts.get_successful_records(job["job_id"]))
+        self.assertEqual([row["LastName"] for row in saved], ["One", 'Two, "2"'])
+        self.assertEqual(self.sf.Contact.get(saved[1]["sf__Id"])["LastName"], 'Two, "2"')
+
+        contacts.update(records=[{"Id": saved[0]["sf__Id"], "Phone": "#N/A"}], **AT_ONCE)
+        self.assertIsNone(self.sf.Contact.get(saved[0]["sf__Id"])["Phone"])
+        contacts.delete(records=[{"Id": row["sf__Id"]} for row in saved], **AT_ONCE)
+        self.assertEqual(self.sf.query("SELECT Id FROM Contact WHERE LastName = 'One'")["totalSize"], 0)
+
+    def test_rows_fail_each_for_itself(self):
+        tasks = self.sf.bulk2.Task
+        records = [{"Call_Key__c": key, "Subject": "Call"} for key in ("a", "a", "b")]
+        (job,) = tasks.insert(records=records, **AT_ONCE)
+        self.assertEqual((job["numberRecordsProcessed"], job["numberRecordsFailed"]), (3, 1))
+        (failed,) = self.rows(tasks.get_failed_records(job["job_id"]))
+        self.assertIn("DUPLICATE_VALUE:duplicate value found: Call_Key__c", failed["sf__Error"])
+        (job,) = tasks.upsert(records=[{"Call_Key__c": key, "Subject": "Again"} for key in ("a", "c")],
+                              external_id_field="Call_Key__c", **AT_ONCE)
+        created = [row["sf__Created"] for row in self.rows(tasks.get_successful_records(job["job_id"]))]
+        self.assertEqual(created, ["false", "true"])
+
+    def test_query_in_pages(self):
+        pages = list(self.sf.bulk2.Contact.query("SELECT Id, Name FROM Contact", max_records=2_000, **AT_ONCE))
+        self.assertEqual(sum(len(self.rows(page)) for page in pages), CONTACTS + 1)
+        self.assertEqual(len(pages), 3)
+
+    def test_jobs_that_cannot_be(self):
+        for ask, code in [
+            (lambda: self.sf.bulk2.Nothing__c.insert(records=[{"Name": "x"}]), "INVALIDJOB"),
+            (lambda: self.sf.bulk2.Task.upsert(records=[{"Subject": "x"}], external_id_field="Subject"), "INVALIDJOB"),
+            (lambda: list(self.sf.bulk2.Task.query("SELECT Nothing FROM Task")), "INVALID_FIELD"),
+        ]:
+            with self.assertRaises(SalesforceMalformedRequest) as refused:
+                ask()
+            self.assertEqual(refused.exception.content[0]["errorCode"], code)
 
 
 if __name__ == "__main__":
