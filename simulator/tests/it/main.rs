@@ -6,6 +6,8 @@
 )]
 
 mod browser;
+mod bulk;
+mod changes;
 mod composites;
 mod faults;
 mod harness;
