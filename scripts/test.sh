@@ -13,6 +13,8 @@ main() {
   scripts/requirements.sh test || echo 'going on without' >&2
   local kafka=yes
   scripts/services/services.sh fetch || kafka=no
+  local clients=yes
+  scripts/clients.sh fetch || clients=no
 
   check_formatting
   check_clippy
@@ -20,9 +22,13 @@ main() {
   mapfile -t targets < <(targets_without_services)
   step 'tests that need no service' cargo test "${cargo_options[@]}" --no-fail-fast --lib --bins "${targets[@]}"
 
+  if [[ $clients == yes ]]; then
+    step "other people's clients against the simulator" scripts/clients.sh test
+  fi
   local services=(cargo test "${cargo_options[@]}" --no-fail-fast --test services)
   if [[ $kafka == yes ]]; then
     step 'tests with services' scripts/services/services.sh run "${services[@]}"
+    [[ $clients == yes ]] || clients_missing
     return
   fi
   step 'tests with PostgreSQL only' with_postgres "${services[@]}" -- store::
@@ -32,6 +38,11 @@ The tests that need Apache Kafka did not run (the module `store` of the target `
 Maven fetches Kafka's jars; without it, set KAFKA_HOME to an unpacked Apache Kafka 4, or VCC_LINK_TEST_KAFKA to the
 bootstrap address of a running one, and try again.
 END
+  return 1
+}
+
+clients_missing() {
+  echo "The tests of other people's clients did not run: pip has to reach a Python package index for them."
   return 1
 }
 

@@ -117,6 +117,11 @@ impl Control {
         }
     }
 
+    /// Changes the settings of the app that `patch` names.
+    pub fn patch_app(&self, patch: Map<String, Value>) -> Result<Value, ControlError> {
+        self.world().patch_app(patch).map_err(ControlError::Invalid)
+    }
+
     /// Changes the switches named in `patch`, and `used_today`.
     pub fn patch_org(&self, org: &str, patch: Map<String, Value>) -> Result<Value, ControlError> {
         let now = self.clock().now();
@@ -136,9 +141,10 @@ impl Control {
 
     /// Approves the app for a user and returns the refresh token.
     pub fn approve(&self, user: &str) -> Result<String, ControlError> {
+        let now = self.clock().now();
         let mut world = self.world();
         let user = find_user(&world, user)?;
-        Ok(world.approve(user))
+        Ok(world.approve(user, now))
     }
 
     /// Opens a session for a user and returns the access token.

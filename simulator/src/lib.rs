@@ -1,9 +1,9 @@
 //! A Salesforce that behaves, for tests on one machine.
 //!
-//! It plays the login host and any number of orgs: OAuth with refresh-token rotation, SOQL and SOSL,
-//! Tasks and the records they belong to, Collections and Composite, describe, limits; and everything
-//! that goes wrong between a client and Salesforce. An oracle under `/__sim/` tells what really
-//! happened. It knows nothing of the program that is tested against it.
+//! It plays the login host and any number of orgs: the pages of a login, OAuth with refresh-token
+//! rotation, SOQL and SOSL, Tasks and the records they belong to, Collections, Composite and Bulk,
+//! describe, limits; and everything that goes wrong between a client and Salesforce. An oracle under
+//! `/__sim/` tells what really happened. It knows nothing of the program that is tested against it.
 //!
 //! # Layout
 //!
@@ -11,7 +11,8 @@
 //!  server      sockets, TLS, time, broken connections          impure, thin
 //!    └─ api      a request in, a reply out: one file per resource ┐
 //!         ├─ soql, sosl   the two languages                       │ pure: time and chance
-//!         └─ world        orgs, records, tokens, limits, faults   ┘ come from outside
+//!         └─ world        orgs, records, logins, tokens, limits,  │ come from outside
+//!                         faults                                  ┘
 //! ```
 //!
 //! Reading order: [`seed`] (what a world consists of), `world` (how it changes), `api::resource`

@@ -3,8 +3,9 @@
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Parser;
 use salesforce_simulator::seed::Seed;
 use salesforce_simulator::{Config, InstanceUrlStyle, Simulator};
@@ -12,9 +13,13 @@ use tracing_subscriber::EnvFilter;
 
 /// A Salesforce that behaves, for tests on one machine.
 ///
-/// One address plays the login host and every org: point your client's login URL at it. The access
-/// token decides which org a data call reaches. It prints its addresses, one to a line
-/// (`http=…`, `https=…`), and runs until it is interrupted.
+/// One address plays the login host and every org: point your client's login URL at it. People log
+/// in through its pages, programs by OAuth or SOAP, and the access token decides which org a data
+/// call reaches. It prints its addresses, one to a line (`http=…`, `https=…`), and runs until it
+/// is interrupted.
+///
+/// Without a seed file it plays the org Acme with the users api@acme.example and agent@acme.example
+/// (password: password) and a small phone book.
 #[derive(Debug, Parser)]
 #[command(version, after_long_help = EXAMPLES)]
 struct Arguments {
@@ -35,7 +40,7 @@ struct Arguments {
     no_https: bool,
 
     /// Write the certificate that HTTPS clients must trust to this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_https")]
     ca_out: Option<PathBuf>,
 
     /// JSON file with the orgs to play; without it one org "Acme" with a small phone book
@@ -46,13 +51,22 @@ struct Arguments {
     #[arg(long, default_value_t = 0)]
     seed: u64,
 
-    /// How many times as fast as the wall clock time runs
-    #[arg(long, default_value_t = 1.0)]
+    /// How many times as fast as the wall clock time runs: 0.001 to 1000000
+    #[arg(long, default_value_t = 1.0, value_parser = time_scale)]
     time_scale: f64,
 
     /// What `instance_url` in token answers looks like
     #[arg(long, value_enum, default_value_t)]
     instance_urls: InstanceUrlStyle,
+}
+
+fn time_scale(text: &str) -> Result<f64, String> {
+    let scale: f64 = text.parse().map_err(|_| "this is no number".to_owned())?;
+    if (0.001..=1_000_000.0).contains(&scale) {
+        Ok(scale)
+    } else {
+        Err("it must be from 0.001 to 1000000".to_owned())
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -64,21 +78,39 @@ Try it (with the built-in seed):
   curl -s -H \"Authorization: Bearer $ACCESS_TOKEN\" \\
        'localhost:8080/services/data/v66.0/query?q=SELECT+Id,Name,Phone+FROM+Contact+LIMIT+3'
 
+Log in in a browser: open this, and then see the code in the address of the page that cannot be opened
+  curl -s localhost:8080/__sim/app --json '{\"pkce\": false}'
+  http://localhost:8080/services/oauth2/authorize?response_type=code&client_id=sim-client-id&redirect_uri=http://localhost/callback
+
+Start from a world of your own:
+  echo '{\"orgs\": [{\"name\": \"Mine\", \"users\": [{\"username\": \"me@mine.example\"}],
+        \"generate\": {\"contacts\": 1000}}]}' > seed.json
+  salesforce-simulator --seed-file seed.json
+
 Make something go wrong, and look at what really happened:
   curl -s localhost:8080/__sim/faults --json '{\"kind\": \"collections\", \"times\": 1,
        \"action\": {\"type\": \"commit_then_drop\"}}'
   curl -s localhost:8080/__sim/tasks
   curl -s localhost:8080/__sim/requests
 
-The README has the seed's format, all faults and the whole control API.";
+The README has the seed's format, what is played and what is not, all faults and the whole control API.";
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .init();
-    let arguments = Arguments::parse();
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let seed = match &arguments.seed_file {
         Some(path) => read_seed(path)?,
         None => Seed::demo(),
@@ -106,7 +138,7 @@ async fn main() -> anyhow::Result<()> {
 fn read_seed(path: &std::path::Path) -> anyhow::Result<Seed> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is no seed", path.display()))
+    Seed::from_json(&text).map_err(|error| anyhow!("{} is no seed: {error}", path.display()))
 }
 
 /// Whoever starts the program reads these lines, so they must not wait in a buffer.

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::resource::{Resource, Target};
 use super::{
-    Answer, Reply, Request, collections, composite, describe, external, graph, limits, query, rows,
-    search, tree,
+    Answer, Reply, Request, bulk, changes, collections, composite, describe, external, graph,
+    limits, query, rows, search, tree,
 };
 use crate::clock::Timestamp;
 use crate::world::refusal::Refusal;
@@ -138,6 +138,7 @@ pub(crate) fn execute(
         Target::Composite => composite::run(&mut work, &ask),
         Target::Batch => composite::run_batch(&mut work, &ask),
         Target::Graph => graph::run(&mut work, &ask),
+        Target::Jobs(path) => bulk::run(&mut work, &ask, path),
         Target::Resources => ask
             .only(&[Method::GET])
             .map(|()| resources(&work.version, &identity)),
@@ -167,6 +168,8 @@ pub(crate) fn one(work: &mut Transaction<'_>, ask: &Ask) -> Answer {
         Target::Objects => get().map(|()| describe::global(work)),
         Target::Object { object } => rows::object(work, ask, object),
         Target::Describe { object } => get().and_then(|()| describe::object(work, object)),
+        Target::Updated { object } => changes::updated(work, ask, object),
+        Target::Deleted { object } => changes::deleted(work, ask, object),
         Target::Row { object, id } => rows::row(work, ask, object, id),
         Target::External(name) => external::row(work, ask, name),
         Target::Collections => collections::run(work, ask),
@@ -175,9 +178,12 @@ pub(crate) fn one(work: &mut Transaction<'_>, ask: &Ask) -> Answer {
         // Nobody looks at records in a browser here, so nobody has looked at one of late.
         Target::Recent => get().map(|()| Reply::ok(json!([]))),
         Target::CollectionsOf { object } => collections::retrieve(work, ask, object),
-        Target::Resources | Target::Composite | Target::Batch | Target::Graph | Target::Unknown => {
-            Err(Refusal::not_found())
-        }
+        Target::Resources
+        | Target::Composite
+        | Target::Batch
+        | Target::Graph
+        | Target::Jobs(_)
+        | Target::Unknown => Err(Refusal::not_found()),
     }
 }
 

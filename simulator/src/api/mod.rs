@@ -3,6 +3,8 @@
 //! Everything here is pure: a request in, a reply out, with the world changed in between. Sockets,
 //! delays and broken connections are the server's business.
 
+pub(crate) mod bulk;
+pub(crate) mod changes;
 pub(crate) mod collections;
 pub(crate) mod composite;
 pub(crate) mod data;
@@ -15,10 +17,13 @@ pub(crate) mod query;
 pub(crate) mod resource;
 pub(crate) mod rows;
 pub(crate) mod search;
+pub(crate) mod soap;
 pub(crate) mod tree;
 
 #[cfg(test)]
 mod tests;
+
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -41,6 +46,8 @@ pub(crate) struct Request {
     pub(crate) body: Bytes,
     /// Scheme and authority that the client used: answers point back to it.
     pub(crate) base_url: String,
+    /// Where the client is.
+    pub(crate) address: IpAddr,
 }
 
 impl Request {

@@ -41,6 +41,9 @@ const PATHS: &[&str] = &[
     "composite/sobjects",
     "composite/sobjects/Task",
     "composite/sobjects/Task/Key__c",
+    "jobs/ingest",
+    "jobs/ingest/750000000000001",
+    "jobs/query",
     "limits",
     "parameterizedSearch",
     "query",
@@ -71,6 +74,8 @@ const BODIES: &[&str] = &[
     r#"{"graphs": [{"graphId": "1", "compositeRequest": [{"method": "POST", "url": "/services/data/v66.0/sobjects/Task", "referenceId": "a", "body": {}}]}]}"#,
     r#"{"records": [{"attributes": {"type": "Account", "referenceId": "a"}, "Name": "A", "Tasks": {"records": [{"attributes": {"type": "Task", "referenceId": "b"}}]}}]}"#,
     r#"{"records": [{"attributes": {"type": "Task"}, "Key__c": "k"}, {"attributes": {"type": "Task"}, "Key__c": 5}]}"#,
+    r#"{"object": "Task", "operation": "upsert", "externalIdFieldName": "Key__c", "lineEnding": "CRLF"}"#,
+    r#"{"operation": "queryAll", "query": "SELECT Id, Who.Name FROM Task"}"#,
     r#"{"q": "ab", "sobjects": [{"name": "Lead"}], "overallLimit": 3}"#,
 ];
 
@@ -103,6 +108,7 @@ fn any_request() -> impl Strategy<Value = Request> {
             headers,
             body: Bytes::from(body),
             base_url: "http://127.0.0.1:1".to_owned(),
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
         }
     })
 }

@@ -50,6 +50,7 @@ pub(crate) fn router(control: Control) -> Router {
     Router::new()
         .route("/health", get(health))
         .route("/seed", post(seed))
+        .route("/app", post(patch_app))
         .route("/orgs", get(orgs))
         .route("/orgs/{org}", post(patch_org))
         .route("/users/{user}", post(patch_user))
@@ -87,6 +88,11 @@ async fn seed(State(control): State<Control>, body: Body<Seed>) -> Told {
 
 async fn orgs(State(control): State<Control>) -> Json<Value> {
     Json(control.orgs())
+}
+
+async fn patch_app(State(control): State<Control>, body: Body<Map<String, Value>>) -> Told {
+    let Json(patch) = body?;
+    Ok(Json(control.patch_app(patch)?))
 }
 
 async fn patch_org(

@@ -6,7 +6,8 @@ mod salesforce;
 mod tls;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, anyhow};
@@ -39,6 +40,10 @@ pub(crate) struct Shared {
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy)]
+struct Client(IpAddr);
 
 /// Starts simulators.
 #[derive(Debug)]
@@ -138,9 +143,15 @@ impl Shared {
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}"))
+    TcpListener::bind(address).await.map_err(|error| {
+        let advice = match error.kind() {
+            ErrorKind::AddrInUse => ": choose another port, or 0 for one that is free",
+            ErrorKind::PermissionDenied => ": choose a port above 1023",
+            ErrorKind::AddrNotAvailable => ": this machine does not have this address",
+            _ => "",
+        };
+        anyhow!("cannot listen on {address}: {error}{advice}")
+    })
 }
 
 /// The control API under its own prefix; everything else is Salesforce.
@@ -164,21 +175,26 @@ async fn accept(
     router: Router,
 ) {
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, client)) = listener.accept().await else {
             // Out of file handles, most likely: let some connections end first.
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             continue;
         };
         let _ = stream.set_nodelay(true);
-        shared.spawn(connection(stream, tls.clone(), router.clone()));
+        shared.spawn(connection(stream, client, tls.clone(), router.clone()));
     }
 }
 
-async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router) {
+async fn connection(
+    stream: TcpStream,
+    client: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+) {
     let ended = match tls {
-        None => serve(stream, router).await,
+        None => serve(stream, client, router).await,
         Some(tls) => match tls.accept(stream).await {
-            Ok(stream) => serve(stream, router).await,
+            Ok(stream) => serve(stream, client, router).await,
             Err(error) => {
                 tracing::debug!(%error, "TLS handshake failed");
                 return;
@@ -190,12 +206,14 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router)
     }
 }
 
-async fn serve<S>(stream: S, router: Router) -> hyper::Result<()>
+async fn serve<S>(stream: S, client: SocketAddr, router: Router) -> hyper::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let answer = router.clone().oneshot(request.map(Body::new));
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Client(client.ip()));
+        let answer = router.clone().oneshot(request);
         async move { unless_dropped(answer.await) }
     });
     hyper::server::conn::http1::Builder::new()

@@ -1,5 +1,6 @@
 //! One request's way: admitted, delayed, executed, struck by its fault, delivered.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use axum::response::Response;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::Shared;
 use super::delivery::{Coding, Delivery};
+use super::{Client, Shared};
 use crate::api::{Body, Reply, Request};
 use crate::clock::{Timestamp, delta};
 use crate::world::faults::Action;
@@ -57,7 +58,9 @@ impl Front {
             .get("host")
             .and_then(|host| host.to_str().ok());
         let host = host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str));
+        let client = parts.extensions.get::<Client>();
         Some(Request {
+            address: client.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |client| client.0),
             base_url: format!("{}://{}", self.scheme, host.unwrap_or("localhost")),
             method: parts.method,
             path: parts.uri.path().to_owned(),

@@ -1,5 +1,6 @@
 //! The door: who is let in, what it counts, how long it takes, and which fault strikes.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http::Method;
@@ -54,7 +55,7 @@ impl World {
         let kind = resource.kind(&request.method);
         let mut refreshing = None;
         let (caller, mut refusal) = match &resource {
-            Resource::Token => {
+            Resource::Token if request.form("refresh_token").is_some() => {
                 let token = request.form("refresh_token").unwrap_or_default();
                 let refused = self.tokens.begin_refresh(&token).err();
                 if refused.is_none() {
@@ -111,7 +112,14 @@ impl World {
     /// tells of it.
     fn spoken_for(&self, resource: &Resource, request: &Request) -> Option<Caller> {
         match resource {
-            Resource::Revoke => self.tokens.bearer_of(&oauth::named_token(request)),
+            Resource::Revoke | Resource::Introspect => {
+                self.tokens.bearer_of(&oauth::named_token(request))
+            }
+            Resource::Token => self
+                .logins
+                .code_of(&request.form("code").unwrap_or_default())
+                .or_else(|| self.find_user(&request.form("username")?)),
+            Resource::Login => self.find_user(&request.form("un")?),
             Resource::Userinfo | Resource::Identity { .. } => {
                 self.tokens.bearer_of(request.bearer()?)
             }
@@ -134,7 +142,7 @@ impl World {
             return (Some(caller), Some(refusal.into()));
         }
         let refused = api_version(version)
-            .and_then(|_| self.permitted(caller))
+            .and_then(|_| self.permitted(now, request.address, caller))
             .and_then(|()| self.within_limits(now, caller.org));
         let org = self.orgs.get_mut(&caller.org);
         let maintenance = org.as_ref().and_then(|org| org.switches.maintenance);
@@ -163,11 +171,7 @@ impl World {
             return Ok(());
         }
         if self.org_of_host(&request.base_url).is_some() {
-            return Err(Refusal::new(
-                401,
-                "INVALID_SESSION_ID",
-                "Session expired or invalid",
-            ));
+            return Err(Refusal::no_session());
         }
         let text = "Destination URL not reset. The URL returned from login must be set";
         Err(Refusal::new(404, "URL_NOT_RESET", text))
@@ -182,15 +186,23 @@ impl World {
                 "INVALID_HEADER_TYPE",
             ));
         }
-        request
+        let session = request
             .bearer()
-            .and_then(|token| self.tokens.authenticate(token, now, self.session_timeout))
-            .ok_or_else(|| Refusal::new(401, "INVALID_SESSION_ID", "Session expired or invalid"))
+            .and_then(|token| self.tokens.authenticate(token, now))
+            .ok_or_else(Refusal::no_session)?;
+        if !session.consent.scope.has("api") {
+            let text = "This session is not valid for use with the REST API";
+            return Err(Refusal::new(401, "INVALID_SESSION_ID", text));
+        }
+        Ok(session.consent.caller)
     }
 
-    fn permitted(&self, caller: Caller) -> Result<(), Refusal> {
-        let org = self.orgs.get(&caller.org).ok_or_else(Refusal::not_found)?;
-        let user = org.users.get(&caller.user).ok_or_else(Refusal::not_found)?;
+    fn permitted(&self, now: Timestamp, address: IpAddr, caller: Caller) -> Result<(), Refusal> {
+        let (org, user) = self.named(caller).ok_or_else(Refusal::not_found)?;
+        if org.switches.addresses_on_every_request {
+            user.may_log_in(now, address)
+                .map_err(|_| Refusal::no_session())?;
+        }
         if org.switches.api_disabled {
             let text = "API is not enabled for this Organization or Partner";
             return Err(Refusal::new(403, "API_DISABLED_FOR_ORG", text));

@@ -8,11 +8,14 @@
 pub(crate) mod access;
 mod admission;
 pub(crate) mod cursors;
+pub(crate) mod door;
 pub(crate) mod faults;
 mod generate;
 pub(crate) mod id;
+pub(crate) mod jobs;
 pub(crate) mod journal;
 mod limits;
+pub(crate) mod logins;
 pub(crate) mod objects;
 pub(crate) mod oracle;
 pub(crate) mod org;
@@ -20,6 +23,7 @@ mod populate;
 pub(crate) mod refusal;
 mod rules;
 pub(crate) mod schema;
+pub(crate) mod scope;
 pub(crate) mod table;
 pub(crate) mod tokens;
 pub(crate) mod transaction;
@@ -34,13 +38,14 @@ use rand::rngs::StdRng;
 pub(crate) use admission::{MAINTENANCE_PAGE, NEWEST_VERSION, OLDEST_VERSION, Ticket};
 
 use crate::api::resource::Resource;
-use crate::api::{Reply, Request, data, oauth};
+use crate::api::{Reply, Request, bulk, data, oauth, soap};
 use crate::clock::Timestamp;
 use crate::config::InstanceUrlStyle;
 use crate::seed::App;
 use faults::Faults;
 use id::Id;
 use journal::Journal;
+use logins::Logins;
 use org::Org;
 use tokens::Tokens;
 
@@ -51,6 +56,7 @@ pub(crate) struct World {
     pub(crate) session_timeout: TimeDelta,
     pub(crate) orgs: BTreeMap<Id, Org>,
     pub(crate) tokens: Tokens,
+    pub(crate) logins: Logins,
     pub(crate) faults: Faults,
     pub(crate) journal: Journal,
     pub(crate) rng: StdRng,
@@ -67,6 +73,7 @@ impl World {
             session_timeout: TimeDelta::hours(2),
             orgs: BTreeMap::new(),
             tokens: Tokens::default(),
+            logins: Logins::default(),
             faults: Faults::default(),
             journal: Journal::default(),
             rng: StdRng::seed_from_u64(seed),
@@ -78,11 +85,23 @@ impl World {
     /// Does the work of a request and answers it.
     pub(crate) fn execute(&mut self, now: Timestamp, request: &Request, ticket: &Ticket) -> Reply {
         let answer = match &ticket.resource {
-            Resource::Token => oauth::token(self, now, request),
-            Resource::Revoke => oauth::revoke(self, request),
-            Resource::Userinfo => oauth::userinfo(self, now, request),
-            Resource::Identity { org, user } => oauth::identity(self, now, request, (*org, *user)),
+            Resource::Authorize => oauth::authorize::begin(self, now, request),
+            Resource::Login => oauth::login::login(self, now, request),
+            Resource::Verify => oauth::login::verify(self, now, request),
+            Resource::Consent => oauth::consent::consent(self, now, request),
+            Resource::AuthorizationError => oauth::authorize::error_page(request),
+            Resource::Home => oauth::login::home(self, now, request),
+            Resource::Token => oauth::token::token(self, now, request),
+            Resource::Revoke => oauth::introspect::revoke(self, request),
+            Resource::Introspect => oauth::introspect::introspect(self, now, request),
+            Resource::Userinfo => oauth::identity::userinfo(self, now, request),
+            Resource::Identity { org, user } => {
+                oauth::identity::identity(self, now, request, (*org, *user))
+            }
+            Resource::Discovery => oauth::identity::discovery(self, request),
+            Resource::Soap { wsdl, version } => soap::call(self, now, request, (*wsdl, version)),
             Resource::Versions => data::versions(),
+            Resource::Bulk => bulk::version_1(request),
             Resource::Data { .. } => data::execute(self, now, request, ticket),
             Resource::Unknown => Reply::html(404, "<html><body>URL No Longer Exists</body></html>"),
         };
@@ -144,7 +163,9 @@ impl World {
         self.orgs.values().find_map(|org| {
             org.users
                 .values()
-                .find(|user| Some(user.id) == id || user.settings.username == text)
+                .find(|user| {
+                    Some(user.id) == id || user.settings.username.eq_ignore_ascii_case(text)
+                })
                 .map(|user| tokens::Caller {
                     org: org.id,
                     user: user.id,

@@ -98,6 +98,12 @@ impl World {
         totals
     }
 
+    /// Changes settings of the app.
+    pub(crate) fn patch_app(&mut self, patch: Map<String, Value>) -> Result<Value, String> {
+        self.app = patched(&self.app, patch).map_err(|error| error.to_string())?;
+        Ok(serde_json::to_value(&self.app).unwrap_or_default())
+    }
+
     /// Changes switches of an org. `used_today` sets what the daily limit has counted.
     pub(crate) fn patch_org(
         &mut self,
@@ -137,17 +143,16 @@ impl World {
     }
 
     /// Approves the app for a user, as the consent page would, and returns the refresh token.
-    pub(crate) fn approve(&mut self, user: Caller) -> String {
+    pub(crate) fn approve(&mut self, user: Caller, now: Timestamp) -> String {
         let token = new_refresh_token(&mut self.rng);
-        self.tokens.approve(user, token.clone(), self.app.approvals);
+        self.approve_with(user, token.clone(), now);
         token
     }
 
     /// Opens a session for a user without the token endpoint.
     pub(crate) fn log_in(&mut self, user: Caller, now: Timestamp) -> String {
         let token = new_access_token(user.org, &mut self.rng);
-        let expires = now + self.session_timeout;
-        self.tokens.open_session(token.clone(), user, None, expires);
+        self.open_session(user, token.clone(), now);
         token
     }
 

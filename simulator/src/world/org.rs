@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::cursors::Cursors;
 use super::id::Id;
+use super::jobs::Jobs;
 use super::limits::{DailyUsage, Running};
 use super::objects::standard_schema;
 use super::schema::{Field, Kind, Schema};
@@ -77,6 +78,7 @@ pub(crate) struct Org {
     pub(crate) usage: DailyUsage,
     pub(crate) running: Running,
     pub(crate) cursors: Cursors,
+    pub(crate) jobs: Jobs,
     serial: u64,
 }
 
@@ -94,6 +96,7 @@ impl Org {
             usage: DailyUsage::default(),
             running: Running::default(),
             cursors: Cursors::default(),
+            jobs: Jobs::new(),
             serial: 0,
         }
     }

@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 use super::id::Id;
 use super::objects::{CLOSED, TASK_STATUSES};
 use super::org::{Org, User};
+use super::scope::Scope;
 use super::table::{Fields, Table};
-use super::tokens::Caller;
+use super::tokens::{Caller, Consent, Lifetime};
 use super::{World, generate, rules};
 use crate::clock::{Timestamp, delta};
 use crate::seed::{OrgSeed, Seed, UserSeed, UserSettings};
@@ -24,7 +25,11 @@ impl World {
         }
         seed.orgs
             .into_iter()
-            .map(|org| self.add_org(org, now))
+            .enumerate()
+            .map(|(place, org)| {
+                self.add_org(org, now)
+                    .map_err(|error| format!("orgs[{place}]: {error}"))
+            })
             .collect()
     }
 
@@ -53,6 +58,18 @@ impl World {
             .into_iter()
             .map(|seed| (set_up_user(&mut org, &seed, now), seed))
             .collect();
+        for user in org.users.values() {
+            let username = &user.settings.username;
+            let namesakes = |org: &Org| {
+                let same = |user: &&User| user.settings.username.eq_ignore_ascii_case(username);
+                org.users.values().filter(same).count()
+            };
+            if namesakes(&org) > 1 || self.orgs.values().any(|org| namesakes(org) > 0) {
+                return Err(format!(
+                    "user '{username}' exists already: usernames are unique over all orgs"
+                ));
+            }
+        }
         let owner = added.first().map_or(id, |(user, _)| *user);
         if let Some(book) = seed.generate {
             generate::phone_book(&mut org, owner, book, now);
@@ -69,12 +86,27 @@ impl World {
 
     fn set_up_tokens(&mut self, caller: Caller, seed: UserSeed, now: Timestamp) {
         if let Some(token) = seed.refresh_token {
-            self.tokens.approve(caller, token, self.app.approvals);
+            self.approve_with(caller, token, now);
         }
         if let Some(token) = seed.access_token {
-            let expires = now + self.session_timeout;
-            self.tokens.open_session(token, caller, None, expires);
+            self.open_session(caller, token, now);
         }
+    }
+
+    /// Notes an approval of all that the app may ask for.
+    pub(super) fn approve_with(&mut self, caller: Caller, refresh_token: String, now: Timestamp) {
+        let scope = Scope::of_app(&self.app.scopes);
+        let consent = Consent { caller, scope };
+        let most = self.app.approvals;
+        self.tokens.approve(consent, refresh_token, most, now);
+    }
+
+    /// Opens a session that no app asked for.
+    pub(crate) fn open_session(&mut self, caller: Caller, access_token: String, now: Timestamp) {
+        let scope = Scope::full();
+        let consent = Consent { caller, scope };
+        let times = (now, Lifetime::Idle(self.session_timeout));
+        self.tokens.open_session(access_token, consent, None, times);
     }
 
     /// Adds records as somebody else's work: no rules, but the search index lags.

@@ -40,6 +40,11 @@ impl Refusal {
         Self::new(404, "NOT_FOUND", "The requested resource does not exist")
     }
 
+    /// `401 INVALID_SESSION_ID`: the access token is unknown, expired or revoked.
+    pub(crate) fn no_session() -> Self {
+        Self::new(401, "INVALID_SESSION_ID", "Session expired or invalid")
+    }
+
     /// `400 JSON_PARSER_ERROR`: the request body does not fit.
     pub(crate) fn json(message: impl Into<String>) -> Self {
         Self::new(400, "JSON_PARSER_ERROR", message)

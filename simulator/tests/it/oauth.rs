@@ -152,3 +152,149 @@ async fn https_answers_point_to_https() {
     let (status, body) = read(request.send().await.unwrap()).await;
     assert_eq!((status, &body["instance_url"]), (200, &json!(base)));
 }
+
+#[tokio::test]
+async fn introspection_tells_of_living_tokens_only() {
+    let org = Org::start(json!({})).await;
+    let (_, granted) = org.refresh(REFRESH_TOKEN).await;
+    let ask = async |token: &str| {
+        let form = [
+            ("token", token),
+            ("client_id", "sim-client-id"),
+            ("client_secret", "sim-client-secret"),
+        ];
+        read(org.oauth("introspect", &form).await).await.1
+    };
+    let token = |name: &str| granted[name].as_str().unwrap().to_owned();
+    let access = ask(&token("access_token")).await;
+    assert_eq!(access["active"], true);
+    assert_eq!(access["username"], API_USER);
+    assert_eq!(access["sub"], granted["id"]);
+    let lifetime = access["exp"].as_i64().unwrap() - access["iat"].as_i64().unwrap();
+    assert_eq!(lifetime, 7_200);
+    let refresh = ask(&token("refresh_token")).await;
+    assert_eq!(
+        (&refresh["active"], &refresh["token_type"]),
+        (&json!(true), &json!("refresh_token"))
+    );
+    assert_eq!(ask(REFRESH_TOKEN).await, json!({"active": false}));
+    org.control().expire_sessions(None).unwrap();
+    assert_eq!(ask(&token("access_token")).await, json!({"active": false}));
+}
+
+#[tokio::test]
+async fn discovery_names_endpoints_that_are_there() {
+    let org = Org::start(json!({})).await;
+    let base = org.running.base_url();
+    let url = format!("{base}/.well-known/openid-configuration");
+    let (_, found) = read(org.client.get(url).send().await.unwrap()).await;
+    assert_eq!(found["issuer"], base);
+    for name in [
+        "authorization",
+        "token",
+        "revocation",
+        "userinfo",
+        "introspection",
+    ] {
+        let url = found[format!("{name}_endpoint")].as_str().unwrap();
+        let status = org.client.get(url).send().await.unwrap().status();
+        assert_ne!(status, 404, "{url}");
+    }
+}
+
+#[tokio::test]
+async fn where_and_when_a_user_may_log_in_holds_for_refreshes_too() {
+    let org = Org::start(json!({})).await;
+    let elsewhere = json!([["192.0.2.0", "192.0.2.255"]]);
+    for settings in [
+        json!({"login_addresses": elsewhere}),
+        json!({"login_addresses": [], "login_hours": [0, 0]}),
+    ] {
+        org.control()
+            .patch_user(API_USER, object(settings))
+            .unwrap();
+        let (status, body) = org.refresh(REFRESH_TOKEN).await;
+        assert_eq!(
+            (status, body),
+            (
+                400,
+                json!({"error": "invalid_grant", "error_description": "ip restricted or invalid login hours"})
+            )
+        );
+        assert_eq!(org.rows("SELECT Id FROM Organization").await.len(), 1);
+    }
+    org.patch(json!({"addresses_on_every_request": true}));
+    assert_eq!(org.query("SELECT Id FROM Organization").await.0, 401);
+}
+
+#[tokio::test]
+async fn a_frozen_user_has_no_session_and_no_refresh() {
+    let org = Org::start(json!({})).await;
+    org.control()
+        .patch_user(API_USER, object(json!({"frozen": true})))
+        .unwrap();
+    assert_eq!(org.query("SELECT Id FROM Organization").await.0, 401);
+    let (_, body) = org.refresh(REFRESH_TOKEN).await;
+    assert_eq!(body["error_description"], "expired access/refresh token");
+}
+
+#[tokio::test]
+async fn an_unused_refresh_token_dies_after_thirty_days() {
+    let org = Org::start(json!({})).await;
+    org.control()
+        .advance(std::time::Duration::from_hours(30 * 24));
+    assert_eq!(org.refresh(REFRESH_TOKEN).await.0, 400);
+    org.control()
+        .patch_app(object(json!({"refresh_token_idle_s": null})))
+        .unwrap();
+    assert_eq!(org.refresh(REFRESH_TOKEN).await.0, 200);
+}
+
+#[tokio::test]
+async fn an_access_token_in_the_form_of_a_jwt_has_a_fixed_lifetime() {
+    let mut org = Org::start(json!({})).await;
+    org.control()
+        .patch_app(object(json!({"jwt_access_tokens": true})))
+        .unwrap();
+    let (_, granted) = org.refresh(REFRESH_TOKEN).await;
+    org.token = granted["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(org.token.split('.').count(), 3);
+    org.control().advance(std::time::Duration::from_mins(29));
+    assert_eq!(org.query("SELECT Id FROM Organization").await.0, 200);
+    org.control().advance(std::time::Duration::from_mins(1));
+    assert_eq!(org.query("SELECT Id FROM Organization").await.0, 401);
+}
+
+#[tokio::test]
+async fn programs_can_log_in_without_a_browser() {
+    let org = Org::start(json!({})).await;
+    let ask = async |more: &[(&str, &str)]| {
+        let mut form = vec![
+            ("client_id", "sim-client-id"),
+            ("client_secret", "sim-client-secret"),
+        ];
+        form.extend_from_slice(more);
+        read(org.oauth("token", &form).await).await
+    };
+    let password = [
+        ("grant_type", "password"),
+        ("username", API_USER),
+        ("password", "password"),
+    ];
+    let (status, granted) = ask(&password).await;
+    assert_eq!((status, &granted["scope"]), (200, &json!("api id")));
+    assert!(granted.get("refresh_token").is_none());
+    let (_, refused) = ask(&[password[0], password[1], ("password", "wrong")]).await;
+    assert_eq!(refused["error_description"], "authentication failure");
+
+    let credentials = [("grant_type", "client_credentials")];
+    let (_, refused) = ask(&credentials).await;
+    assert_eq!(
+        refused["error_description"],
+        "no client credentials user enabled"
+    );
+    org.control()
+        .patch_app(object(json!({"run_as": API_USER})))
+        .unwrap();
+    assert_eq!(ask(&credentials).await.0, 200);
+}

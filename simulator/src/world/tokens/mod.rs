@@ -4,6 +4,9 @@
 //! each refresh replaces it. A dead token that is used again betrays a theft or a race, and takes the
 //! whole approval with it: the living refresh token and every access token.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::TimeDelta;
@@ -11,7 +14,9 @@ use rand::Rng as _;
 use rand::rngs::StdRng;
 
 use super::id::Id;
+use super::scope::Scope;
 use crate::clock::Timestamp;
+use crate::seed::RefreshTokenPolicy;
 
 /// Characters of tokens.
 const TOKEN_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._";
@@ -23,23 +28,28 @@ pub(crate) struct OAuthError {
     pub(crate) description: &'static str,
 }
 
+impl OAuthError {
+    pub(crate) const fn new(error: &'static str, description: &'static str) -> Self {
+        Self { error, description }
+    }
+}
+
 /// What Salesforce says of every refresh token that does not live.
-pub(crate) const EXPIRED: OAuthError = OAuthError {
-    error: "invalid_grant",
-    description: "expired access/refresh token",
-};
+pub(crate) const EXPIRED: OAuthError =
+    OAuthError::new("invalid_grant", "expired access/refresh token");
 
 /// What Salesforce says while another refresh with the same token is under way.
-pub(crate) const IN_FLIGHT: OAuthError = OAuthError {
-    error: "invalid_grant",
-    description: "token request is already being processed",
-};
+pub(crate) const IN_FLIGHT: OAuthError =
+    OAuthError::new("invalid_grant", "token request is already being processed");
 
 /// One user's consent to the app.
 #[derive(Debug)]
 struct Approval {
-    org: Id,
-    user: Id,
+    consent: Consent,
+    /// When the user consented.
+    since: Timestamp,
+    /// When its refresh token was last used.
+    used: Timestamp,
     /// The refresh token that works.
     living: String,
     revoked: bool,
@@ -47,15 +57,37 @@ struct Approval {
     refreshing: Option<String>,
 }
 
+impl Approval {
+    fn is_stale(&self, rules: &RefreshRules, now: Timestamp) -> bool {
+        let past = |from: Timestamp, seconds: u64| now - from >= seconds_of(seconds);
+        let by_policy = match rules.policy {
+            RefreshTokenPolicy::UntilRevoked => false,
+            RefreshTokenPolicy::Immediately => true,
+            RefreshTokenPolicy::UnusedForS(seconds) => past(self.used, seconds),
+            RefreshTokenPolicy::LifetimeS(seconds) => past(self.since, seconds),
+        };
+        by_policy || rules.idle_s.is_some_and(|seconds| past(self.used, seconds))
+    }
+}
+
+/// A number of seconds that came from outside, which may be out of all proportion.
+fn seconds_of(seconds: u64) -> TimeDelta {
+    i64::try_from(seconds)
+        .ok()
+        .and_then(TimeDelta::try_seconds)
+        .unwrap_or(TimeDelta::MAX)
+}
+
 /// One access token.
-#[derive(Debug)]
-struct Session {
-    org: Id,
-    user: Id,
-    /// The approval it came from; `None` for a session that was seeded.
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    pub(crate) consent: Consent,
+    /// The approval it came from; `None` for a session that no refresh token belongs to.
     approval: Option<u64>,
+    pub(crate) issued: Timestamp,
     /// When it dies unless it is used before.
-    expires: Timestamp,
+    pub(crate) expires: Timestamp,
+    lifetime: Lifetime,
 }
 
 /// Who an access token speaks for.
@@ -65,13 +97,47 @@ pub(crate) struct Caller {
     pub(crate) user: Id,
 }
 
-/// What a refresh gives.
-#[derive(Debug)]
-pub(crate) struct Granted {
+/// What a user lets a token do.
+#[derive(Debug, Clone)]
+pub(crate) struct Consent {
     pub(crate) caller: Caller,
-    pub(crate) access_token: String,
-    /// With rotation, the refresh token that replaces the one used.
+    pub(crate) scope: Scope,
+}
+
+/// What an approval gives: once when it is made, and again for each refresh.
+#[derive(Debug)]
+pub(crate) struct Redeemed {
+    pub(crate) consent: Consent,
+    /// The approval; `None` where the consent includes no refresh token.
+    pub(crate) approval: Option<u64>,
+    /// A first refresh token; or with rotation, the one that replaces the one used.
     pub(crate) refresh_token: Option<String>,
+}
+
+/// How long a session lives.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Lifetime {
+    /// Until it has not been used for so long.
+    Idle(TimeDelta),
+    /// For so long, used or not.
+    Fixed(TimeDelta),
+}
+
+/// How refresh tokens live.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RefreshRules {
+    pub(crate) rotation: bool,
+    /// The app's own limit on unused refresh tokens.
+    pub(crate) idle_s: Option<u64>,
+    /// What the org's admin decided.
+    pub(crate) policy: RefreshTokenPolicy,
+}
+
+/// A living token, as introspection tells of it.
+#[derive(Debug)]
+pub(crate) enum Living {
+    Access(Session),
+    Refresh(Consent),
 }
 
 /// All tokens of the app.
@@ -87,12 +153,18 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    /// Records a consent. More than `most` of one user revoke the oldest.
-    pub(crate) fn approve(&mut self, caller: Caller, refresh_token: String, most: usize) {
+    /// Records a consent and returns its number. More than `most` of one user revoke the oldest.
+    pub(crate) fn approve(
+        &mut self,
+        consent: Consent,
+        refresh_token: String,
+        most: usize,
+        now: Timestamp,
+    ) -> u64 {
         let mine: Vec<u64> = self
             .approvals
             .iter()
-            .filter(|(_, approval)| approval.user == caller.user && !approval.revoked)
+            .filter(|(_, approval)| approval.consent.caller == consent.caller && !approval.revoked)
             .map(|(&number, _)| number)
             .collect();
         let surplus = (mine.len() + 1).saturating_sub(most.max(1));
@@ -103,22 +175,21 @@ impl Tokens {
         self.refresh
             .insert(refresh_token.clone(), self.last_approval);
         let approval = Approval {
-            org: caller.org,
-            user: caller.user,
+            consent,
+            since: now,
+            used: now,
             living: refresh_token,
             revoked: false,
             refreshing: None,
         };
         self.approvals.insert(self.last_approval, approval);
+        self.last_approval
     }
 
     /// Whose refresh token this is or was.
     pub(crate) fn owner(&self, refresh_token: &str) -> Option<Caller> {
         let approval = self.approvals.get(self.refresh.get(refresh_token)?)?;
-        Some(Caller {
-            org: approval.org,
-            user: approval.user,
-        })
+        Some(approval.consent.caller)
     }
 
     /// Starts a refresh, unless one with the same token is under way.
@@ -144,85 +215,89 @@ impl Tokens {
         }
     }
 
-    /// Issues an access token for a refresh token, and with rotation a new refresh token.
-    pub(crate) fn refresh(
+    /// Takes a refresh token, and with rotation replaces it.
+    pub(crate) fn redeem(
         &mut self,
         refresh_token: &str,
-        rotation: bool,
-        expires: Timestamp,
+        rules: &RefreshRules,
+        now: Timestamp,
         rng: &mut StdRng,
-    ) -> Result<Granted, OAuthError> {
+    ) -> Result<Redeemed, OAuthError> {
         let number = *self.refresh.get(refresh_token).ok_or(EXPIRED)?;
         let approval = self.approvals.get_mut(&number).ok_or(EXPIRED)?;
         if approval.revoked {
             return Err(EXPIRED);
         }
+        let consent = approval.consent.clone();
         if approval.living != refresh_token {
-            let org = approval.org;
             self.revoke_approval(number);
-            *self.reuse_detected.entry(org).or_default() += 1;
+            *self.reuse_detected.entry(consent.caller.org).or_default() += 1;
             return Err(EXPIRED);
         }
-        let caller = Caller {
-            org: approval.org,
-            user: approval.user,
-        };
-        let next = rotation.then(|| new_refresh_token(rng));
+        if approval.is_stale(rules, now) {
+            return Err(EXPIRED);
+        }
+        approval.used = now;
+        let next = rules.rotation.then(|| new_refresh_token(rng));
         if let Some(next) = &next {
             approval.living.clone_from(next);
             self.refresh.insert(next.clone(), number);
         }
-        let access_token = new_access_token(caller.org, rng);
-        self.open_session(access_token.clone(), caller, Some(number), expires);
-        Ok(Granted {
-            caller,
-            access_token,
+        Ok(Redeemed {
+            consent,
+            approval: Some(number),
             refresh_token: next,
         })
     }
 
-    /// Makes an access token known.
+    /// Makes an access token known. With an approval it dies when that is revoked.
     pub(crate) fn open_session(
         &mut self,
         access_token: String,
-        caller: Caller,
+        consent: Consent,
         approval: Option<u64>,
-        expires: Timestamp,
+        (issued, lifetime): (Timestamp, Lifetime),
     ) {
+        let (Lifetime::Idle(time) | Lifetime::Fixed(time)) = lifetime;
         let session = Session {
-            org: caller.org,
-            user: caller.user,
+            consent,
             approval,
-            expires,
+            issued,
+            expires: issued + time,
+            lifetime,
         };
         self.sessions.insert(access_token, session);
     }
 
-    /// Who an access token speaks for. Using it keeps it alive for another `timeout`.
-    pub(crate) fn authenticate(
-        &mut self,
-        access_token: &str,
-        now: Timestamp,
-        timeout: TimeDelta,
-    ) -> Option<Caller> {
-        let session = self.sessions.get_mut(access_token)?;
-        if session.expires <= now {
+    /// Who an access token speaks for. Using it keeps it alive, unless its lifetime is fixed.
+    pub(crate) fn authenticate(&mut self, access_token: &str, now: Timestamp) -> Option<&Session> {
+        if self.sessions.get(access_token)?.expires <= now {
             self.sessions.remove(access_token);
             return None;
         }
-        session.expires = now + timeout;
-        Some(Caller {
-            org: session.org,
-            user: session.user,
-        })
+        let session = self.sessions.get_mut(access_token)?;
+        if let Lifetime::Idle(time) = session.lifetime {
+            session.expires = now + time;
+        }
+        Some(session)
+    }
+
+    /// A living token of either sort. Asking does not keep it alive.
+    pub(crate) fn living(&self, token: &str, now: Timestamp) -> Option<Living> {
+        if let Some(session) = self.sessions.get(token) {
+            return (session.expires > now).then(|| Living::Access(session.clone()));
+        }
+        let approval = self.approvals.get(self.refresh.get(token)?)?;
+        (!approval.revoked && approval.living == token)
+            .then(|| Living::Refresh(approval.consent.clone()))
     }
 
     /// Whose token this is or was, of either sort. Asking does not keep a session alive.
     pub(crate) fn bearer_of(&self, token: &str) -> Option<Caller> {
-        let session = self.sessions.get(token).map(|session| Caller {
-            org: session.org,
-            user: session.user,
-        });
+        let session = self
+            .sessions
+            .get(token)
+            .map(|session| session.consent.caller);
         session.or_else(|| self.owner(token))
     }
 
@@ -247,25 +322,31 @@ impl Tokens {
     /// Revokes everything a user has, as freezing the user does.
     pub(crate) fn revoke_user(&mut self, user: Id) {
         for approval in self.approvals.values_mut() {
-            approval.revoked |= approval.user == user;
+            approval.revoked |= approval.consent.caller.user == user;
         }
-        self.sessions.retain(|_, session| session.user != user);
+        self.sessions
+            .retain(|_, session| session.consent.caller.user != user);
     }
 
     /// Ends all sessions, or those of one org; refresh tokens stay.
     pub(crate) fn expire_sessions(&mut self, org: Option<Id>) -> usize {
         let before = self.sessions.len();
         self.sessions
-            .retain(|_, session| org.is_some_and(|org| org != session.org));
+            .retain(|_, session| org.is_some_and(|org| org != session.consent.caller.org));
         before - self.sessions.len()
     }
 
     /// Living approvals of a user.
     pub(crate) fn approvals_of(&self, user: Id) -> usize {
+        self.scopes_of(user).count()
+    }
+
+    /// What a user has approved.
+    pub(crate) fn scopes_of(&self, user: Id) -> impl Iterator<Item = &Scope> {
         self.approvals
             .values()
-            .filter(|approval| approval.user == user && !approval.revoked)
-            .count()
+            .filter(move |approval| approval.consent.caller.user == user && !approval.revoked)
+            .map(|approval| &approval.consent.scope)
     }
 
     fn revoke_approval(&mut self, number: u64) {
@@ -292,97 +373,9 @@ pub(crate) fn new_access_token(org: Id, rng: &mut StdRng) -> String {
     format!("{}!{}", &org[..15], random_text(rng, 96))
 }
 
-fn random_text(rng: &mut StdRng, length: usize) -> String {
+/// Letters and digits that nobody guesses.
+pub(crate) fn random_text(rng: &mut StdRng, length: usize) -> String {
     (0..length)
         .map(|_| char::from(TOKEN_ALPHABET[rng.random_range(0..TOKEN_ALPHABET.len())]))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use chrono::DateTime;
-    use rand::SeedableRng as _;
-
-    struct Desk {
-        tokens: Tokens,
-        rng: StdRng,
-        caller: Caller,
-        now: Timestamp,
-    }
-
-    impl Desk {
-        fn new() -> Self {
-            let caller = Caller {
-                org: Id::generate(*b"00D", 0, 1),
-                user: Id::generate(*b"005", 0, 2),
-            };
-            let mut desk = Self {
-                tokens: Tokens::default(),
-                rng: StdRng::seed_from_u64(1),
-                caller,
-                now: DateTime::from_timestamp(1_800_000_000, 0).unwrap(),
-            };
-            desk.tokens.approve(caller, "first".to_owned(), 5);
-            desk
-        }
-
-        fn refresh(&mut self, token: &str) -> Result<Granted, OAuthError> {
-            let expires = self.now + TimeDelta::hours(2);
-            self.tokens.refresh(token, true, expires, &mut self.rng)
-        }
-
-        fn authenticate(&mut self, token: &str) -> Option<Caller> {
-            self.tokens
-                .authenticate(token, self.now, TimeDelta::hours(2))
-        }
-    }
-
-    #[test]
-    fn reuse_of_a_rotated_token_revokes_the_family() {
-        let mut desk = Desk::new();
-        let granted = desk.refresh("first").unwrap();
-        let second = granted.refresh_token.unwrap();
-        assert_eq!(desk.authenticate(&granted.access_token), Some(desk.caller));
-
-        assert_eq!(desk.refresh("first").unwrap_err(), EXPIRED);
-        assert_eq!(desk.authenticate(&granted.access_token), None);
-        assert_eq!(desk.refresh(&second).unwrap_err(), EXPIRED);
-        assert_eq!(desk.tokens.reuse_detected[&desk.caller.org], 1);
-    }
-
-    #[test]
-    fn a_second_refresh_in_flight_is_refused_and_harmless() {
-        let mut desk = Desk::new();
-        desk.tokens.begin_refresh("first").unwrap();
-        assert_eq!(desk.tokens.begin_refresh("first"), Err(IN_FLIGHT));
-        desk.tokens.end_refresh("another");
-        assert_eq!(desk.tokens.begin_refresh("first"), Err(IN_FLIGHT));
-        let granted = desk.refresh("first").unwrap();
-        desk.tokens.end_refresh("first");
-        assert!(desk.refresh(&granted.refresh_token.unwrap()).is_ok());
-    }
-
-    #[test]
-    fn the_sixth_approval_displaces_the_oldest() {
-        let mut desk = Desk::new();
-        for n in 2..=6 {
-            desk.tokens.approve(desk.caller, format!("approval {n}"), 5);
-        }
-        assert_eq!(desk.tokens.approvals_of(desk.caller.user), 5);
-        assert_eq!(desk.refresh("first").unwrap_err(), EXPIRED);
-        assert!(desk.refresh("approval 2").is_ok());
-    }
-
-    #[test]
-    fn a_session_slides_with_use_and_dies_without() {
-        let mut desk = Desk::new();
-        let granted = desk.refresh("first").unwrap();
-        desk.now += TimeDelta::minutes(119);
-        assert!(desk.authenticate(&granted.access_token).is_some());
-        desk.now += TimeDelta::minutes(119);
-        assert!(desk.authenticate(&granted.access_token).is_some());
-        desk.now += TimeDelta::minutes(120);
-        assert!(desk.authenticate(&granted.access_token).is_none());
-    }
 }
