@@ -141,8 +141,7 @@ impl Call {
         Self {
             number,
             account: account.id.clone(),
-            // Short, so that something is seen.
-            length: Duration::from_millis(chance.random_range(500..5_000)),
+            length: length(&mut chance, number),
             id: run.call_id(number),
             course,
             customer,
@@ -251,6 +250,13 @@ impl Call {
             value: Value::Object(data).to_string().into_bytes(),
         }
     }
+}
+
+/// How long a call takes: a few seconds, so that something is seen; and the first ones less, so
+/// that it is seen at once.
+fn length(chance: &mut StdRng, number: u64) -> Duration {
+    let millis = chance.random_range(500..4_000);
+    Duration::from_millis(millis.min(300 + 300 * number))
 }
 
 /// When a call of this length began that ends now.

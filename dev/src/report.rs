@@ -1,9 +1,22 @@
 //! The summary of a run, for people and for scripts.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
 use crate::outside::Counted;
 use crate::tally::{Counts, Tally};
+
+/// The times of a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// When the program started.
+    pub(crate) started: Instant,
+    /// When the first call could begin.
+    pub(crate) begun: Instant,
+    /// When the last call was accounted for.
+    pub(crate) ended: Instant,
+}
 
 /// What came of a run.
 #[derive(Debug)]
@@ -23,7 +36,10 @@ pub(crate) struct Report {
     pub(crate) retried: u64,
     pub(crate) earlier: u64,
     pub(crate) api_calls: u64,
+    /// From the first call to the last that is accounted for.
     pub(crate) seconds: f64,
+    /// From the start of the program to the first Task.
+    pub(crate) first_task_seconds: Option<f64>,
     pub(crate) p50_ms: Option<u64>,
     pub(crate) p99_ms: Option<u64>,
 }
@@ -31,7 +47,8 @@ pub(crate) struct Report {
 impl Report {
     /// The report of a tally, and of what there is at Salesforce: the Tasks of this run's calls,
     /// the API calls since its begin, and how many calls have several Tasks.
-    pub(crate) fn new(tally: &Tally, found: Counted, duplicates: u64, seconds: f64) -> Self {
+    pub(crate) fn new(tally: &Tally, found: Counted, duplicates: u64, times: Times) -> Self {
+        let from_start = |at: Instant| at.duration_since(times.started).as_secs_f64();
         Self {
             calls: tally.calls,
             ended: tally.ended,
@@ -45,7 +62,8 @@ impl Report {
             retried: tally.retried,
             earlier: tally.earlier,
             api_calls: found.api_calls,
-            seconds,
+            seconds: times.ended.duration_since(times.begun).as_secs_f64(),
+            first_task_seconds: tally.first_task.map(from_start),
             p50_ms: tally.millis(0.5),
             p99_ms: tally.millis(0.99),
         }
@@ -72,7 +90,8 @@ impl Report {
             "earlier": self.earlier,
             "api_calls": self.api_calls,
             "api_calls_per_1000": per_thousand(self.api_calls, self.ended),
-            "seconds": (self.seconds * 1_000.0).round() / 1_000.0,
+            "seconds": rounded(self.seconds),
+            "first_task_seconds": self.first_task_seconds.map(rounded),
             "p50_ms": self.p50_ms,
             "p99_ms": self.p99_ms,
         })
@@ -102,6 +121,11 @@ impl Report {
                 seconds(p99)
             ));
         }
+        if let Some(seconds) = self.first_task_seconds {
+            lines.push(format!(
+                "The first Task was there {seconds:.1} s after the start."
+            ));
+        }
         if self.earlier > 0 {
             lines.push(format!(
                 "{} calls of earlier runs came to their end.",
@@ -120,6 +144,11 @@ impl Report {
         });
         lines.join("\n")
     }
+}
+
+/// To milliseconds.
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1_000.0).round() / 1_000.0
 }
 
 /// API calls for 1,000 calls, rounded.
@@ -155,13 +184,19 @@ mod tests {
     fn a_task_that_is_told_of_and_not_there_is_not_accounted_for() {
         let mut tally = Tally::new().unwrap();
         tally.logged = 3;
-        let found = |tasks| Counted {
-            tasks,
-            api_calls: 5,
+        let now = Instant::now();
+        let times = Times {
+            started: now,
+            begun: now,
+            ended: now,
         };
-        assert!(Report::new(&tally, found(3), 0, 1.0).is_good());
-        assert_eq!(Report::new(&tally, found(2), 0, 1.0).unaccounted, 1);
-        assert!(!Report::new(&tally, found(3), 1, 1.0).is_good());
+        let report = |tasks, duplicates| {
+            let api_calls = 5;
+            Report::new(&tally, Counted { tasks, api_calls }, duplicates, times)
+        };
+        assert!(report(3, 0).is_good());
+        assert_eq!(report(2, 0).unaccounted, 1);
+        assert!(!report(2, 0).is_good() && !report(3, 1).is_good());
     }
 
     #[test]

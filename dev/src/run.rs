@@ -13,7 +13,7 @@ use crate::call::Run;
 use crate::feed::{self, Feed};
 use crate::house::{House, Process};
 use crate::outside::{Counted, Outside};
-use crate::report::Report;
+use crate::report::{Report, Times};
 use crate::results::Results;
 use crate::screen::{Screen, View};
 use crate::settings;
@@ -49,11 +49,12 @@ const INTERRUPTED: u8 = 130;
 /// Runs it all.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     arguments.check()?;
+    let start = Instant::now();
     let mut signals = Signals::listen()?;
     let mut screen = Screen::new(arguments.json);
     let state = State::open(&arguments.state, arguments.fresh)?;
     let started = tokio::select! {
-        started = Stage::set(&arguments, &state, &mut screen) => Some(started?),
+        started = Stage::set(&arguments, &state, &mut screen, start) => Some(started?),
         () = signals.next() => None,
     };
     let Some(stage) = started else {
@@ -83,6 +84,8 @@ struct Stage {
     results: Results,
     feed: Feed,
     tally: Tally,
+    /// When the program started.
+    started: Instant,
     /// When the first call could begin, and what Salesforce had counted then.
     begun: Instant,
     before: Counted,
@@ -104,6 +107,7 @@ impl Stage {
         arguments: &Arguments,
         state: &State,
         screen: &mut Screen,
+        started: Instant,
     ) -> anyhow::Result<Self> {
         let run = Run::begun(feed::now());
         let world = World::new(arguments.accounts);
@@ -126,6 +130,7 @@ impl Stage {
             results,
             feed: feed.paced(arguments.rate, arguments.limit()),
             tally: Tally::new()?,
+            started,
             begun: Instant::now(),
             before: outside.counted(),
             outside,
@@ -143,7 +148,11 @@ impl Stage {
         if matches!(curtain, Curtain::Fell) {
             curtain = self.finish(signals, screen).await?;
         }
-        let seconds = self.begun.elapsed().as_secs_f64();
+        let times = Times {
+            started: self.started,
+            begun: self.begun,
+            ended: Instant::now(),
+        };
         if matches!(curtain, Curtain::Fell) {
             curtain = self.drain(signals).await?;
         }
@@ -156,7 +165,7 @@ impl Stage {
             }
             Curtain::Fell => {}
         }
-        let report = self.report(seconds)?;
+        let report = self.report(times)?;
         self.outside.stop().await;
         Ok(Some(report))
     }
@@ -246,7 +255,7 @@ impl Stage {
     }
 
     /// What came of it.
-    fn report(&self, seconds: f64) -> anyhow::Result<Report> {
+    fn report(&self, times: Times) -> anyhow::Result<Report> {
         let logged = self.outside.logged_calls()?;
         let mut ours: Vec<u64> = logged
             .iter()
@@ -259,7 +268,7 @@ impl Stage {
             ..self.counted()
         };
         let duplicates = self.outside.duplicates() as u64;
-        Ok(Report::new(&self.tally, found, duplicates, seconds))
+        Ok(Report::new(&self.tally, found, duplicates, times))
     }
 
     /// What Salesforce has counted since the first call.

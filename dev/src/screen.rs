@@ -174,7 +174,7 @@ fn cost(view: &View<'_>) -> String {
     let each = each.map(|each| format!(", {each} for 1,000 calls"));
     let retried = match view.tally.retried {
         0 => String::new(),
-        count => format!("; {count} Tasks took more than one attempt"),
+        count => format!("; retried {count}"),
     };
     format!("{api_calls} API calls{}{retried}", each.unwrap_or_default())
 }
@@ -252,7 +252,7 @@ mod tests {
 Calls    3 calls, 2 ended, 0 under way, in 9 s
 Tasks    1, skipped 1 (internal 1)
 Callers  \nLinks    0 healthy, acme-broken broken (token_revoked)
-Cost     4 API calls, 2000 for 1,000 calls; 1 Tasks took more than one attempt
+Cost     4 API calls, 2000 for 1,000 calls; retried 1
 Time     no Task yet
 
   acme-1         inbound, answered, 1.0 s     caller matched      Task after 2.1 s

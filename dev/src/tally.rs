@@ -85,6 +85,8 @@ pub(crate) struct Tally {
     pub(crate) links: BTreeMap<String, Standing>,
     /// The last calls that were accounted for, newest first.
     pub(crate) last: VecDeque<Done>,
+    /// When the first Task was told of.
+    pub(crate) first_task: Option<Instant>,
     /// When something was last told of a call of this run.
     pub(crate) heard: Option<Instant>,
     flights: HashMap<u64, Flight>,
@@ -108,6 +110,7 @@ impl Tally {
             earlier: 0,
             links: BTreeMap::new(),
             last: VecDeque::new(),
+            first_task: None,
             heard: None,
             flights: HashMap::new(),
             waiting: HashMap::new(),
@@ -185,6 +188,7 @@ impl Tally {
         match end {
             End::Logged => {
                 self.logged += 1;
+                self.first_task.get_or_insert(at);
                 self.retried += u64::from(attempts > 1);
                 let took = self.flights.get(&number).and_then(|flight| flight.took);
                 if let Some(took) = took {
