@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::domain::link::Environment;
 use crate::kafka::topics::{self, Planned};
 use crate::salesforce::Client;
-use crate::store::Reports as _;
+use crate::store::Database;
 use crate::store::postgres::Postgres;
 
 /// The answer to one question.
@@ -60,7 +60,7 @@ pub async fn findings(config: &Config, production: bool) -> Vec<Finding> {
 /// The database: reachable, at this version's schema, and in production one that forgets nothing.
 async fn database(config: &Config, production: bool) -> Vec<Finding> {
     const ABOUT: &str = "database";
-    let store = match Postgres::connect(&config.store).await {
+    let store = match Database::open(&config.store).await {
         Ok(store) => store,
         Err(error) => {
             let advice = format!("cannot be reached by store.url: {}", chain(&error));
@@ -72,7 +72,14 @@ async fn database(config: &Config, production: bool) -> Vec<Finding> {
         Err(error) => Finding::bad(ABOUT, chain(&error)),
     }];
     if production {
-        findings.push(durability(&store).await);
+        findings.push(match &store {
+            Database::Postgres(server) => durability(server).await,
+            Database::Sqlite(_) => Finding::bad(
+                "database's durability",
+                "is a SQLite file, for one worker, and lost with its disk: set store.url to a \
+                 PostgreSQL with a standby",
+            ),
+        });
     }
     store.close().await;
     findings

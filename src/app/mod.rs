@@ -11,7 +11,6 @@
 mod stages;
 mod worker;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -22,8 +21,7 @@ use self::worker::Worker;
 use crate::config::Config;
 use crate::http;
 use crate::readiness::Readiness;
-use crate::store::Reports as _;
-use crate::store::postgres::Postgres;
+use crate::store::Database;
 use crate::telemetry::Telemetry;
 
 /// What a process does.
@@ -69,13 +67,15 @@ pub async fn run(config: Config, role: Role, stop: impl Future<Output = ()>) -> 
             )
         })?;
     tracing::info!(role = role.as_str(), address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "starting");
-    let store = Postgres::connect(&config.store)
+    let store = Database::open(&config.store)
         .await
         .context("store.url: the database cannot be reached")?;
     store.check().await.context("the database cannot be used")?;
     database.ready();
+    let mut _held = None;
     let worker = if role.works() {
-        let worker = Worker::start(&config, Arc::new(store), &metrics, &readiness)?;
+        _held = store.for_work().context("store.url")?;
+        let worker = Worker::start(&config, store.store(), &metrics, &readiness)?;
         Some(worker)
     } else {
         None

@@ -102,7 +102,7 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
                 since,
                 limit,
             };
-            list(&filter, &store, as_json).await
+            list(&filter, &*store, as_json).await
         }
         Action::Why {
             account,
@@ -114,7 +114,7 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
                     account,
                     interaction,
                 },
-                &store,
+                &*store,
                 &sealer,
                 as_json,
             )

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::io::Read;
-use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::{Subcommand, ValueEnum};
@@ -90,7 +89,7 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
     let store = open_store(&config).await?;
     let as_json = args.output.json;
     match args.action {
-        Action::List => list(&store, as_json).await,
+        Action::List => list(&*store, as_json).await,
         Action::Add {
             account,
             environment,
@@ -102,7 +101,7 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
             let sealer = Sealer::of(&config.crypto)?;
             // Nothing is owned here: adding a link redeems the token at once and needs no lease.
             let (_, owned) = watch::channel(Vec::new());
-            let linking = Linking::new(Arc::new(store), sealer, client, config.linking, owned);
+            let linking = Linking::new(store, sealer, client, config.linking, owned);
             let actor = Actor::Operator(std::env::var("USER").unwrap_or_else(|_| "unknown".into()));
             let added = linking.add(Bootstrap {
                 account,

@@ -4,12 +4,13 @@ use anyhow::Context as _;
 
 use super::Global;
 use super::output::{Output, print};
-use crate::store::postgres::Postgres;
+use crate::store::Database;
 
 /// Bring the database's schema up to this version.
 ///
 /// May be run again, and beside running processes of the version before: they keep working on the
-/// new schema. Processes do not migrate by themselves.
+/// new schema. Processes do not migrate by themselves. A SQLite file is made where there is none,
+/// and changed only while no worker runs on it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -22,13 +23,10 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
-    let store = Postgres::connect(&global.sections(&["store"])?.config.store).await;
-    let store = store.context("store.url: the database cannot be reached")?;
-    store
-        .migrate()
+    let config = global.sections(&["store"])?.config.store;
+    Database::migrate(&config)
         .await
-        .context("the schema was not changed")?;
-    store.close().await;
+        .context("store.url: the database's schema was not changed")?;
     print(if args.output.json {
         "{\"migrated\":true}\n"
     } else {

@@ -15,6 +15,7 @@ pub mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -22,8 +23,7 @@ use clap::{Parser, Subcommand};
 use self::output::Output;
 use crate::app::Role;
 use crate::config::{self, Config, Faults, Settings};
-use crate::store::Reports as _;
-use crate::store::postgres::Postgres;
+use crate::store::{Database, Store};
 
 /// Something went wrong on the way; standard error says what.
 pub const FAILED: u8 = 1;
@@ -144,11 +144,12 @@ pub async fn run(cli: Cli) -> ExitCode {
 }
 
 /// Connects to the database of the settings, and makes sure that its schema is this binary's.
-async fn open_store(config: &Config) -> anyhow::Result<Postgres> {
-    let store = Postgres::connect(&config.store).await;
-    let store = store.context("store.url: the database cannot be reached")?;
-    store.check().await.context("the database cannot be used")?;
-    Ok(store)
+async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    let database = Database::open(&config.store).await;
+    let database = database.context("store.url: the database cannot be reached")?;
+    let usable = database.check().await;
+    usable.context("the database cannot be used")?;
+    Ok(database.store())
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use super::output::{Output, print};
 use super::{Global, open_store};
 use crate::kafka::Config;
 use crate::kafka::topics::{self, Planned};
+use crate::store::Written;
 use crate::store::inbox::Partition;
-use crate::store::{Inbox as _, Written};
 
 /// Show the Kafka topics, create those that are missing, or go on where events are lost.
 ///

@@ -1,5 +1,6 @@
 //! Settings of the store.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -8,25 +9,31 @@ use serde::{Deserialize, Serialize};
 use crate::domain::fault::Fault;
 use crate::domain::private::masked;
 
+/// What a file's address begins with.
+const FILE: &str = "sqlite:";
+
 /// Settings of the store; section `store`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where the database is, with user and password:
-    /// `postgres://user:password@host:5432/name?sslmode=verify-full`.
+    /// Where the database is: `postgres://user:password@host:5432/name?sslmode=verify-full`, or
+    /// `sqlite:PATH`, a file of this machine for one worker.
     #[serde(serialize_with = "masked")]
     pub url: SecretString,
     /// Connections of this process, one more for wakes not counted. Transactions are short and
-    /// batched, so a few per core of the database suffice for all replicas together.
+    /// batched, so a few per core of the database suffice for all replicas together. A file's are
+    /// for reading; one more writes.
     pub max_connections: u32,
     /// How long a transaction waits for a connection before the database counts as away.
     #[serde(with = "humantime_serde")]
     pub acquire_timeout: Duration,
-    /// A statement that takes longer is cancelled by the database. Migrations are exempt.
+    /// A statement that takes longer is cancelled by the database. Migrations are exempt. Not for a
+    /// file.
     #[serde(with = "humantime_serde")]
     pub statement_timeout: Duration,
     /// A transaction whose client is silent for longer is ended by the database, so that a
     /// process that stands still holds no lock: its shards and calls cannot be taken over before.
+    /// Not for a file.
     #[serde(with = "humantime_serde")]
     pub idle_in_transaction_timeout: Duration,
     /// How long after a token refresh's `send_by` its answer may still arrive. A claim without a
@@ -48,19 +55,41 @@ impl Default for Config {
     }
 }
 
+/// Where a database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Behind the URL.
+    Server,
+    /// In this file.
+    File(PathBuf),
+}
+
 impl Config {
+    /// Where the database is.
+    pub(super) fn place(&self) -> Place {
+        let path = self.url.expose_secret().strip_prefix(FILE);
+        path.map_or(Place::Server, |path| Place::File(path.into()))
+    }
+
+    /// What to write as the URL, if it is wrong.
+    fn wrong_url(&self) -> Option<&'static str> {
+        let url = self.url.expose_secret();
+        if let Some(path) = url.strip_prefix(FILE) {
+            // These mean something else to those who know SQLite's own addresses.
+            let is_path =
+                !path.is_empty() && !path.starts_with([':', '?']) && !path.starts_with("//");
+            return (!is_path)
+                .then_some("write sqlite:PATH, as in sqlite:/var/lib/vcc-link/calls.db");
+        }
+        let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+        let known = matches!(scheme, Some("postgres" | "postgresql"));
+        (!known).then_some("write postgres://user:password@host:5432/name, or sqlite:PATH")
+    }
+
     /// Collects what is wrong with these settings.
     pub fn validate(&self, faults: &mut Vec<Fault>) {
-        let scheme = self
-            .url
-            .expose_secret()
-            .split_once("://")
-            .map(|(scheme, _)| scheme);
-        if !matches!(scheme, Some("postgres" | "postgresql")) {
-            faults.push(Fault::new(
-                "store.url",
-                "write postgres://user:password@host:5432/name",
-            ));
+        if let Some(advice) = self.wrong_url() {
+            faults.push(Fault::new("store.url", advice));
         }
         if self.max_connections < 2 {
             faults.push(Fault::new("store.max_connections", "write at least 2"));

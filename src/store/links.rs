@@ -59,6 +59,47 @@ pub struct LinkChange {
     pub at: DateTime<Utc>,
 }
 
+impl NewLink {
+    /// The account's link, once this is stored.
+    pub(super) fn after(&self, before: &LinkState) -> LinkState {
+        LinkState {
+            account: self.account.clone(),
+            shard: ShardId::of(&self.account, Some(&self.org.org)),
+            status: self.status,
+            health: self.health,
+            reason: Some(self.reason),
+            since: self.at,
+            generation: before.generation.next(),
+            sequence: before.sequence.next(),
+            org: Some(self.org.clone()),
+        }
+    }
+}
+
+impl LinkChange {
+    /// The account's link, once this is stored. Unlink makes the next generation, and takes the
+    /// account to its own shard.
+    pub(super) fn after(&self, before: &LinkState) -> LinkState {
+        let after = LinkState {
+            status: self.status,
+            health: self.health,
+            reason: Some(self.reason),
+            since: self.at,
+            sequence: before.sequence.next(),
+            ..before.clone()
+        };
+        if self.status != LinkStatus::Unlinked {
+            return after;
+        }
+        LinkState {
+            generation: before.generation.next(),
+            shard: ShardId::of(&self.account, None),
+            org: None,
+            ..after
+        }
+    }
+}
+
 /// What became of a compare-and-set on a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkWrite {

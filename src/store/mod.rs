@@ -16,19 +16,30 @@
 //!
 //! Architecture invariant: SQL occurs below this module only, and in `migrations/`.
 
+mod answers;
+mod claims;
 pub mod config;
+mod database;
+mod errors;
+mod folded;
 pub mod inbox;
 pub mod journal;
 pub mod leases;
+mod ledger;
 pub mod links;
 pub mod outbox;
 pub mod postgres;
 pub mod reports;
+mod rows;
 mod rules;
+pub mod sqlite;
+mod values;
+mod wakes;
 
 use std::fmt;
 
 pub use config::Config;
+pub use database::Database;
 pub use inbox::Inbox;
 pub use journal::Journal;
 pub use leases::Leases;
@@ -68,6 +79,9 @@ pub enum Error {
         /// What to do.
         advice: &'static str,
     },
+    /// The database's file cannot be used as it is: says what to do.
+    #[error("{0}")]
+    File(String),
     /// A stored value cannot be read back: a broken invariant, or another program's write.
     #[error("the database holds a value that cannot be read: {what}")]
     Corrupt {

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Fence, Result, Sealed, Written};
 use crate::domain::event::Topic;
-use crate::domain::ids::{EventId, ShardId};
+use crate::domain::ids::{AccountId, CallId, EventId, ShardId};
 
 /// An event to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,44 @@ pub struct Unpublished {
     pub position: i64,
     /// The event.
     pub row: OutboxRow,
+}
+
+/// An event in the place that the transaction gives it.
+pub(super) struct Publish<'a> {
+    /// The event.
+    pub(super) row: &'a OutboxRow,
+    /// Whose relay publishes it: where its account lies now, whatever the writer thought.
+    pub(super) shard: ShardId,
+    /// Whose event it is.
+    pub(super) account: &'a AccountId,
+    /// Which call's.
+    pub(super) call: Option<&'a CallId>,
+}
+
+impl<'a> Publish<'a> {
+    /// An event of a call.
+    pub(super) const fn of_call(row: &'a OutboxRow, call: &'a CallId, shard: ShardId) -> Self {
+        Self {
+            row,
+            shard,
+            account: &call.account,
+            call: Some(call),
+        }
+    }
+
+    /// An event of an account's link.
+    pub(super) const fn of_link(
+        row: &'a OutboxRow,
+        account: &'a AccountId,
+        shard: ShardId,
+    ) -> Self {
+        Self {
+            row,
+            shard,
+            account,
+            call: None,
+        }
+    }
 }
 
 /// The relay's room.

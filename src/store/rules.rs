@@ -2,14 +2,16 @@
 //!
 //! A database locks the rows, asks here, and writes what comes back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
 use super::journal::{BeginAttempt, OutcomeRow};
 use super::reports::CallState;
 use super::{Fence, Written};
-use crate::domain::ids::{AttemptId, Generation, OrgId, RecordId, Revision, ShardId};
+use crate::domain::ids::{
+    AccountId, AttemptId, CallId, Generation, OrgId, RecordId, Revision, ShardId,
+};
 use crate::domain::outcome::{DeadReason, Outcome, ParkReason, SkipReason};
 use crate::domain::task::TaskField;
 use crate::domain::work::Refusal;
@@ -52,6 +54,15 @@ pub(super) struct LiveLink {
     pub(super) org: Option<OrgId>,
     /// Linked and not broken.
     pub(super) live: bool,
+}
+
+/// An account's row, which stays so until the transaction ends.
+#[derive(Clone, Debug)]
+pub(super) struct Locked {
+    /// Where its work lies.
+    pub(super) shard: ShardId,
+    /// Its link.
+    pub(super) link: LiveLink,
 }
 
 /// An attempt as noted.
@@ -236,6 +247,36 @@ impl WorkRow {
             _ => None,
         }
     }
+}
+
+/// Which attempts may begin; of several for one call, the first.
+pub(super) fn judge_begins<'a>(
+    items: &'a [BeginAttempt],
+    held: &BTreeSet<Fence>,
+    accounts: &BTreeMap<AccountId, Locked>,
+    calls: &BTreeMap<CallId, WorkRow>,
+) -> Vec<Result<&'a BeginAttempt, Refusal>> {
+    let mut taken = BTreeSet::new();
+    let judge = |item: &'a BeginAttempt| {
+        if !held.contains(&item.fence) {
+            return Err(Refusal::Stale);
+        }
+        let call = calls.get(&item.call).ok_or(Refusal::Moved)?;
+        let account = accounts.get(&item.call.account);
+        call.may_begin(item, account.map(|locked| &locked.link))?;
+        if taken.insert(&item.call) {
+            Ok(item)
+        } else {
+            Err(Refusal::Open)
+        }
+    };
+    items.iter().map(judge).collect()
+}
+
+/// Where an account lies.
+pub(super) fn shard_of(account: &AccountId, accounts: &BTreeMap<AccountId, Locked>) -> ShardId {
+    let locked = accounts.get(account);
+    locked.map_or_else(|| ShardId::of(account, None), |locked| locked.shard)
 }
 
 /// The state that an outcome leads to.

@@ -12,4 +12,5 @@ mod produce;
 mod salesforce;
 mod settings;
 mod simulation;
+mod store;
 mod tokens;

@@ -125,67 +125,7 @@ async fn on_postgres(test: impl FnOnce(Arc<dyn Harness>) -> BoxFuture<'static, (
     database.remove().await;
 }
 
-conformance::conformance_tests! {
-    crate::store::on_postgres;
-    folding:
-        events_fold_in_any_order_and_cut;
-    inbox:
-        what_is_appended_is_due_once,
-        a_higher_revision_is_due_again,
-        a_revision_revives_nothing_that_could_double,
-        offsets_never_move_back,
-        pages_of_due_calls_are_in_order,
-        the_first_answer_stands,
-        every_begin_is_told_once,
-        a_call_too_old_is_taken_in_while_it_is_known,
-        an_offset_moves_on_purpose,
-        only_what_is_news_is_told,
-        other_processes_are_woken,
-        only_what_is_over_is_forgotten;
-    journal:
-        an_attempt_begins_once,
-        an_open_attempt_is_kept,
-        an_attempt_is_refused_for_each_reason,
-        an_outcome_is_taken_once,
-        retries_are_due_at_their_time,
-        an_attempt_in_doubt_stays_open,
-        a_later_revision_waits_for_the_attempt,
-        unsent_outcomes_need_a_waiting_call,
-        a_parked_call_stays_parked,
-        nothing_is_parked_by_an_old_generation,
-        parked_calls_come_page_by_page,
-        a_lost_lease_changes_nothing;
-    leases:
-        an_expired_lease_is_taken_with_a_new_epoch,
-        an_own_expired_lease_keeps_its_epoch,
-        what_is_released_is_free,
-        who_leaves_counts_no_more,
-        no_shard_has_two_owners;
-    links:
-        a_link_is_stored_and_changed,
-        work_moves_with_its_account,
-        unlinking_makes_parked_calls_due,
-        health_is_changed_by_the_owner,
-        an_outcome_is_taken_after_a_relink,
-        no_call_is_left_behind_by_a_move,
-        an_api_user_serves_only_so_many,
-        a_grant_is_kept_until_it_is_given_up;
-    grants:
-        one_claim_is_granted_at_a_time,
-        new_tokens_are_kept,
-        a_lost_refresh_leaves_one_last_step,
-        a_late_end_leaves_the_next_claim_alone,
-        the_last_step_is_not_taken_ahead_of_need,
-        a_claim_needs_the_lease_and_the_grant;
-    outbox:
-        events_come_in_order,
-        published_events_are_marked_by_the_owner;
-    reports:
-        open_calls_are_counted_by_state,
-        calls_are_listed_by_filter,
-        a_call_has_a_story,
-        what_is_not_stored_leaves_traces;
-}
+conformance::conformance_tests!(crate::store::on_postgres);
 
 /// A database without the schema is told from one that is away, and what to do is said.
 #[tokio::test]

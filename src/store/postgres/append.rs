@@ -6,13 +6,17 @@ use chrono::NaiveDate;
 use sqlx::PgConnection;
 
 use super::bodies::{Body, ensure_partitions, insert_bodies};
-use super::fence::{Locked, lock_accounts, wake_others};
-use super::fold::{Folded, fold, shard_of};
-use super::outbox::{Publish, insert_events};
-use super::values::{call_id, column, corrupt, key_columns, shard_column};
+use super::fence::{lock_accounts, wake_others};
+use super::fold::fold;
+use super::outbox::insert_events;
+use super::values::{column, get, key_columns};
 use super::{Postgres, Result, Tx};
 use crate::domain::ids::{AccountId, CallId, ShardId};
+use crate::store::folded::Folded;
 use crate::store::inbox::{Appended, IngestBatch, IngestCall, Partition, QuarantineRow};
+use crate::store::outbox::Publish;
+use crate::store::rules::{Locked, shard_of};
+use crate::store::values::{call_id, corrupt, shard_column};
 
 impl Postgres {
     /// See [`Inbox::append`](crate::store::Inbox::append).
@@ -55,31 +59,15 @@ async fn append_calls(tx: &mut Tx, calls: &[IngestCall]) -> Result<Appended> {
         let call = sent
             .get(&folded.due.call)
             .ok_or_else(|| corrupt("account"))?;
-        appended.new_calls += u64::from(folded.is_new);
-        let begun = call
-            .started
-            .as_ref()
-            .filter(|s| Some(&s.event) == folded.begun_by.as_ref());
-        let ended = call
-            .ended
-            .as_ref()
-            .filter(|e| Some(&e.event) == folded.ended_by.as_ref());
-        let changed = u64::from(begun.is_some()) + u64::from(ended.is_some());
-        appended.duplicates += u64::from(call.events).saturating_sub(changed);
-        let (day, id) = (folded.day, &call.id);
-        bodies.extend(begun.map(|s| Body {
+        // Where its bodies lie.
+        let day = get(row, "call_day")?;
+        let kept = folded.tell(call, &mut appended);
+        bodies.extend(kept.map(|(kind, sealed)| Body {
             day,
-            call: id,
-            kind: "started",
-            sealed: &s.body,
+            call: &call.id,
+            kind,
+            sealed,
         }));
-        bodies.extend(ended.map(|e| Body {
-            day,
-            call: id,
-            kind: "ended",
-            sealed: &e.body,
-        }));
-        folded.push_due(begun.is_some(), ended.is_some(), row, &mut appended.due)?;
     }
     insert_bodies(tx, &bodies).await?;
     Ok(appended)

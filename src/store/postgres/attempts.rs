@@ -4,22 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use sqlx::postgres::PgRow;
 
-use super::fence::{Locked, held, lock_accounts};
-use super::inbox::{STORED_CALLS, stored_call};
-use super::values::{
-    call_id, column, corrupt, count, degraded, degraded_column, get, id, id_opt, json, json_opt,
-    key_columns, shard, shard_column, to_json, word,
-};
+use super::fence::{held, lock_accounts};
+use super::inbox::STORED_CALLS;
+use super::values::{column, get, key_columns};
 use super::work::{lock_calls, write_calls};
 use super::{Postgres, Result, Tx};
-use crate::domain::ids::{AccountId, AttemptId, CallId, Generation, Revision, ShardId};
-use crate::domain::outcome::Outcome;
+use crate::domain::ids::{AccountId, AttemptId, CallId, ShardId};
 use crate::domain::work::{AttemptKind, OpenAttempt, ParkedPage, Refusal, Unparked};
 use crate::store::inbox::StoredCall;
 use crate::store::journal::{BeginAttempt, Begun, OutcomeRow};
-use crate::store::rules::WorkRow;
+use crate::store::rows::{open_attempt, stored_call};
+use crate::store::rules::{WorkRow, judge_begins};
+use crate::store::values::{call_id, corrupt, degraded_column, id, shard_column, to_json, word};
 use crate::store::{Fence, Journal, Written};
 
 #[async_trait]
@@ -34,18 +31,7 @@ impl Journal for Postgres {
         let accounts = lock_accounts(&mut tx, &wanted).await?;
         let mut calls = lock_calls(&mut tx, items.iter().map(|item| &item.call)).await?;
 
-        let mut taken = BTreeSet::new();
-        let judged: Vec<_> = items
-            .iter()
-            .map(|item| {
-                judge(item, &held, &accounts, &calls)?;
-                if taken.insert(&item.call) {
-                    Ok(item)
-                } else {
-                    Err(Refusal::Open)
-                }
-            })
-            .collect();
+        let judged = judge_begins(items, &held, &accounts, &calls);
         let begun: Vec<&BeginAttempt> = judged.iter().filter_map(|j| j.ok()).collect();
         let mut noted = note_attempts(&mut tx, &begun, &mut calls).await?;
         tx.commit().await?;
@@ -127,23 +113,6 @@ impl Journal for Postgres {
             last,
         })
     }
-}
-
-/// Whether this attempt may begin.
-fn judge(
-    item: &BeginAttempt,
-    held: &BTreeSet<Fence>,
-    accounts: &BTreeMap<AccountId, Locked>,
-    calls: &BTreeMap<CallId, WorkRow>,
-) -> std::result::Result<(), Refusal> {
-    if !held.contains(&item.fence) {
-        return Err(Refusal::Stale);
-    }
-    let call = calls.get(&item.call).ok_or(Refusal::Moved)?;
-    call.may_begin(
-        item,
-        accounts.get(&item.call.account).map(|locked| &locked.link),
-    )
 }
 
 /// Notes the attempts, with their calls as they are sent.
@@ -240,36 +209,4 @@ async fn stored<'a>(tx: &mut Tx, ids: impl Iterator<Item = &'a CallId>) -> Resul
         .fetch_all(&mut **tx)
         .await?;
     rows.iter().map(stored_call).collect()
-}
-
-/// What an attempt does, from the columns `kind` and `task`.
-pub(super) fn attempt_kind(row: &PgRow) -> Result<AttemptKind> {
-    Ok(match id_opt(row, "task")? {
-        Some(task) => AttemptKind::Update { task },
-        None => AttemptKind::Create,
-    })
-}
-
-/// An open attempt.
-fn open_attempt(row: &PgRow) -> Result<OpenAttempt> {
-    Ok(OpenAttempt {
-        attempt: AttemptId(get(row, "attempt")?),
-        call: call_id(row)?,
-        shard: shard(row)?,
-        org: id(row, "org")?,
-        generation: Generation(get(row, "generation")?),
-        mode: json(row, "mode")?,
-        kind: attempt_kind(row)?,
-        revision: Revision(get(row, "revision")?),
-        degraded: degraded(row)?,
-        send_by: get(row, "send_by")?,
-        look_at: get(row, "look_at")?,
-        attempts: count(row, "attempts")?,
-        together: count(row, "together")?,
-        call_ended_at: get(row, "ended_at")?,
-        answered: matches!(
-            json_opt(row, "outcome")?,
-            Some(Outcome::InDoubt { failure, .. }) if failure.ended
-        ),
-    })
 }

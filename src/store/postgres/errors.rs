@@ -1,4 +1,4 @@
-//! The driver's errors as what the caller can do. Never with a row's content: where PostgreSQL
+//! PostgreSQL's errors as what the caller can do. Never with a row's content: where PostgreSQL
 //! quotes values in its message, only the code and the constraint are kept.
 
 use sqlx::postgres::PgDatabaseError;
@@ -15,29 +15,8 @@ struct Refusal {
     constraint: Option<String>,
 }
 
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::Database(ref database) => {
-                match database.try_downcast_ref::<PgDatabaseError>() {
-                    Some(answer) => of_answer(answer),
-                    None => Self::Other(Box::new(error)),
-                }
-            }
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::BeginFailed => Self::Unavailable(Box::new(error)),
-            sqlx::Error::ColumnDecode { index, .. } => Self::Corrupt { what: index },
-            _ => Self::Other(Box::new(error)),
-        }
-    }
-}
-
 /// By SQLSTATE (PostgreSQL manual, appendix A).
-fn of_answer(answer: &PgDatabaseError) -> Error {
+pub(in crate::store) fn of_answer(answer: &PgDatabaseError) -> Error {
     let kept = Refusal {
         code: answer.code().to_owned(),
         constraint: answer.constraint().map(str::to_owned),

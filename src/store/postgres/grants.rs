@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::postgres::PgRow;
 
 use super::fence::{held, lock_accounts};
-use super::values::{column, get, id, shard, shard_column};
+use super::values::column;
 use super::{Postgres, Result, Tx};
 use crate::domain::ids::{AccountId, Generation, ShardId, TokenSequence};
+use crate::store::claims::Claimed;
 use crate::store::links::{Grant, NewLink, RefreshClaim, RefreshResult, RefreshWish};
+use crate::store::rows::grant;
+use crate::store::values::shard_column;
 use crate::store::{Sealed, Written};
 
 /// The columns of a [`Grant`], of `grants` as `g`.
@@ -145,26 +147,13 @@ impl Postgres {
         if held.is_empty() || !is_there {
             return Ok(RefreshClaim::Stale);
         }
-        let Some(row) = lock_grant(&mut tx, account, wish.generation).await? else {
+        let Some(found) = lock_grant(&mut tx, account, wish.generation).await? else {
             return Ok(RefreshClaim::Stale);
         };
-        let found = grant(&row)?;
-        if found.token_sequence > wish.seen {
-            return Ok(RefreshClaim::Newer(found));
+        if let Some(refused) = found.refused(wish) {
+            return Ok(refused);
         }
-        let until: Option<DateTime<Utc>> = get(&row, "claim_until")?;
-        let expired: Option<bool> = get(&row, "expired")?;
-        if let (Some(until), Some(false)) = (until, expired) {
-            return Ok(RefreshClaim::Busy { until });
-        }
-        let in_doubt = found.in_doubt || until.is_some();
-        if in_doubt && !wish.last_step {
-            return Ok(RefreshClaim::InDoubt);
-        }
-        // A last step that was not taken is given back when its claim ends; see `end_claim`.
-        if get(&row, "last_step")? {
-            return Ok(RefreshClaim::Exhausted);
-        }
+        let (in_doubt, found) = (found.is_in_doubt(), found.grant);
         let send_by = self
             .open_claim(&mut tx, &found, in_doubt, wish.send_within)
             .await?;
@@ -214,18 +203,11 @@ impl Postgres {
         let mut tx = self.begin().await?;
         // The account's row first, as everywhere: the new address may be written there too.
         lock_accounts(&mut tx, &BTreeSet::from([account])).await?;
-        let Some(row) = lock_grant(&mut tx, account, generation).await? else {
+        let Some(found) = lock_grant(&mut tx, account, generation).await? else {
             return Ok(Written::Stale);
         };
-        let found = grant(&row)?;
-        if found.token_sequence != seen {
-            let same = matches!(result, RefreshResult::Refreshed { tokens, .. }
-                if found.token_sequence == seen.next() && *tokens == found.tokens);
-            return Ok(if same {
-                Written::Already
-            } else {
-                Written::Stale
-            });
+        if let Some(over) = found.is_over(seen, result) {
+            return Ok(over);
         }
         match result {
             RefreshResult::Refreshed {
@@ -233,7 +215,7 @@ impl Postgres {
                 issued_at,
                 instance_url,
             } => {
-                write_tokens(&mut tx, &found, tokens, *issued_at, instance_url).await?;
+                write_tokens(&mut tx, &found.grant, tokens, *issued_at, instance_url).await?;
             }
             RefreshResult::Untouched => {
                 let ended = sqlx::query(
@@ -297,7 +279,7 @@ async fn lock_grant(
     tx: &mut Tx,
     account: &AccountId,
     generation: Generation,
-) -> Result<Option<PgRow>> {
+) -> Result<Option<Claimed>> {
     let row = sqlx::query(concat!(
         "select ",
         grant_columns!(),
@@ -308,7 +290,7 @@ async fn lock_grant(
     .bind(generation.0)
     .fetch_optional(&mut **tx)
     .await?;
-    Ok(row)
+    row.as_ref().map(Claimed::read).transpose()
 }
 
 /// Stores the tokens of a new generation.
@@ -333,21 +315,4 @@ pub(super) async fn insert_grant(
     .execute(&mut **tx)
     .await?;
     Ok(())
-}
-
-/// Reads the columns of [`grant_columns`].
-fn grant(row: &PgRow) -> Result<Grant> {
-    Ok(Grant {
-        account: id(row, "account")?,
-        generation: Generation(get(row, "generation")?),
-        org: id(row, "org")?,
-        user: id(row, "api_user")?,
-        shard: shard(row)?,
-        instance_url: get(row, "instance_url")?,
-        login_url: get(row, "login_url")?,
-        token_sequence: TokenSequence(get(row, "token_sequence")?),
-        tokens: Sealed(get(row, "tokens")?),
-        issued_at: get(row, "issued_at")?,
-        in_doubt: get(row, "in_doubt")?,
-    })
 }

@@ -2,16 +2,14 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
-use sqlx::postgres::PgRow;
 
-use super::values::{
-    call_id, column, count, count_opt, degraded, from_word_opt, get, id_opt, key_columns,
-    sealed_opt, shard, shard_column,
-};
+use super::values::{column, key_columns};
 use super::{Postgres, Result};
-use crate::domain::ids::{CallId, Generation, Revision, ShardId};
+use crate::domain::ids::{CallId, ShardId};
 use crate::domain::work::{Due, Lane};
 use crate::store::inbox::{Appended, IngestBatch, LookupRow, Partition, StoredCall, WakeListener};
+use crate::store::rows::{due_call, stored_call};
+use crate::store::values::{shard_column, time};
 use crate::store::{Inbox, Written};
 
 /// One page of a lane; the three texts differ in the column that says when. Null sorts nowhere:
@@ -127,7 +125,7 @@ impl Inbox for Postgres {
             .fetch_all(&self.pool)
             .await?;
         rows.iter()
-            .map(|row| due_call(row, lane, get(row, "due_at")?))
+            .map(|row| due_call(row, lane, time(row, "due_at")?))
             .collect()
     }
 
@@ -156,38 +154,4 @@ impl Inbox for Postgres {
     async fn drop_bodies(&self, before: NaiveDate) -> Result<bool> {
         self.drop_oldest_day(before).await
     }
-}
-
-/// A call with something due.
-pub(super) fn due_call(row: &PgRow, lane: Lane, due_at: DateTime<Utc>) -> Result<Due> {
-    Ok(Due {
-        call: call_id(row)?,
-        shard: shard(row)?,
-        lane,
-        due_at,
-        lookup_deadline: get(row, "lookup_deadline")?,
-        looked_up: get(row, "looked_up")?,
-        ended_at: get(row, "ended_at")?,
-        revision: Revision(get(row, "revision")?),
-        skip: from_word_opt(row, "skip")?,
-        attempts: count(row, "attempts")?,
-        degraded: degraded(row)?,
-        batch_limit: count_opt(row, "batch_limit")?,
-    })
-}
-
-/// A row of [`STORED_CALLS`].
-pub(super) fn stored_call(row: &PgRow) -> Result<StoredCall> {
-    Ok(StoredCall {
-        id: call_id(row)?,
-        started: sealed_opt(row, "started")?,
-        ended: sealed_opt(row, "ended")?,
-        ended_received_at: get(row, "ended_received_at")?,
-        lookup: sealed_opt(row, "lookup")?,
-        lookup_generation: get::<Option<i64>>(row, "lookup_generation")?.map(Generation),
-        revision: Revision(get(row, "revision")?),
-        task: id_opt(row, "task")?,
-        attempts: count(row, "attempts")?,
-        deferrals: count(row, "deferrals")?,
-    })
 }

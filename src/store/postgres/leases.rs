@@ -6,11 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::fence::tell_of_released;
-use super::values::{get, shard, shard_column};
 use super::{Postgres, Result, Tx};
-use crate::domain::ids::{Epoch, ReplicaId, ShardId};
+use crate::domain::ids::{ReplicaId, ShardId};
 use crate::store::leases::Beat;
-use crate::store::{Fence, Leases};
+use crate::store::values::{shard, shard_column};
+use crate::store::{Fence, Leases, rows};
 
 #[async_trait]
 impl Leases for Postgres {
@@ -128,17 +128,11 @@ async fn take(tx: &mut Tx, replica: &ReplicaId, ttl: Duration, claim: u32) -> Re
 
 /// What the replica owns, by shard.
 async fn owned(tx: &mut Tx, replica: &ReplicaId) -> Result<Vec<Fence>> {
-    let rows = sqlx::query("select shard, epoch from leases where owner = $1 order by shard")
+    let found = sqlx::query("select shard, epoch from leases where owner = $1 order by shard")
         .bind(replica.as_str())
         .fetch_all(&mut **tx)
         .await?;
-    let fence = |row| {
-        Ok(Fence {
-            shard: shard(row)?,
-            epoch: Epoch(get(row, "epoch")?),
-        })
-    };
-    rows.iter().map(fence).collect()
+    found.iter().map(rows::fence).collect()
 }
 
 /// Gives these shards up, or all; wakes those who may want them. The epoch moves when the next

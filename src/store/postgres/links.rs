@@ -5,21 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use sqlx::postgres::PgRow;
 
 use super::append::insert_accounts;
 use super::fence::{held, wake};
-use super::outbox::{Publish, insert_events};
-use super::values::{
-    corrupt, from_word, from_word_opt, get, id, json_opt, shard, shard_column, to_json, word,
-};
+use super::outbox::insert_events;
 use super::{Postgres, Result, Tx};
-use crate::domain::ids::{AccountId, Generation, Sequence, ShardId, TokenSequence};
+use crate::domain::ids::{AccountId, Generation, ShardId, TokenSequence};
 use crate::domain::link::{LinkState, LinkStatus};
 use crate::store::links::{
     Grant, LinkChange, LinkWrite, NewLink, RefreshClaim, RefreshResult, RefreshWish,
 };
-use crate::store::outbox::OutboxRow;
+use crate::store::outbox::{OutboxRow, Publish};
+use crate::store::rows::link_state;
+use crate::store::values::{corrupt, id, shard_column, shard_opt, time, to_json, word};
 use crate::store::{Fence, Links, Written};
 
 #[async_trait]
@@ -37,9 +35,9 @@ impl Links for Postgres {
         let mut found = BTreeMap::new();
         for row in &rows {
             let account: AccountId = id(row, "account")?;
-            let state = match get::<Option<i16>>(row, "shard")? {
+            let state = match shard_opt(row)? {
                 Some(_) => link_state(row)?,
-                None => LinkState::unlinked(account.clone(), get(row, "since")?),
+                None => LinkState::unlinked(account.clone(), time(row, "since")?),
             };
             found.insert(account, state);
         }
@@ -92,17 +90,7 @@ impl Links for Postgres {
         if accounts.len() >= max_accounts as usize {
             return Ok(LinkWrite::ApiUserFull { accounts });
         }
-        let after = LinkState {
-            account: link.account.clone(),
-            shard: ShardId::of(&link.account, Some(&link.org.org)),
-            status: link.status,
-            health: link.health,
-            reason: Some(link.reason),
-            since: link.at,
-            generation: before.generation.next(),
-            sequence: before.sequence.next(),
-            org: Some(link.org.clone()),
-        };
+        let after = link.after(&before);
         retire_grants(&mut tx, &link.account, link.at).await?;
         super::grants::insert_grant(&mut tx, link, after.generation).await?;
         write_link(&mut tx, &before, &after, &link.event, BTreeSet::new()).await?;
@@ -122,18 +110,8 @@ impl Links for Postgres {
             return Ok(LinkWrite::Changed(before));
         }
         let mut woken = BTreeSet::new();
-        let mut after = LinkState {
-            status: change.status,
-            health: change.health,
-            reason: Some(change.reason),
-            since: change.at,
-            sequence: before.sequence.next(),
-            ..before.clone()
-        };
+        let after = change.after(&before);
         if change.status == LinkStatus::Unlinked {
-            after.generation = before.generation.next();
-            after.shard = ShardId::of(&change.account, None);
-            after.org = None;
             retire_grants(&mut tx, &change.account, change.at).await?;
             let unparked = make_parked_due(&mut tx, &change.account).await?;
             // What is due where the account lies now has an owner who does not know it.
@@ -194,21 +172,6 @@ impl Links for Postgres {
     async fn give_up_grant(&self, account: &AccountId, generation: Generation) -> Result<Written> {
         self.delete_grant(account, generation).await
     }
-}
-
-/// An account's link.
-fn link_state(row: &PgRow) -> Result<LinkState> {
-    Ok(LinkState {
-        account: id(row, "account")?,
-        shard: shard(row)?,
-        status: from_word(row, "status")?,
-        health: from_word(row, "health")?,
-        reason: from_word_opt(row, "reason")?,
-        since: get(row, "since")?,
-        generation: Generation(get(row, "generation")?),
-        sequence: Sequence(get(row, "sequence")?),
-        org: json_opt(row, "linked_org")?,
-    })
 }
 
 /// Locks the account's row against everybody who works on its calls, making it if need be.

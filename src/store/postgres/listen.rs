@@ -1,6 +1,5 @@
 //! Wakes from other processes, by `listen`.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,8 +8,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::fence::CHANNEL;
 use super::{Postgres, Result};
-use crate::domain::ids::ShardId;
 use crate::store::inbox::{Wake, WakeListener};
+use crate::store::wakes::Gathered;
 
 /// How long to wait before connecting again, after the database did not let us.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
@@ -66,51 +65,5 @@ impl WakeListener for Listener {
             }
         }
         gathered.into_wake()
-    }
-}
-
-/// Wakes that came together, each shard and account once.
-#[derive(Default)]
-struct Gathered {
-    /// Shards with work that their owner has not seen.
-    shards: BTreeSet<ShardId>,
-    /// Shards that were given up.
-    released: BTreeSet<ShardId>,
-    /// Accounts whose link changed.
-    accounts: BTreeSet<crate::domain::ids::AccountId>,
-}
-
-impl Gathered {
-    /// Takes a payload in, unless it comes from the listener's own store; what is not understood
-    /// is left out, as a wake is only a hint.
-    fn read(&mut self, payload: &str, own: &str) {
-        let mut parts = payload.split(';');
-        let mut part = || parts.next().unwrap_or_default();
-        let (shards, accounts, released, origin) = (part(), part(), part(), part());
-        if origin == own {
-            return;
-        }
-        let read = |shards: &str| -> Vec<ShardId> {
-            let shards = shards.split(',').filter_map(|s| s.parse().ok());
-            shards.map(ShardId).collect()
-        };
-        self.shards.extend(read(shards));
-        self.released.extend(read(released));
-        self.accounts
-            .extend(accounts.split(',').filter_map(|a| a.parse().ok()));
-    }
-
-    /// Whether nothing was told.
-    fn is_empty(&self) -> bool {
-        self.shards.is_empty() && self.released.is_empty() && self.accounts.is_empty()
-    }
-
-    /// The wake.
-    fn into_wake(self) -> Wake {
-        Wake {
-            shards: self.shards.into_iter().collect(),
-            released: self.released.into_iter().collect(),
-            accounts: self.accounts.into_iter().collect(),
-        }
     }
 }

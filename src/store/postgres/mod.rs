@@ -19,7 +19,7 @@ mod append;
 mod attempts;
 mod bodies;
 pub mod durability;
-mod errors;
+pub(super) mod errors;
 mod fence;
 mod fold;
 mod grants;

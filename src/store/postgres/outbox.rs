@@ -3,52 +3,15 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use sqlx::postgres::PgRow;
 
 use super::fence::held;
-use super::values::{column, from_word, get, id, shard, shard_column, word};
+use super::values::column;
 use super::{Postgres, Result};
-use crate::domain::ids::{AccountId, CallId, ShardId};
-use crate::store::outbox::{OutboxRow, Unpublished};
-use crate::store::{Fence, Outbox, Sealed, Written};
-
-/// An event in the place that the transaction gives it.
-pub(super) struct Publish<'a> {
-    /// The event.
-    row: &'a OutboxRow,
-    /// Whose relay publishes it: where its account lies now, whatever the writer thought.
-    shard: ShardId,
-    /// Whose event it is.
-    account: &'a AccountId,
-    /// Which call's.
-    call: Option<&'a CallId>,
-}
-
-impl<'a> Publish<'a> {
-    /// An event of a call.
-    pub(super) const fn of_call(row: &'a OutboxRow, call: &'a CallId, shard: ShardId) -> Self {
-        Self {
-            row,
-            shard,
-            account: &call.account,
-            call: Some(call),
-        }
-    }
-
-    /// An event of an account's link.
-    pub(super) const fn of_link(
-        row: &'a OutboxRow,
-        account: &'a AccountId,
-        shard: ShardId,
-    ) -> Self {
-        Self {
-            row,
-            shard,
-            account,
-            call: None,
-        }
-    }
-}
+use crate::domain::ids::ShardId;
+use crate::store::outbox::{Publish, Unpublished};
+use crate::store::rows::unpublished;
+use crate::store::values::{shard_column, word};
+use crate::store::{Fence, Outbox, Written};
 
 /// Writes events, each once by its id.
 pub(super) async fn insert_events(
@@ -125,17 +88,4 @@ impl Outbox for Postgres {
     async fn forget_published(&self, before: DateTime<Utc>, limit: u32) -> Result<u64> {
         self.delete_published(before, limit).await
     }
-}
-
-/// A row to publish.
-fn unpublished(row: &PgRow) -> Result<Unpublished> {
-    Ok(Unpublished {
-        position: get(row, "position")?,
-        row: OutboxRow {
-            id: id(row, "id")?,
-            shard: shard(row)?,
-            topic: from_word(row, "topic")?,
-            body: Sealed(get(row, "body")?),
-        },
-    })
 }

@@ -2,20 +2,17 @@
 
 use async_trait::async_trait;
 use sqlx::QueryBuilder;
-use sqlx::postgres::PgRow;
 
-use super::attempts::attempt_kind;
-use super::inbox::{STORED_CALLS, stored_call};
-use super::values::{
-    call_id, corrupt, count, get, id, id_opt, json_opt, key_columns, shard, state,
-};
+use super::inbox::STORED_CALLS;
+use super::values::key_columns;
 use super::{Error, Postgres, Result, Tx, migrator};
-use crate::domain::ids::{AttemptId, CallId, Generation, Revision};
-use crate::store::inbox::{Partition, QuarantineRow};
+use crate::domain::ids::CallId;
 use crate::store::reports::{
-    AttemptLine, CallFilter, CallLine, CallState, EventLine, StateCount, Story, Traces,
+    AttemptLine, CallFilter, CallLine, CallState, StateCount, Story, Traces,
 };
-use crate::store::{Reports, Sealed};
+use crate::store::rows::{attempt_line, line, quarantine_row, state_count, stored_call};
+use crate::store::values::count;
+use crate::store::{Reports, rows};
 
 /// The columns of a [`CallLine`], of `calls` as `c`.
 const LINE: &str = "select account, interaction, c.state, c.received_at, c.ended_at,
@@ -132,46 +129,8 @@ impl Postgres {
     }
 }
 
-/// A call in a list.
-fn line(row: &PgRow) -> Result<CallLine> {
-    Ok(CallLine {
-        id: call_id(row)?,
-        state: state(row)?,
-        received_at: get(row, "received_at")?,
-        ended_at: get(row, "ended_at")?,
-        due_at: get(row, "due_at")?,
-        outcome: json_opt(row, "outcome")?,
-        attempts: count(row, "attempts")?,
-        task: id_opt(row, "task")?,
-    })
-}
-
-/// A state's count.
-fn state_count(row: &PgRow) -> Result<StateCount> {
-    let calls = u64::try_from(get::<i64>(row, "calls")?).map_err(|_| corrupt("calls"))?;
-    Ok(StateCount {
-        state: state(row)?,
-        calls,
-        oldest: get(row, "oldest")?,
-    })
-}
-
-/// A quarantined record.
-fn quarantine_row(row: &PgRow) -> Result<QuarantineRow> {
-    Ok(QuarantineRow {
-        partition: Partition {
-            topic: get(row, "topic")?,
-            partition: get(row, "partition")?,
-        },
-        offset: get(row, "kafka_offset")?,
-        received_at: get(row, "received_at")?,
-        reason: get(row, "reason")?,
-        body: Sealed(get(row, "body")?),
-    })
-}
-
 /// All that is known of a call.
-async fn story(tx: &mut Tx, call: &CallId) -> Result<Option<Story>> {
+async fn story(tx: &mut Tx, call_id: &CallId) -> Result<Option<Story>> {
     let mut query: QueryBuilder<sqlx::Postgres> = QueryBuilder::new(LINE);
     query.push(
         ", c.shard, c.events, c.looked_up, c.lookup_generation, c.revision,
@@ -186,59 +145,18 @@ async fn story(tx: &mut Tx, call: &CallId) -> Result<Option<Story>> {
          from calls c where account = ",
     );
     query
-        .push_bind(call.account.as_str())
+        .push_bind(call_id.account.as_str())
         .push(" and interaction = ");
-    query.push_bind(call.interaction.as_str());
+    query.push_bind(call_id.interaction.as_str());
     let Some(row) = query.build().fetch_optional(&mut **tx).await? else {
         return Ok(None);
     };
-    let (accounts, interactions) = key_columns([call]);
+    let (accounts, interactions) = key_columns([call_id]);
     let bodies = sqlx::query(STORED_CALLS).bind(accounts).bind(interactions);
     let bodies = bodies.fetch_one(&mut **tx).await?;
-    Ok(Some(Story {
-        line: line(&row)?,
-        shard: shard(&row)?,
-        events: [begin_line(&row)?, end_line(&row)?]
-            .into_iter()
-            .flatten()
-            .collect(),
-        events_received: count(&row, "events")?,
-        looked_up: get(&row, "looked_up")?,
-        lookup_generation: get::<Option<i64>>(&row, "lookup_generation")?.map(Generation),
-        call: stored_call(&bodies)?,
-        attempts: attempt_lines(tx, call).await?,
-        published: count(&row, "published")?,
-        unpublished: count(&row, "unpublished")?,
-    }))
-}
-
-/// The begin that stands.
-fn begin_line(row: &PgRow) -> Result<Option<EventLine>> {
-    let Some(event) = id_opt(row, "started_event")? else {
-        return Ok(None);
-    };
-    let (time, received_at) = (get(row, "started_time")?, get(row, "started_received_at")?);
-    Ok(Some(EventLine {
-        event,
-        time,
-        received_at,
-        revision: None,
-    }))
-}
-
-/// The end that stands.
-fn end_line(row: &PgRow) -> Result<Option<EventLine>> {
-    let Some(event) = id_opt(row, "ended_event")? else {
-        return Ok(None);
-    };
-    let (time, received_at) = (get(row, "ended_time")?, get(row, "ended_received_at")?);
-    let revision = Some(Revision(get(row, "revision")?));
-    Ok(Some(EventLine {
-        event,
-        time,
-        received_at,
-        revision,
-    }))
+    let call = stored_call(&bodies)?;
+    let attempts = attempt_lines(tx, call_id).await?;
+    rows::story(&row, call, attempts).map(Some)
 }
 
 /// The attempts of a call, oldest first.
@@ -253,19 +171,4 @@ async fn attempt_lines(tx: &mut Tx, call: &CallId) -> Result<Vec<AttemptLine>> {
     .fetch_all(&mut **tx)
     .await?;
     rows.iter().map(attempt_line).collect()
-}
-
-/// One attempt of a call.
-fn attempt_line(row: &PgRow) -> Result<AttemptLine> {
-    Ok(AttemptLine {
-        attempt: AttemptId(get(row, "attempt")?),
-        generation: Generation(get(row, "generation")?),
-        org: id(row, "org")?,
-        kind: attempt_kind(row)?,
-        revision: Revision(get(row, "revision")?),
-        begun_at: get(row, "begun_at")?,
-        send_by: get(row, "send_by")?,
-        closed_at: get(row, "closed_at")?,
-        outcome: json_opt(row, "outcome")?,
-    })
 }

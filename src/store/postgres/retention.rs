@@ -39,7 +39,7 @@ impl Postgres {
         .fetch_one(&mut *tx)
         .await?;
         tx.commit().await?;
-        u64::try_from(forgotten).map_err(|_| super::values::corrupt("count"))
+        u64::try_from(forgotten).map_err(|_| crate::store::values::corrupt("count"))
     }
 
     /// See [`Outbox::forget_published`](crate::store::Outbox::forget_published). The outbox is read

@@ -2,15 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::postgres::PgRow;
-
-use super::values::{
-    call_id, column, count, count_opt, degraded, degraded_column, get, id_opt, json_opt,
-    key_columns, shard, state, to_json, word,
-};
+use super::values::{column, key_columns};
 use super::{Result, Tx};
-use crate::domain::ids::{AttemptId, CallId, RecordId, Revision};
+use crate::domain::ids::{CallId, RecordId};
+use crate::store::rows::work_row;
 use crate::store::rules::WorkRow;
+use crate::store::values::{call_id, degraded_column, to_json, word};
 
 /// Locks these calls for update, sorted; those unknown are left out. Their accounts are locked
 /// already.
@@ -34,24 +31,6 @@ pub(super) async fn lock_calls<'a>(
     rows.iter()
         .map(|row| Ok((call_id(row)?, work_row(row)?)))
         .collect()
-}
-
-/// Reads the part that work changes.
-fn work_row(row: &PgRow) -> Result<WorkRow> {
-    Ok(WorkRow {
-        shard: shard(row)?,
-        state: state(row)?,
-        revision: Revision(get(row, "revision")?),
-        attempt: get::<Option<i64>>(row, "attempt")?.map(AttemptId),
-        attempts: count(row, "attempts")?,
-        deferrals: count(row, "deferrals")?,
-        due_at: get(row, "task_due_at")?,
-        degraded: degraded(row)?,
-        batch_limit: count_opt(row, "batch_limit")?,
-        outcome: json_opt(row, "outcome")?,
-        task: id_opt(row, "task")?,
-        terminal_at: get(row, "terminal_at")?,
-    })
 }
 
 /// Writes these rows back.

@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("engine", "domain telemetry"),
     ("kafka", "clock domain telemetry"),
     ("salesforce", "clock domain telemetry"),
-    ("store", "domain telemetry"),
+    ("store", "clock domain telemetry"),
     // Domain values as sealed rows: between the stages and two adapters.
     ("sealing", "crypto domain store telemetry"),
     (

@@ -1,0 +1,231 @@
+-- The store: accounts and their links, calls, attempts, leases, and events to publish.
+-- The tables of migrations/postgres, with what a file of one machine does otherwise:
+--
+-- Times are microseconds since 1970, so that they keep their order and lose nothing.
+-- Identities are compared bytewise, which is SQLite's default.
+-- Tables have rowids: with rows of this width they are twice as fast as those without.
+-- Bodies, tokens and events are sealed before they come here: nothing below holds a person's data.
+
+create table accounts (
+    account text primary key not null,
+    -- Where the account's work lies: by its org once linked, by its id before.
+    shard integer not null,
+    status text not null default 'unlinked',
+    health text not null default 'healthy',
+    reason text,
+    since integer not null,
+    generation integer not null default 0,
+    sequence integer not null default 0,
+    -- The domain's LinkedOrg, as JSON: read whole, and only the two ids below are ever searched.
+    linked_org text,
+    org text generated always as (linked_org ->> 'org') stored,
+    api_user text generated always as (linked_org ->> 'user') stored,
+    check (shard between 0 and 255),
+    check ((status = 'unlinked') = (linked_org is null))
+) strict;
+
+-- How many accounts an API user serves is counted at each Link: Salesforce keeps five approvals.
+create index accounts_by_api_user on accounts (org, api_user) where org is not null;
+create index accounts_by_shard on accounts (shard);
+
+-- The tokens of one generation of a link, and the journal of their refresh.
+create table grants (
+    account text not null,
+    generation integer not null,
+    org text not null,
+    api_user text not null,
+    instance_url text not null,
+    login_url text not null,
+    token_sequence integer not null,
+    tokens blob not null,
+    issued_at integer not null,
+    -- A later generation took over; kept until its attempts are closed and its token is revoked.
+    retired_at integer,
+    -- The open claim to refresh: no byte is written after send_by, no answer comes after until.
+    claim_send_by integer,
+    claim_until integer,
+    -- A claim expired without a result: the refresh token may be used up.
+    in_doubt integer not null default 0,
+    -- The one further try with a token in doubt has been claimed.
+    last_step integer not null default 0,
+    primary key (account, generation)
+) strict;
+
+create index grants_by_age on grants (issued_at) where retired_at is null;
+create index grants_retired on grants (retired_at) where retired_at is not null;
+
+-- Every call within the dedupe horizon. No index mentions state, attempt, outcome or terminal_at:
+-- every index below is either over columns that never change or over a narrow predicate.
+create table calls (
+    account text not null,
+    interaction text not null,
+    shard integer not null,
+    state text not null,
+    received_at integer not null,
+    -- Events received, duplicates among them.
+    events integer not null,
+
+    -- The begin that stands.
+    started_event text,
+    started_time integer,
+    started_received_at integer,
+    lookup_deadline integer,
+    -- When the lookup lane is due; null when it is not.
+    lookup_due_at integer,
+    looked_up integer not null default 0,
+    lookup_generation integer,
+
+    -- The end that stands.
+    ended_event text,
+    ended_time integer,
+    ended_received_at integer,
+    ended_at integer,
+    revision integer not null default 0,
+    skip text,
+
+    -- When the task lane is due; null while an attempt is open, and when nothing is to be done.
+    task_due_at integer,
+    -- The open attempt.
+    attempt integer,
+    attempts integer not null default 0,
+    deferrals integer not null default 0,
+    -- Task fields that earlier attempts taught to leave out, as a JSON list; null for none.
+    degraded text,
+    -- Its next request holds at most so many calls: it failed in a larger one.
+    batch_limit integer,
+    outcome text,
+    parked_reason text,
+    dead_reason text,
+    task text,
+    terminal_at integer,
+
+    primary key (account, interaction),
+    -- What a state means, held by the database: a wrong write fails instead of losing a call.
+    check (state in ('ringing', 'ready', 'sending', 'in_doubt', 'retry_at', 'parked', 'logged',
+                     'skipped', 'dead')),
+    check ((state = 'ringing') = (ended_event is null)),
+    check ((state in ('ready', 'retry_at')) = (task_due_at is not null)),
+    check ((state in ('sending', 'in_doubt')) = (attempt is not null)),
+    check ((state = 'parked') = (parked_reason is not null)),
+    check ((state = 'dead') = (dead_reason is not null)),
+    check ((state in ('logged', 'skipped', 'dead')) = (terminal_at is not null))
+) strict;
+
+-- What is due, in the order in which it is read.
+create index calls_task_due on calls (shard, task_due_at, account, interaction)
+    where task_due_at is not null;
+create index calls_lookup_due on calls (shard, lookup_due_at, account, interaction)
+    where lookup_due_at is not null;
+-- Parked calls of an account, oldest first.
+create index calls_parked on calls (account, received_at, interaction)
+    where parked_reason is not null;
+create index calls_ringing on calls (account, received_at) where ended_event is null;
+-- What operators list: the latest, an account's latest, the dead letters. Also the order of forget.
+create index calls_by_time on calls (received_at);
+create index calls_by_account on calls (account, received_at);
+create index calls_dead on calls (received_at) where dead_reason is not null;
+
+-- The sealed bodies of a call, apart from its row, which is rewritten as often as it changes.
+create table call_bodies (
+    account text not null,
+    interaction text not null,
+    -- started, ended or lookup
+    kind text not null,
+    body blob not null,
+    primary key (account, interaction, kind)
+) strict;
+
+-- One note per request part that writes at Salesforce, committed before the request.
+create table attempts (
+    attempt integer primary key autoincrement,
+    account text not null,
+    interaction text not null,
+    shard integer not null,
+    org text not null,
+    generation integer not null,
+    mode text not null,
+    kind text not null,
+    -- The Task that an update changes.
+    task text,
+    revision integer not null,
+    degraded text,
+    -- How many calls its request held.
+    together integer not null,
+    begun_at integer not null,
+    send_by integer not null,
+    look_at integer not null,
+    closed_at integer,
+    outcome text,
+    check ((kind = 'update') = (task is not null))
+) strict;
+
+-- At most one open attempt per call (the shard is the call's), and a new owner's first question.
+create unique index attempts_open on attempts (shard, account, interaction)
+    where closed_at is null;
+create index attempts_by_call on attempts (account, interaction);
+
+-- Who owns which shard.
+create table leases (
+    shard integer primary key,
+    epoch integer not null default 0,
+    owner text,
+    expires_at integer not null default 0,
+    check (shard between 0 and 255)
+) strict;
+
+insert into leases (shard)
+with recursive shards (shard) as (select 0 union all select shard + 1 from shards where shard < 255)
+select shard from shards;
+
+create table replicas (
+    replica text primary key not null,
+    expires_at integer not null
+) strict;
+
+-- The next offset of each partition: everything below it is stored.
+create table offsets (
+    topic text not null,
+    partition integer not null,
+    next_offset integer not null,
+    primary key (topic, partition)
+) strict;
+
+-- Bytes that are no valid event, sealed, kept with the reason.
+create table quarantine (
+    topic text not null,
+    partition integer not null,
+    kafka_offset integer not null,
+    received_at integer not null,
+    reason text not null,
+    body blob not null,
+    primary key (topic, partition, kafka_offset)
+) strict;
+
+create index quarantine_by_time on quarantine (received_at);
+
+-- Events to publish, written with what they tell of. A published row keeps its id for a while, so
+-- that the same fact is not published twice, and loses its body.
+create table outbox (
+    position integer primary key autoincrement,
+    id text not null unique,
+    shard integer not null,
+    topic text not null,
+    -- Whose event it is, so that it moves with its account.
+    account text,
+    interaction text,
+    body blob,
+    published_at integer,
+    check ((body is null) = (published_at is not null))
+) strict;
+
+-- By position over all shards: one worker has them all.
+create index outbox_unpublished on outbox (position, shard) where published_at is null;
+create index outbox_unpublished_by_account on outbox (account) where published_at is null;
+create index outbox_by_call on outbox (account, interaction) where interaction is not null;
+
+-- What transactions tell other listeners: PostgreSQL's notifications. The latest are kept; who
+-- listens reads on from the last that it has read.
+create table wakes (
+    wake integer primary key autoincrement,
+    payload text not null
+) strict;

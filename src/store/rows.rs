@@ -1,0 +1,262 @@
+//! How stored rows are read as what the rooms give: the same for every database, which selects
+//! columns of these names.
+
+use chrono::{DateTime, Utc};
+
+use super::inbox::{Partition, QuarantineRow, StoredCall};
+use super::links::Grant;
+use super::outbox::{OutboxRow, Unpublished};
+use super::reports::{AttemptLine, CallLine, EventLine, StateCount, Story};
+use super::rules::{LiveLink, Locked, WorkRow};
+use super::values::{
+    Columns, call_id, corrupt, count, count_opt, degraded, flag, from_word, from_word_opt, id,
+    id_opt, json, json_opt, number, revision, sealed, sealed_opt, shard, state, text, time,
+};
+use super::{Fence, Result};
+use crate::domain::ids::{AttemptId, Epoch, Generation, Revision, Sequence, TokenSequence};
+use crate::domain::link::{Health, LinkState, LinkStatus};
+use crate::domain::outcome::Outcome;
+use crate::domain::work::{AttemptKind, Due, Lane, OpenAttempt};
+
+/// A lease, as its owner holds it.
+pub(super) fn fence(row: &impl Columns) -> Result<Fence> {
+    Ok(Fence {
+        shard: shard(row)?,
+        epoch: Epoch(number(row, "epoch")?),
+    })
+}
+
+/// An account, as work on its calls must find it.
+pub(super) fn locked(row: &impl Columns) -> Result<Locked> {
+    let status: LinkStatus = from_word(row, "status")?;
+    let health: Health = from_word(row, "health")?;
+    Ok(Locked {
+        shard: shard(row)?,
+        link: LiveLink {
+            generation: Generation(number(row, "generation")?),
+            org: id_opt(row, "org")?,
+            live: status != LinkStatus::Unlinked && health != Health::Broken,
+        },
+    })
+}
+
+/// An account's link.
+pub(super) fn link_state(row: &impl Columns) -> Result<LinkState> {
+    Ok(LinkState {
+        account: id(row, "account")?,
+        shard: shard(row)?,
+        status: from_word(row, "status")?,
+        health: from_word(row, "health")?,
+        reason: from_word_opt(row, "reason")?,
+        since: time(row, "since")?,
+        generation: Generation(number(row, "generation")?),
+        sequence: Sequence(number(row, "sequence")?),
+        org: json_opt(row, "linked_org")?,
+    })
+}
+
+/// The tokens of one generation of a link.
+pub(super) fn grant(row: &impl Columns) -> Result<Grant> {
+    Ok(Grant {
+        account: id(row, "account")?,
+        generation: Generation(number(row, "generation")?),
+        org: id(row, "org")?,
+        user: id(row, "api_user")?,
+        shard: shard(row)?,
+        instance_url: text(row, "instance_url")?.to_owned(),
+        login_url: text(row, "login_url")?.to_owned(),
+        token_sequence: TokenSequence(number(row, "token_sequence")?),
+        tokens: sealed(row, "tokens")?,
+        issued_at: time(row, "issued_at")?,
+        in_doubt: flag(row, "in_doubt")?,
+    })
+}
+
+/// A call with something due.
+pub(super) fn due_call(row: &impl Columns, lane: Lane, due_at: DateTime<Utc>) -> Result<Due> {
+    Ok(Due {
+        call: call_id(row)?,
+        shard: shard(row)?,
+        lane,
+        due_at,
+        lookup_deadline: row.time("lookup_deadline")?,
+        looked_up: flag(row, "looked_up")?,
+        ended_at: row.time("ended_at")?,
+        revision: revision(row)?,
+        skip: from_word_opt(row, "skip")?,
+        attempts: count(row, "attempts")?,
+        degraded: degraded(row)?,
+        batch_limit: count_opt(row, "batch_limit")?,
+    })
+}
+
+/// A call with its bodies.
+pub(super) fn stored_call(row: &impl Columns) -> Result<StoredCall> {
+    Ok(StoredCall {
+        id: call_id(row)?,
+        started: sealed_opt(row, "started")?,
+        ended: sealed_opt(row, "ended")?,
+        ended_received_at: row.time("ended_received_at")?,
+        lookup: sealed_opt(row, "lookup")?,
+        lookup_generation: row.big("lookup_generation")?.map(Generation),
+        revision: revision(row)?,
+        task: id_opt(row, "task")?,
+        attempts: count(row, "attempts")?,
+        deferrals: count(row, "deferrals")?,
+    })
+}
+
+/// The part of a call that work changes.
+pub(super) fn work_row(row: &impl Columns) -> Result<WorkRow> {
+    Ok(WorkRow {
+        shard: shard(row)?,
+        state: state(row)?,
+        revision: revision(row)?,
+        attempt: row.big("attempt")?.map(AttemptId),
+        attempts: count(row, "attempts")?,
+        deferrals: count(row, "deferrals")?,
+        due_at: row.time("task_due_at")?,
+        degraded: degraded(row)?,
+        batch_limit: count_opt(row, "batch_limit")?,
+        outcome: json_opt(row, "outcome")?,
+        task: id_opt(row, "task")?,
+        terminal_at: row.time("terminal_at")?,
+    })
+}
+
+/// What an attempt does.
+fn attempt_kind(row: &impl Columns) -> Result<AttemptKind> {
+    Ok(match id_opt(row, "task")? {
+        Some(task) => AttemptKind::Update { task },
+        None => AttemptKind::Create,
+    })
+}
+
+/// An open attempt.
+pub(super) fn open_attempt(row: &impl Columns) -> Result<OpenAttempt> {
+    Ok(OpenAttempt {
+        attempt: AttemptId(number(row, "attempt")?),
+        call: call_id(row)?,
+        shard: shard(row)?,
+        org: id(row, "org")?,
+        generation: Generation(number(row, "generation")?),
+        mode: json(row, "mode")?,
+        kind: attempt_kind(row)?,
+        revision: revision(row)?,
+        degraded: degraded(row)?,
+        send_by: time(row, "send_by")?,
+        look_at: time(row, "look_at")?,
+        attempts: count(row, "attempts")?,
+        together: count(row, "together")?,
+        call_ended_at: row.time("ended_at")?,
+        answered: matches!(
+            json_opt(row, "outcome")?,
+            Some(Outcome::InDoubt { failure, .. }) if failure.ended
+        ),
+    })
+}
+
+/// An event to publish.
+pub(super) fn unpublished(row: &impl Columns) -> Result<Unpublished> {
+    Ok(Unpublished {
+        position: number(row, "position")?,
+        row: OutboxRow {
+            id: id(row, "id")?,
+            shard: shard(row)?,
+            topic: from_word(row, "topic")?,
+            body: sealed(row, "body")?,
+        },
+    })
+}
+
+/// A quarantined record.
+pub(super) fn quarantine_row(row: &impl Columns) -> Result<QuarantineRow> {
+    Ok(QuarantineRow {
+        partition: Partition {
+            topic: text(row, "topic")?.to_owned(),
+            partition: row.int("partition")?.ok_or_else(|| corrupt("partition"))?,
+        },
+        offset: number(row, "kafka_offset")?,
+        received_at: time(row, "received_at")?,
+        reason: text(row, "reason")?.to_owned(),
+        body: sealed(row, "body")?,
+    })
+}
+
+/// A call in a list.
+pub(super) fn line(row: &impl Columns) -> Result<CallLine> {
+    Ok(CallLine {
+        id: call_id(row)?,
+        state: state(row)?,
+        received_at: time(row, "received_at")?,
+        ended_at: row.time("ended_at")?,
+        due_at: row.time("due_at")?,
+        outcome: json_opt(row, "outcome")?,
+        attempts: count(row, "attempts")?,
+        task: id_opt(row, "task")?,
+    })
+}
+
+/// A state's count.
+pub(super) fn state_count(row: &impl Columns) -> Result<StateCount> {
+    let calls = u64::try_from(number(row, "calls")?).map_err(|_| corrupt("calls"))?;
+    Ok(StateCount {
+        state: state(row)?,
+        calls,
+        oldest: row.time("oldest")?,
+    })
+}
+
+/// A call's story, of the call's row with its bodies and its attempts.
+pub(super) fn story(
+    row: &impl Columns,
+    call: StoredCall,
+    attempts: Vec<AttemptLine>,
+) -> Result<Story> {
+    let ended = event_line(row, "ended", Some(revision(row)?))?;
+    let events = [event_line(row, "started", None)?, ended];
+    Ok(Story {
+        line: line(row)?,
+        shard: shard(row)?,
+        events: events.into_iter().flatten().collect(),
+        events_received: count(row, "events")?,
+        looked_up: flag(row, "looked_up")?,
+        lookup_generation: row.big("lookup_generation")?.map(Generation),
+        call,
+        attempts,
+        published: count(row, "published")?,
+        unpublished: count(row, "unpublished")?,
+    })
+}
+
+/// The begin or the end that stands.
+fn event_line(
+    row: &impl Columns,
+    which: &str,
+    revision: Option<Revision>,
+) -> Result<Option<EventLine>> {
+    let Some(event) = id_opt(row, &format!("{which}_event"))? else {
+        return Ok(None);
+    };
+    Ok(Some(EventLine {
+        event,
+        time: time(row, &format!("{which}_time"))?,
+        received_at: time(row, &format!("{which}_received_at"))?,
+        revision,
+    }))
+}
+
+/// One attempt of a call.
+pub(super) fn attempt_line(row: &impl Columns) -> Result<AttemptLine> {
+    Ok(AttemptLine {
+        attempt: AttemptId(number(row, "attempt")?),
+        generation: Generation(number(row, "generation")?),
+        org: id(row, "org")?,
+        kind: attempt_kind(row)?,
+        revision: revision(row)?,
+        begun_at: time(row, "begun_at")?,
+        send_by: time(row, "send_by")?,
+        closed_at: row.time("closed_at")?,
+        outcome: json_opt(row, "outcome")?,
+    })
+}

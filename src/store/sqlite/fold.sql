@@ -1,0 +1,73 @@
+-- Folds a batch of calls into those stored: domain::call::Call::fold, for many calls at once.
+-- What changed is told by what carries this transaction's time, $2.
+insert into calls (account, interaction, shard, state, received_at, events,
+    started_event, started_time, started_received_at, lookup_deadline, lookup_due_at,
+    ended_event, ended_time, ended_received_at, ended_at, revision, skip, task_due_at)
+select account, interaction, shard,
+    case when ended_event is null then 'ringing' else 'ready' end, $2, events,
+    started_event, started_time, case when started_event is not null then $2 end,
+    lookup_deadline, case when lookup_deadline is not null then $2 end,
+    ended_event, ended_time, case when ended_event is not null then $2 end,
+    ended_at, revision, skip, case when ended_event is not null then $2 end
+from (select value ->> 0 as account, value ->> 1 as interaction, value ->> 2 as shard,
+        value ->> 3 as events,
+        value ->> 4 as started_event, value ->> 5 as started_time, value ->> 6 as lookup_deadline,
+        value ->> 7 as ended_event, value ->> 8 as ended_time, value ->> 9 as ended_at,
+        value ->> 10 as revision, value ->> 11 as skip
+    from json_each($1)) as batch
+-- Without a condition, `on` would be read as that of a join.
+where true
+on conflict (account, interaction) do update set
+    (events, shard,
+     started_event, started_time, started_received_at, lookup_deadline, lookup_due_at,
+     ended_event, ended_time, ended_received_at, ended_at, revision, skip,
+     deferrals, state, task_due_at, attempts, dead_reason, terminal_at) = (
+        select calls.events + excluded.events, excluded.shard,
+            case when begin_stands then excluded.started_event else calls.started_event end,
+            case when begin_stands then excluded.started_time else calls.started_time end,
+            case when begin_stands then $2 else calls.started_received_at end,
+            case when begin_stands then excluded.lookup_deadline else calls.lookup_deadline end,
+            -- The first begin asks for an answer, if only for the one that is stored; one that
+            -- takes its place later does not again.
+            case when calls.started_event is null
+                then excluded.lookup_due_at else calls.lookup_due_at end,
+            case when end_stands then excluded.ended_event else calls.ended_event end,
+            case when end_stands then excluded.ended_time else calls.ended_time end,
+            case when end_stands then $2 else calls.ended_received_at end,
+            case when end_stands then excluded.ended_at else calls.ended_at end,
+            case when end_stands then excluded.revision else calls.revision end,
+            case when end_stands then excluded.skip else calls.skip end,
+            case when is_later then 0 else calls.deferrals end,
+            case when makes_due then 'ready' else calls.state end,
+            case when makes_due then $2 else calls.task_due_at end,
+            case when makes_due then 0 else calls.attempts end,
+            case when makes_due then null else calls.dead_reason end,
+            case when makes_due then null else calls.terminal_at end
+        from (select *,
+                -- A later revision of an open call waits for what is open, and goes with it.
+                is_first or (is_later and calls.terminal_at is not null and not is_final)
+                    as makes_due
+            from (select
+                -- Of two begins the earlier stands.
+                excluded.started_event is not null and (calls.started_event is null
+                    or (excluded.started_time, excluded.started_event)
+                        < (calls.started_time, calls.started_event)) as begin_stands,
+                -- Of two ends the higher revision; within one revision the earlier.
+                excluded.ended_event is not null and (calls.ended_event is null
+                    or excluded.revision > calls.revision
+                    or (excluded.revision = calls.revision
+                        and (excluded.ended_time, excluded.ended_event)
+                            < (calls.ended_time, calls.ended_event))) as end_stands,
+                excluded.ended_event is not null and calls.ended_event is null as is_first,
+                excluded.ended_event is not null and calls.ended_event is not null
+                    and excluded.revision > calls.revision as is_later,
+                -- WorkRow::is_final: it ended unlogged as too old, or may have a Task already.
+                (calls.state = 'skipped' and calls.task is null
+                    and calls.outcome ->> 'reason' = 'too_old')
+                or (calls.state = 'dead' and calls.dead_reason
+                    in ('unknown', 'unresolved_in_previous_org')) as is_final)))
+returning account, interaction, shard, received_at = $2 as is_new,
+    case when started_received_at = $2 then started_event end as begun_by,
+    case when ended_received_at = $2 then ended_event end as ended_by,
+    task_due_at, lookup_due_at, lookup_deadline, looked_up, ended_at, revision, skip, attempts,
+    degraded, batch_limit

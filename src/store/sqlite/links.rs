@@ -1,0 +1,280 @@
+//! Links: their state, Link, Relink, Unlink, and the account's move to another shard.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::append::insert_accounts;
+use super::fence::{held, tell};
+use super::grants::insert_grant;
+use super::outbox::insert_events;
+use super::values::micros;
+use super::{Result, Sqlite, Tx};
+use crate::clock;
+use crate::domain::ids::{AccountId, Generation, ShardId, TokenSequence};
+use crate::domain::link::{LinkState, LinkStatus};
+use crate::store::links::{
+    Grant, LinkChange, LinkWrite, NewLink, RefreshClaim, RefreshResult, RefreshWish,
+};
+use crate::store::outbox::{OutboxRow, Publish};
+use crate::store::rows::link_state;
+use crate::store::values::{corrupt, id, shard_column, to_json, word};
+use crate::store::wakes::Told;
+use crate::store::{Fence, Links, Written};
+
+/// The columns of a [`LinkState`].
+macro_rules! select_links {
+    ($condition:literal) => {
+        concat!(
+            "select account, shard, status, health, reason, since, generation, sequence, linked_org
+             from accounts where ",
+            $condition
+        )
+    };
+}
+
+#[async_trait]
+impl Links for Sqlite {
+    async fn links(&self, accounts: &[AccountId]) -> Result<Vec<LinkState>> {
+        let sql = select_links!("account in (select value from json_each($1))");
+        let rows = sqlx::query(sql)
+            .bind(to_json(accounts))
+            .fetch_all(&self.readers)
+            .await?;
+        let mut found = BTreeMap::new();
+        for row in &rows {
+            let state = link_state(row)?;
+            found.insert(state.account.clone(), state);
+        }
+        let now = clock::now();
+        let state = |account: &AccountId| {
+            let known = found.get(account).cloned();
+            known.unwrap_or_else(|| LinkState::unlinked(account.clone(), now))
+        };
+        Ok(accounts.iter().map(state).collect())
+    }
+
+    async fn links_of_shard(&self, shard: ShardId) -> Result<Vec<LinkState>> {
+        let rows = sqlx::query(select_links!("shard = $1 and status <> 'unlinked'"))
+            .bind(shard_column(shard))
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().map(link_state).collect()
+    }
+
+    async fn all_links(&self, after: Option<&AccountId>, limit: u32) -> Result<Vec<LinkState>> {
+        let rows = sqlx::query(select_links!("account > $1 order by account limit $2"))
+            .bind(after.map_or("", AccountId::as_str))
+            .bind(i64::from(limit))
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().map(link_state).collect()
+    }
+
+    async fn save_link(&self, link: &NewLink, max_accounts: u32) -> Result<LinkWrite> {
+        let mut tx = self.begin().await?;
+        let before = account(&mut tx, &link.account).await?;
+        if before.sequence != link.expected {
+            return Ok(LinkWrite::Changed(before));
+        }
+        let accounts = others_of_api_user(&mut tx, link).await?;
+        if accounts.len() >= max_accounts as usize {
+            return Ok(LinkWrite::ApiUserFull { accounts });
+        }
+        let after = link.after(&before);
+        retire_grants(&mut tx, &link.account, link.at).await?;
+        insert_grant(&mut tx, link, after.generation).await?;
+        write_link(&mut tx, &before, &after, &link.event, BTreeSet::new()).await?;
+        tx.commit().await?;
+        Ok(LinkWrite::Stored(after))
+    }
+
+    async fn change_link(&self, change: &LinkChange) -> Result<LinkWrite> {
+        let mut tx = self.begin().await?;
+        let held = held(&mut tx, change.fence).await?;
+        let before = account(&mut tx, &change.account).await?;
+        let is_there = |fence: Fence| held.contains(&fence) && fence.shard == before.shard;
+        if !change.fence.is_none_or(is_there) {
+            return Ok(LinkWrite::Stale);
+        }
+        if before.sequence != change.expected || before.generation != change.generation {
+            return Ok(LinkWrite::Changed(before));
+        }
+        let mut woken = BTreeSet::new();
+        let after = change.after(&before);
+        if change.status == LinkStatus::Unlinked {
+            retire_grants(&mut tx, &change.account, change.at).await?;
+            let unparked = make_parked_due(&mut tx, &change.account).await?;
+            // What is due where the account lies now has an owner who does not know it.
+            woken.extend(unparked.then_some(after.shard));
+        }
+        write_link(&mut tx, &before, &after, &change.event, woken).await?;
+        tx.commit().await?;
+        Ok(LinkWrite::Stored(after))
+    }
+
+    async fn parked_calls(&self, account: &AccountId) -> Result<u64> {
+        let parked: i64 = sqlx::query_scalar(
+            "select count(*) from calls where account = $1 and parked_reason is not null",
+        )
+        .bind(account.as_str())
+        .fetch_one(&self.readers)
+        .await?;
+        u64::try_from(parked).map_err(|_| corrupt("count"))
+    }
+
+    async fn grant(&self, account: &AccountId, generation: Generation) -> Result<Option<Grant>> {
+        self.read_grant(account, generation).await
+    }
+
+    async fn stale_grants(
+        &self,
+        shards: &[ShardId],
+        issued_before: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<Grant>> {
+        self.read_stale_grants(shards, issued_before, limit).await
+    }
+
+    async fn doubtful_grants(&self, shards: &[ShardId], limit: u32) -> Result<Vec<Grant>> {
+        self.read_doubtful_grants(shards, limit).await
+    }
+
+    async fn claim_refresh(&self, wish: &RefreshWish) -> Result<RefreshClaim> {
+        self.claim(wish).await
+    }
+
+    async fn record_refresh(
+        &self,
+        account: &AccountId,
+        generation: Generation,
+        seen: TokenSequence,
+        send_by: DateTime<Utc>,
+        result: &RefreshResult,
+    ) -> Result<Written> {
+        self.end_claim(account, generation, seen, send_by, result)
+            .await
+    }
+
+    async fn retired_grants(&self, shards: &[ShardId], limit: u32) -> Result<Vec<Grant>> {
+        self.read_retired_grants(shards, limit).await
+    }
+
+    async fn give_up_grant(&self, account: &AccountId, generation: Generation) -> Result<Written> {
+        self.delete_grant(account, generation).await
+    }
+}
+
+/// An account's link as it stays until the transaction writes it; the row is made if need be.
+async fn account(tx: &mut Tx, account: &AccountId) -> Result<LinkState> {
+    insert_accounts(tx, std::iter::once(account)).await?;
+    let row = sqlx::query(select_links!("account = $1"))
+        .bind(account.as_str())
+        .fetch_one(&mut *tx.inner)
+        .await?;
+    link_state(&row)
+}
+
+/// The other accounts that the API user serves.
+async fn others_of_api_user(tx: &mut Tx, link: &NewLink) -> Result<Vec<AccountId>> {
+    let rows = sqlx::query(
+        "select account from accounts
+         where org = $1 and api_user = $2 and account <> $3 order by account",
+    )
+    .bind(link.org.org.as_str())
+    .bind(link.org.user.as_str())
+    .bind(link.account.as_str())
+    .fetch_all(&mut *tx.inner)
+    .await?;
+    rows.iter().map(|row| id(row, "account")).collect()
+}
+
+/// Ends the account's current grant; see `Links::retired_grants` for what becomes of it.
+async fn retire_grants(tx: &mut Tx, account: &AccountId, at: DateTime<Utc>) -> Result<()> {
+    sqlx::query("update grants set retired_at = $2 where account = $1 and retired_at is null")
+        .bind(account.as_str())
+        .bind(micros(at))
+        .execute(&mut *tx.inner)
+        .await?;
+    Ok(())
+}
+
+/// Makes an account's parked calls due: without a link they are over, and the engine ends them so.
+/// Whether there were any.
+async fn make_parked_due(tx: &mut Tx, account: &AccountId) -> Result<bool> {
+    let done = sqlx::query(
+        "update calls set state = 'ready', parked_reason = null, task_due_at = $2
+         where account = $1 and parked_reason is not null",
+    )
+    .bind(account.as_str())
+    .bind(tx.micros())
+    .execute(&mut *tx.inner)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Writes the link with its event, moves the account's work if its shard changes, and wakes the
+/// owners of these shards.
+async fn write_link(
+    tx: &mut Tx,
+    before: &LinkState,
+    after: &LinkState,
+    event: &OutboxRow,
+    mut woken: BTreeSet<ShardId>,
+) -> Result<()> {
+    sqlx::query(
+        "update accounts set shard = $2, status = $3, health = $4, reason = $5, since = $6,
+            generation = $7, sequence = $8, linked_org = $9
+         where account = $1",
+    )
+    .bind(after.account.as_str())
+    .bind(shard_column(after.shard))
+    .bind(word(after.status))
+    .bind(word(after.health))
+    .bind(after.reason.map(word))
+    .bind(micros(after.since))
+    .bind(after.generation.0)
+    .bind(after.sequence.0)
+    .bind(after.org.as_ref().map(to_json))
+    .execute(&mut *tx.inner)
+    .await?;
+    if before.shard != after.shard {
+        move_work(tx, &after.account, before.shard, after.shard).await?;
+        woken.insert(after.shard);
+    }
+    // After the move, so that the events which were there first keep their place before it.
+    insert_events(tx, &[Publish::of_link(event, &after.account, after.shard)]).await?;
+    let told = Told {
+        shards: &woken,
+        accounts: &[&after.account],
+        ..Told::default()
+    };
+    tell(tx, told).await
+}
+
+/// Moves all of an account's work that is not over: by the partial indexes, so that the calls
+/// which are over are not even read. Those take the account's shard when they are revived.
+async fn move_work(tx: &mut Tx, account: &AccountId, from: ShardId, to: ShardId) -> Result<()> {
+    const CALLS: &str = "update calls set shard = $3 where rowid in (
+            select rowid from calls where shard = $2 and account = $1 and task_due_at is not null
+            union select rowid from calls
+                where shard = $2 and account = $1 and lookup_due_at is not null
+            union select rowid from calls where account = $1 and parked_reason is not null
+            union select rowid from calls where account = $1 and ended_event is null
+            union select c.rowid from attempts a cross join calls c using (account, interaction)
+                where a.shard = $2 and a.account = $1 and a.closed_at is null)";
+    const ATTEMPTS: &str =
+        "update attempts set shard = $3 where shard = $2 and account = $1 and closed_at is null";
+    const EVENTS: &str =
+        "update outbox set shard = $3 where shard = $2 and account = $1 and published_at is null";
+    for sql in [CALLS, ATTEMPTS, EVENTS] {
+        sqlx::query(sql)
+            .bind(account.as_str())
+            .bind(shard_column(from))
+            .bind(shard_column(to))
+            .execute(&mut *tx.inner)
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! The store's conformance suites on SQLite, and what only a file can do wrong. Each test has a
+//! folder of its own.
+
+#[path = "../conformance/mod.rs"]
+mod conformance;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use conformance::Harness;
+use futures::future::BoxFuture;
+use secrecy::SecretString;
+use vcc_link::store::{Config, Database, Store};
+
+/// A database of one test.
+struct Folder {
+    /// Removed with the test.
+    folder: tempfile::TempDir,
+    /// The database in it.
+    database: Database,
+}
+
+impl Folder {
+    /// Makes an empty database, with its schema.
+    async fn create() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = config(&file(folder.path()));
+        Database::migrate(&config).await.expect("migrate");
+        let database = Database::open(&config).await.expect("open");
+        Self { folder, database }
+    }
+}
+
+/// The file in a folder.
+fn file(folder: &Path) -> PathBuf {
+    folder.join("calls.db")
+}
+
+/// The settings of a file.
+fn config(path: &Path) -> Config {
+    Config {
+        url: SecretString::from(format!("sqlite:{}", path.display())),
+        max_connections: 4,
+        refresh_answer_timeout: Duration::ZERO,
+        ..Config::default()
+    }
+}
+
+#[async_trait]
+impl Harness for Folder {
+    fn store(&self) -> Arc<dyn Store> {
+        self.database.store()
+    }
+
+    async fn other(&self) -> Arc<dyn Store> {
+        let config = config(&file(self.folder.path()));
+        Database::open(&config).await.expect("open").store()
+    }
+}
+
+/// Runs a test on a file of its own.
+async fn on_sqlite(test: impl FnOnce(Arc<dyn Harness>) -> BoxFuture<'static, ()>) {
+    let folder = Arc::new(Folder::create().await);
+    test(Arc::clone(&folder) as Arc<dyn Harness>).await;
+    folder.database.close().await;
+}
+
+conformance::conformance_tests!(crate::store::on_sqlite);
+
+/// What is told of a file that cannot be used, by opening it and by making its schema.
+async fn faults(path: &Path) -> [String; 2] {
+    let config = config(path);
+    let opened = match Database::open(&config).await {
+        Ok(database) => database.check().await,
+        Err(error) => Err(error),
+    };
+    let migrated = Database::migrate(&config).await;
+    [opened, migrated].map(|result| result.map_or_else(|error| told(&error), |()| String::new()))
+}
+
+/// An error with its causes.
+fn told(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.join(": ")
+}
+
+#[tokio::test]
+async fn what_a_file_wants_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = file(folder.path());
+    let [opened, migrated] = faults(&path).await;
+    assert!(
+        opened.contains("calls.db: there is no such file: `vcc-link migrate` makes it"),
+        "{opened}"
+    );
+    assert_eq!(migrated, "");
+    assert_eq!(faults(&path).await, ["", ""]);
+
+    let [opened, migrated] = faults(&folder.path().join("missing/calls.db")).await;
+    assert!(opened.contains("there is no such file"), "{opened}");
+    assert!(
+        migrated.contains("missing: there is no such folder"),
+        "{migrated}"
+    );
+
+    let [_, migrated] = faults(folder.path()).await;
+    assert!(
+        migrated.contains("is a folder: name a file in store.url"),
+        "{migrated}"
+    );
+
+    let other = folder.path().join("notes.txt");
+    std::fs::write(&other, "these are notes, ".repeat(100)).expect("written");
+    for told in faults(&other).await {
+        assert!(
+            told.contains("notes.txt: it holds something else: name another file"),
+            "{told}"
+        );
+    }
+    assert!(
+        std::fs::read(&other)
+            .expect("there")
+            .starts_with(b"these are notes")
+    );
+}
