@@ -6,6 +6,22 @@ use crate::state::State;
 /// The settings file's name.
 pub(crate) const FILE: &str = "vcc-link.toml";
 
+/// Where the database is.
+fn path_of(state: &State) -> anyhow::Result<String> {
+    let path = state.file("vcc-link.db").into_os_string().into_string();
+    path.map_err(|path| {
+        anyhow::anyhow!(
+            "the name {} is no UTF-8; choose another folder with --state",
+            path.display()
+        )
+    })
+}
+
+/// A text in quotes: JSON's are TOML's too.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
 /// The settings as a file's text; `port` is the one of its pages.
 pub(crate) fn of(state: &State, outside: &Outside, port: u16) -> anyhow::Result<String> {
     let salesforce = outside.salesforce();
@@ -15,7 +31,7 @@ pub(crate) fn of(state: &State, outside: &Outside, port: u16) -> anyhow::Result<
         r#"# Written by `make run`, anew each time. The example file of the project tells every setting.
 
 [store]
-url = "{store}"
+url = {store}
 
 [kafka]
 brokers = "{kafka}"
@@ -41,7 +57,7 @@ keys = [{{ id = "make-run", key = "{key}" }}]
 [http]
 listen = "127.0.0.1:{port}"
 "#,
-        store = std::env::var("DEV_STORE_URL").unwrap_or_default(),
+        store = quoted(&format!("sqlite:{}", path_of(state)?)),
         kafka = outside.kafka,
         calls = topics.calls,
         call_logs = topics.call_logs,
