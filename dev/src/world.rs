@@ -75,6 +75,12 @@ impl World {
         }
     }
 
+    /// The account of the call of this number: they take turns.
+    pub(crate) fn account(&self, number: u64) -> &Account {
+        let turn = number % self.accounts.len() as u64;
+        &self.accounts[usize::try_from(turn).unwrap_or_default()]
+    }
+
     /// The accounts that have an org.
     pub(crate) fn linked(&self) -> impl Iterator<Item = &Account> {
         self.accounts.iter().filter(|a| a.link != Link::Missing)
