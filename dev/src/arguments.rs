@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     pub(crate) calls: u64,
 
     /// Calls that begin in a second; 0 for as fast as they are logged
-    #[arg(long, value_name = "R", default_value_t = 5.0, value_parser = rate)]
+    #[arg(long, value_name = "R", default_value_t = 5.0, value_parser = rate, allow_negative_numbers = true)]
     pub(crate) rate: f64,
 
     /// Accounts; one of them is not linked, and the link of one is broken

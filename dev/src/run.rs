@@ -43,6 +43,9 @@ const LINKING: usize = 4;
 /// Between two looks at how it stands.
 const TICK: Duration = Duration::from_millis(200);
 
+/// What is shown in the meantime.
+const ENDING: &str = "Ending: waiting for the calls under way; Ctrl-C again ends it at once";
+
 /// The exit code of a program that a Ctrl-C has ended.
 const INTERRUPTED: u8 = 130;
 
@@ -209,15 +212,13 @@ impl Stage {
         screen: &mut Screen,
     ) -> anyhow::Result<Curtain> {
         self.feed.stop(&mut self.tally)?;
+        screen.note(ENDING)?;
         let deadline = Instant::now() + FINISH;
         let mut tick = interval(TICK);
         while !self.is_accounted_for() && Instant::now() < deadline {
             tokio::select! {
                 told = self.results.next() => self.tally.hear(told),
-                _ = tick.tick() => {
-                    let note = "Ending: waiting for the calls under way; Ctrl-C again ends it at once";
-                    self.show(screen, note)?;
-                }
+                _ = tick.tick() => self.show(screen, ENDING)?,
                 () = signals.next() => return Ok(Curtain::Torn),
                 status = self.process.ended() => return Ok(Curtain::Burnt(status?)),
             }

@@ -59,6 +59,14 @@ impl Screen {
         self.term.flush()
     }
 
+    /// Writes a note that the block shows too, where there is a block.
+    pub(crate) fn note(&mut self, text: &str) -> io::Result<()> {
+        if self.term.is_term() {
+            return Ok(());
+        }
+        self.say(text)
+    }
+
     /// Shows how it stands.
     pub(crate) fn show(&mut self, view: &View<'_>) -> io::Result<()> {
         if !self.term.is_term() {
