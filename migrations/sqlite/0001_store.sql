@@ -51,9 +51,6 @@ create table grants (
     primary key (account, generation)
 ) strict;
 
-create index grants_by_age on grants (issued_at) where retired_at is null;
-create index grants_retired on grants (retired_at) where retired_at is not null;
-
 -- Every call within the dedupe horizon. No index mentions state, attempt, outcome or terminal_at:
 -- every index below is either over columns that never change or over a narrow predicate.
 create table calls (

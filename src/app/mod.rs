@@ -72,9 +72,9 @@ pub async fn run(config: Config, role: Role, stop: impl Future<Output = ()>) -> 
         .context("store.url: the database cannot be reached")?;
     store.check().await.context("the database cannot be used")?;
     database.ready();
-    let mut _held = None;
+    let mut held = None;
     let worker = if role.works() {
-        _held = store.for_work().context("store.url")?;
+        held = store.for_work().context("store.url")?;
         let worker = Worker::start(&config, store.store(), &metrics, &readiness)?;
         Some(worker)
     } else {
@@ -102,6 +102,7 @@ pub async fn run(config: Config, role: Role, stop: impl Future<Output = ()>) -> 
     if let Some(worker) = worker {
         worker.drain().await;
     }
+    drop(held);
     closing.cancel();
     let _ = tokio::time::timeout(Duration::from_secs(2), served).await;
     tracing::info!("stopped");

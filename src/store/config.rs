@@ -110,3 +110,35 @@ impl Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_a_server_or_a_file() {
+        let place = |url: &str| {
+            let url = SecretString::from(url);
+            let config = Config {
+                url,
+                ..Config::default()
+            };
+            config.wrong_url().is_none().then(|| config.place())
+        };
+        let file = |path: &str| Some(Place::File(path.into()));
+        assert_eq!(place("postgres://vcc@localhost/vcc"), Some(Place::Server));
+        assert_eq!(place("sqlite:/var/lib/calls.db"), file("/var/lib/calls.db"));
+        assert_eq!(place("sqlite:calls.db"), file("calls.db"));
+        for wrong in [
+            "",
+            "calls.db",
+            "mysql://localhost/vcc",
+            "sqlite:",
+            "sqlite::memory:",
+            "sqlite:///calls.db",
+            "sqlite:?mode=memory",
+        ] {
+            assert_eq!(place(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -16,8 +16,8 @@ pub struct Beat {
     pub replicas: u32,
 }
 
-/// The room of ownership. Expiry runs on the database's clock at the moment asked
-/// (`clock_timestamp()`), so the replicas' clocks do not matter.
+/// The room of ownership. Expiry runs on the database's clock at the moment asked, so the replicas'
+/// clocks do not matter. A file has no clock but its machine's, which is its one worker's too.
 #[async_trait]
 pub trait Leases: Send + Sync {
     /// Says that the replica lives, extends its leases by `ttl` from now, and takes up to

@@ -12,7 +12,11 @@
 //! publish) arrives as [`Sealed`] bytes; the store can neither read nor log it.
 //!
 //! **Fencing.** Every method that finishes work takes the shard's [`Epoch`], locks the lease row
-//! in share mode and compares, so that a worker that lost its lease changes nothing (rule 9).
+//! in share mode (or the whole file) and compares, so that a worker that lost its lease changes
+//! nothing (rule 9).
+//!
+//! **Two databases.** What a method does beside its SQL is here, once for both: rules judge writes,
+//! rows are read by the names of their columns.
 //!
 //! Architecture invariant: SQL occurs below this module only, and in `migrations/`.
 

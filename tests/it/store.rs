@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use conformance::Harness;
+use conformance::fixture::{Fixture, account_id};
 use futures::future::BoxFuture;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::{Connection as _, SqliteConnection};
 use vcc_link::store::{Config, Database, Store};
 
 /// A database of one test.
@@ -125,4 +127,71 @@ async fn what_a_file_wants_is_told() {
             .expect("there")
             .starts_with(b"these are notes")
     );
+}
+
+/// One worker has the file; who only asks, or links an account, may come beside it. What a worker
+/// has is free when its process is gone.
+#[tokio::test]
+async fn a_second_worker_is_refused() {
+    let first = Folder::create().await;
+    let config = config(&file(first.folder.path()));
+    let second = Database::open(&config).await.expect("open");
+    let work = first.database.for_work().expect("nobody has it");
+    let refused = second.for_work().expect_err("the first has it").to_string();
+    assert!(
+        refused.ends_with(
+            "calls.db: a worker has it already. Is another vcc-link running on this folder? Stop \
+             it, or set store.url to another file"
+        ),
+        "{refused}"
+    );
+    Database::migrate(&config).await.expect("nothing to change");
+    let fixture = Fixture::new(&first).await;
+    let linked = fixture.link("acme").await;
+    let seen = second.store().links(&[account_id("acme")]).await;
+    assert_eq!(seen.expect("links"), [linked]);
+    drop(work);
+    second.for_work().expect("the first has gone");
+}
+
+/// A schema of a later release is left alone, and so is one of another program; one that is to be
+/// changed is changed for no running worker.
+#[tokio::test]
+async fn only_an_own_schema_at_rest_is_changed() {
+    let folder = Folder::create().await;
+    let config = config(&file(folder.folder.path()));
+    let set_version = async |version: i64| {
+        let url = config.url.expose_secret();
+        let mut connection = SqliteConnection::connect(url).await.expect("open");
+        sqlx::query("update _sqlx_migrations set version = $1")
+            .bind(version)
+            .execute(&mut connection)
+            .await
+            .expect("set");
+        connection.close().await.expect("close");
+    };
+    set_version(7).await;
+    for told in faults(&file(folder.folder.path())).await {
+        assert!(
+            told.contains("is at version 7, this binary knows 1: run the later release"),
+            "{told}"
+        );
+    }
+    set_version(0).await;
+    let [opened, migrated] = faults(&file(folder.folder.path())).await;
+    assert!(opened.ends_with("run `vcc-link migrate`"), "{opened}");
+    assert!(
+        migrated.contains("is another program's database"),
+        "{migrated}"
+    );
+
+    let empty = folder.folder.path().join("empty.db");
+    std::fs::write(&empty, "").expect("written");
+    let database = Database::open(&self::config(&empty)).await.expect("open");
+    let work = database.for_work().expect("nobody has it");
+    let [_, migrated] = faults(&empty).await;
+    assert!(migrated.contains("a worker has it already"), "{migrated}");
+    drop(work);
+    let [_, migrated] = faults(&empty).await;
+    assert_eq!(migrated, "");
 }

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use sqlx::PgConnection;
 
 use super::bodies::{Body, ensure_partitions, insert_bodies};
-use super::fence::{lock_accounts, wake_others};
+use super::fence::{lock_accounts, tell};
 use super::fold::fold;
 use super::outbox::insert_events;
 use super::values::{column, get, key_columns};
@@ -17,6 +17,7 @@ use crate::store::inbox::{Appended, IngestBatch, IngestCall, Partition, Quaranti
 use crate::store::outbox::Publish;
 use crate::store::rules::{Locked, shard_of};
 use crate::store::values::{call_id, corrupt, shard_column};
+use crate::store::wakes::Told;
 
 impl Postgres {
     /// See [`Inbox::append`](crate::store::Inbox::append).
@@ -26,8 +27,12 @@ impl Postgres {
         let appended = append_calls(&mut tx, &batch.calls).await?;
         insert_quarantined(&mut tx, &batch.quarantined).await?;
         move_offsets(&mut tx, &batch.offsets).await?;
-        let shards: BTreeSet<ShardId> = appended.due.iter().map(|due| due.shard).collect();
-        wake_others(&mut tx, &shards, &self.origin).await?;
+        let told = Told {
+            shards: &appended.due.iter().map(|due| due.shard).collect(),
+            origin: &self.origin,
+            ..Told::default()
+        };
+        tell(&mut tx, told).await?;
         tx.commit().await?;
         Ok(appended)
     }

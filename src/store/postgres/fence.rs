@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
 
-use crate::domain::ids::{AccountId, ShardId};
+use crate::domain::ids::AccountId;
 use crate::store::rules::Locked;
 use crate::store::values::{id, shard_column};
 use crate::store::wakes::Told;
@@ -59,51 +59,9 @@ pub(super) async fn lock_accounts(
         .collect()
 }
 
-/// Wakes the owners of these shards, and those who cache these accounts' links, when the
-/// transaction commits.
-pub(super) async fn wake(
-    connection: &mut PgConnection,
-    shards: &BTreeSet<ShardId>,
-    accounts: &[&AccountId],
-) -> Result<()> {
-    let told = Told {
-        shards,
-        accounts,
-        ..Told::default()
-    };
-    send(told, connection).await
-}
-
-/// Wakes the owners of these shards, but for listeners of the store with this name: its process
-/// knows already.
-pub(super) async fn wake_others(
-    connection: &mut PgConnection,
-    shards: &BTreeSet<ShardId>,
-    origin: &str,
-) -> Result<()> {
-    let told = Told {
-        shards,
-        origin,
-        ..Told::default()
-    };
-    send(told, connection).await
-}
-
-/// Wakes those who may want these shards, which were given up.
-pub(super) async fn tell_of_released(
-    connection: &mut PgConnection,
-    released: &BTreeSet<ShardId>,
-) -> Result<()> {
-    let told = Told {
-        released,
-        ..Told::default()
-    };
-    send(told, connection).await
-}
-
-/// Sends one notification, whatever the number, unless there is nothing to tell. A payload may
-/// hold 7,999 bytes.
-async fn send(told: Told<'_>, connection: &mut PgConnection) -> Result<()> {
+/// Wakes whom it concerns when the transaction commits, unless there is nothing to tell. One
+/// notification whatever the number; its payload may hold 7,999 bytes.
+pub(super) async fn tell(connection: &mut PgConnection, told: Told<'_>) -> Result<()> {
     let Some(payload) = told.payload() else {
         return Ok(());
     };

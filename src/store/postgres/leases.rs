@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::fence::tell_of_released;
+use super::fence::tell;
 use super::{Postgres, Result, Tx};
 use crate::domain::ids::{ReplicaId, ShardId};
 use crate::store::leases::Beat;
 use crate::store::values::{shard, shard_column};
+use crate::store::wakes::Told;
 use crate::store::{Fence, Leases, rows};
 
 #[async_trait]
@@ -147,6 +148,10 @@ async fn give_up(tx: &mut Tx, replica: &ReplicaId, shards: Option<Vec<i16>>) -> 
     .bind(shards)
     .fetch_all(&mut **tx)
     .await?;
-    let given_up: BTreeSet<ShardId> = rows.iter().map(shard).collect::<Result<_>>()?;
-    tell_of_released(tx, &given_up).await
+    let released: BTreeSet<ShardId> = rows.iter().map(shard).collect::<Result<_>>()?;
+    let told = Told {
+        released: &released,
+        ..Told::default()
+    };
+    tell(tx, told).await
 }

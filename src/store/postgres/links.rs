@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::append::insert_accounts;
-use super::fence::{held, wake};
+use super::fence::{held, tell};
 use super::outbox::insert_events;
 use super::{Postgres, Result, Tx};
 use crate::domain::ids::{AccountId, Generation, ShardId, TokenSequence};
@@ -18,6 +18,7 @@ use crate::store::links::{
 use crate::store::outbox::{OutboxRow, Publish};
 use crate::store::rows::link_state;
 use crate::store::values::{corrupt, id, shard_column, shard_opt, time, to_json, word};
+use crate::store::wakes::Told;
 use crate::store::{Fence, Links, Written};
 
 #[async_trait]
@@ -256,7 +257,12 @@ async fn write_link(
     }
     // After the move, so that the events which were there first keep their place before it.
     insert_events(tx, &[Publish::of_link(event, &after.account, after.shard)]).await?;
-    wake(tx, &woken, &[&after.account]).await
+    let told = Told {
+        shards: &woken,
+        accounts: &[&after.account],
+        ..Told::default()
+    };
+    tell(tx, told).await
 }
 
 /// Moves all of an account's work that is not over: by the partial indexes, so that the calls

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::fence::{held, lock_accounts, wake};
+use super::fence::{held, lock_accounts, tell};
 use super::outbox::insert_events;
 use super::values::get;
 use super::work::{lock_calls, write_calls};
@@ -14,6 +14,7 @@ use crate::store::journal::OutcomeRow;
 use crate::store::ledger::{Changes, Ledger};
 use crate::store::rules::Noted;
 use crate::store::values::to_json;
+use crate::store::wakes::Told;
 
 impl Postgres {
     /// See [`Journal::record_outcomes`](crate::store::Journal::record_outcomes).
@@ -57,7 +58,11 @@ async fn write(tx: &mut Tx, ledger: &Ledger<'_>) -> Result<()> {
     let changes = &ledger.changes;
     write_attempts(tx, &changes.seen).await?;
     insert_events(tx, &changes.events).await?;
-    wake(tx, &changes.woken, &[]).await
+    let told = Told {
+        shards: &changes.woken,
+        ..Told::default()
+    };
+    tell(tx, told).await
 }
 
 /// The attempts that the outcomes name. An id under another call is not that call's attempt: the

@@ -116,7 +116,8 @@ impl Links for Sqlite {
 
     async fn parked_calls(&self, account: &AccountId) -> Result<u64> {
         let parked: i64 = sqlx::query_scalar(
-            "select count(*) from calls where account = $1 and parked_reason is not null",
+            "select count(*) from calls indexed by calls_parked
+             where account = $1 and parked_reason is not null",
         )
         .bind(account.as_str())
         .fetch_one(&self.readers)
@@ -204,7 +205,8 @@ async fn retire_grants(tx: &mut Tx, account: &AccountId, at: DateTime<Utc>) -> R
 /// Whether there were any.
 async fn make_parked_due(tx: &mut Tx, account: &AccountId) -> Result<bool> {
     let done = sqlx::query(
-        "update calls set state = 'ready', parked_reason = null, task_due_at = $2
+        "update calls indexed by calls_parked
+         set state = 'ready', parked_reason = null, task_due_at = $2
          where account = $1 and parked_reason is not null",
     )
     .bind(account.as_str())
@@ -253,15 +255,18 @@ async fn write_link(
     tell(tx, told).await
 }
 
-/// Moves all of an account's work that is not over: by the partial indexes, so that the calls
-/// which are over are not even read. Those take the account's shard when they are revived.
+/// Moves all of an account's work that is not over: by the partial indexes (named where SQLite,
+/// which keeps no statistics, would choose otherwise), so that the calls which are over are not even
+/// read. Those take the account's shard when they are revived.
 async fn move_work(tx: &mut Tx, account: &AccountId, from: ShardId, to: ShardId) -> Result<()> {
     const CALLS: &str = "update calls set shard = $3 where rowid in (
             select rowid from calls where shard = $2 and account = $1 and task_due_at is not null
             union select rowid from calls
                 where shard = $2 and account = $1 and lookup_due_at is not null
-            union select rowid from calls where account = $1 and parked_reason is not null
-            union select rowid from calls where account = $1 and ended_event is null
+            union select rowid from calls indexed by calls_parked
+                where account = $1 and parked_reason is not null
+            union select rowid from calls indexed by calls_ringing
+                where account = $1 and ended_event is null
             union select c.rowid from attempts a cross join calls c using (account, interaction)
                 where a.shard = $2 and a.account = $1 and a.closed_at is null)";
     const ATTEMPTS: &str =

@@ -37,8 +37,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 
 pub use lock::Alone;
 
@@ -93,8 +93,12 @@ impl Sqlite {
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false);
-        let writer = pool.clone().max_connections(1);
-        let writer = writer.connect_with(options.clone()).await;
+        let writer = pool
+            .clone()
+            .max_connections(1)
+            .after_release(|connection, _| Box::pin(is_at_rest(connection)))
+            .connect_with(options.clone())
+            .await;
         let writer = writer.map_err(|error| errors::of_opening(path, error))?;
         let readers = pool
             .max_connections(config.max_connections)
@@ -128,6 +132,14 @@ impl Sqlite {
     }
 }
 
+/// Whether a connection is in no transaction, once it has rolled back what was left. SQLite ends a
+/// transaction itself on a full disk and some other faults; the driver then fails to roll it back,
+/// takes it for open, and would begin no other on that connection.
+async fn is_at_rest(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
+}
+
 /// How every connection is set up. What is answered as durable is durable: the log is synced at
 /// every commit (`full`), and readers go on meanwhile (`wal`).
 fn options(path: &Path, config: &Config) -> SqliteConnectOptions {
@@ -136,4 +148,98 @@ fn options(path: &Path, config: &Config) -> SqliteConnectOptions {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(config.acquire_timeout)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+    use crate::store::inbox::{IngestBatch, Partition, QuarantineRow};
+    use crate::store::{Error, Inbox as _, Sealed};
+
+    /// A batch of one quarantined record.
+    fn batch(offset: i64, bytes: usize) -> IngestBatch {
+        let partition = Partition {
+            topic: "vcc.calls".to_owned(),
+            partition: 0,
+        };
+        let record = QuarantineRow {
+            partition: partition.clone(),
+            offset,
+            received_at: DateTime::UNIX_EPOCH,
+            reason: "not JSON".to_owned(),
+            body: Sealed(vec![7; bytes]),
+        };
+        IngestBatch {
+            quarantined: vec![record],
+            offsets: vec![(partition, offset + 1)],
+            ..IngestBatch::default()
+        }
+    }
+
+    /// An empty database in a folder.
+    async fn store(folder: &tempfile::TempDir) -> Sqlite {
+        let path = folder.path().join("calls.db");
+        let config = Config::default();
+        Sqlite::migrate(&path, &config).await.expect("migrate");
+        Sqlite::open(&path, &config).await.expect("open")
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_ended_is_outlived() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder).await;
+        let mut tx = store.begin().await.expect("begin");
+        sqlx::query("rollback")
+            .execute(&mut *tx.inner)
+            .await
+            .expect("ended");
+        drop(tx);
+        store.append(&batch(0, 10)).await.expect("append");
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_refusal_tells_the_rule_and_not_the_row() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder).await;
+        let refused = sqlx::query("insert into leases (shard, owner) values (999, 'Ada')")
+            .execute(&store.writer)
+            .await;
+        let error = Error::from(refused.expect_err("there are 256 shards"));
+        assert!(
+            matches!(&error, Error::Refused { rule, .. } if rule.contains("shard between 0 and 255")),
+            "{error:?}"
+        );
+        assert!(!format!("{error:?}").contains("Ada"), "{error:?}");
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_and_outlived() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder).await;
+        store.append(&batch(0, 10)).await.expect("room");
+        sqlx::query("pragma max_page_count = 1")
+            .execute(&store.writer)
+            .await
+            .expect("set");
+        for _ in 0..3 {
+            let full = store.append(&batch(1, 5_000_000)).await;
+            let error = full.expect_err("no room");
+            assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+            let cause = error.source().map(ToString::to_string);
+            assert!(cause.expect("a cause").starts_with("make room on the disk"));
+        }
+        sqlx::query("pragma max_page_count = 1000000")
+            .execute(&store.writer)
+            .await
+            .expect("set");
+        store.append(&batch(1, 5_000_000)).await.expect("room");
+        let partition = batch(0, 0).offsets.remove(0).0;
+        let offsets = store.offsets(&[partition]).await;
+        assert_eq!(offsets.expect("offsets"), [Some(2)]);
+        store.close().await;
+    }
 }

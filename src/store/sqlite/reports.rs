@@ -7,7 +7,9 @@ use super::inbox::STORED_CALLS;
 use super::values::{keys, micros};
 use super::{Result, Sqlite};
 use crate::domain::ids::CallId;
-use crate::store::reports::{AttemptLine, CallFilter, CallLine, StateCount, Story, Traces};
+use crate::store::reports::{
+    AttemptLine, CallFilter, CallLine, CallState, StateCount, Story, Traces,
+};
 use crate::store::rows::{attempt_line, line, quarantine_row, state_count, stored_call};
 use crate::store::values::{count, to_json};
 use crate::store::{Reports, rows};
@@ -33,7 +35,13 @@ const OPEN_COUNTS: &str = "select state, sum(calls) as calls, min(oldest) as old
 impl Reports for Sqlite {
     async fn list_calls(&self, filter: &CallFilter) -> Result<Vec<CallLine>> {
         let mut query: QueryBuilder<sqlx::Sqlite> = QueryBuilder::new(LINE);
-        query.push(" from calls c where true");
+        // Dead letters are few among many, which SQLite, without statistics, does not see.
+        query.push(match filter.states[..] {
+            [CallState::Dead] => {
+                " from calls c indexed by calls_dead where dead_reason is not null"
+            }
+            _ => " from calls c where true",
+        });
         if let Some(account) = &filter.account {
             query.push(" and account = ").push_bind(account.as_str());
         }

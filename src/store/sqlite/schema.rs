@@ -26,13 +26,20 @@ impl Sqlite {
         let options = options(path, config).create_if_missing(true);
         let opened = SqliteConnection::connect_with(&options).await;
         let mut connection = opened.map_err(|error| of_opening(path, error))?;
-        if check_version(&mut connection).await.is_err() {
-            let _alone = Alone::on(path)?;
-            let migrated = migrator().run(&mut connection).await;
-            migrated.map_err(|error| match error {
-                sqlx::migrate::MigrateError::Execute(error) => of_opening(path, error),
-                error => Error::Other(Box::new(error)),
-            })?;
+        match check_version(&mut connection).await {
+            Err(Error::Schema { found, known, .. }) if found < known => {
+                let _alone = Alone::on(path)?;
+                if found == 0 && holds_something(&mut connection).await? {
+                    let advice = "is another program's database: name another file in store.url";
+                    return Err(of_file(path, advice));
+                }
+                let migrated = migrator().run(&mut connection).await;
+                migrated.map_err(|error| match error {
+                    sqlx::migrate::MigrateError::Execute(error) => of_opening(path, error),
+                    error => Error::Other(Box::new(error)),
+                })?;
+            }
+            checked => checked?,
         }
         connection.close().await?;
         Ok(())
@@ -47,6 +54,13 @@ impl Sqlite {
 /// The migrations that this binary knows.
 fn migrator() -> sqlx::migrate::Migrator {
     sqlx::migrate!("migrations/sqlite")
+}
+
+/// Whether a file without a schema of ours has another.
+async fn holds_something(connection: &mut SqliteConnection) -> Result<bool> {
+    let sql = "select exists (select 1 from sqlite_schema
+        where type = 'table' and name <> '_sqlx_migrations')";
+    Ok(sqlx::query_scalar(sql).fetch_one(connection).await?)
 }
 
 /// Whether the schema is this binary's. A later one is refused: no two releases ever run on one

@@ -8,7 +8,10 @@ use std::time::Instant;
 const ACCOUNTS: [&str; 4] = ["acme", "acme-two", "beta", "beta-two"];
 
 async fn linked(scenario: &str) -> World {
-    let mut world = World::start(scenario).await;
+    with_links(World::start(scenario).await)
+}
+
+fn with_links(mut world: World) -> World {
     for account in ACCOUNTS {
         let org = account.split('-').next().unwrap_or(account);
         world.link(account, &format!("api@{org}.example"));
@@ -79,6 +82,37 @@ async fn kills_at_any_moment_lose_and_double_nothing() {
         world.workers[place].signal("KILL");
         ended(&mut world, place).await;
         world.restart(place);
+    }
+    world.finish().await;
+}
+
+/// The one worker that a file may have, killed under load, again and again; another is refused
+/// meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_at_any_moment_lose_and_double_nothing_on_a_file() {
+    let mut world = with_links(World::start_on_file("kills_file").await);
+    world.work(1).await;
+    let second = world.spawn("");
+    ended(&mut world, second).await;
+    assert!(
+        world.workers[second]
+            .log()
+            .contains("a worker has it already")
+    );
+    world.workers.remove(second);
+    for round in 0..4_usize {
+        let calls = world.load(&ACCOUNTS, 8);
+        // Another moment each time: once so many of this round's calls are answered.
+        let enough = round * 8;
+        world
+            .until("some of the calls", |w| {
+                let told = calls.iter().filter(|c| !w.of(c).is_empty()).count();
+                (told >= enough).then_some(())
+            })
+            .await;
+        world.workers[0].signal("KILL");
+        ended(&mut world, 0).await;
+        world.restart(0);
     }
     world.finish().await;
 }

@@ -7,10 +7,19 @@ use super::world::{End, KNOWN, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_link_parks_calls_and_a_new_one_sends_them() {
-    let mut world = World::start("broken").await;
+    broken_and_made_anew(World::start("broken").await, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_link_parks_calls_and_a_new_one_sends_them_on_a_file() {
+    broken_and_made_anew(World::start_on_file("broken_file").await, 1).await;
+}
+
+/// A link breaks under so many workers, and is made anew beside them.
+async fn broken_and_made_anew(mut world: World, workers: usize) {
     world.link("acme", "api@acme.example");
     world.link("beta", "api@beta.example");
-    world.work(2).await;
+    world.work(workers).await;
     world.load(&["acme", "beta"], 3);
     world.settled().await;
 

@@ -8,7 +8,16 @@ use crate::environment::produce_with_kafkas_own_tool;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_call_ends_as_it_should() {
-    let mut world = World::start("ordinary").await;
+    ordinary_day(World::start("ordinary").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_call_ends_as_it_should_on_a_file() {
+    ordinary_day(World::start_on_file("ordinary_file").await).await;
+}
+
+/// Every kind of call, in every kind of org.
+async fn ordinary_day(mut world: World) {
     world.link("acme", "api@acme.example");
     world.link("acme-two", "api@acme.example");
     world.link("beta", "api@beta.example");

@@ -51,6 +51,7 @@ pub(super) struct World {
     pub(super) workers: Vec<Worker>,
     pub(super) settings: PathBuf,
     name: String,
+    database: Database,
     folder: tempfile::TempDir,
     producer: ThreadedProducer<DefaultProducerContext>,
     expected: BTreeMap<String, Expected>,
@@ -74,6 +75,15 @@ pub(super) const NOBODY: &str = "+442079460777";
 impl World {
     /// An empty world: two orgs, `Acme` with a unique field for the key and `Beta` without.
     pub(super) async fn start(scenario: &str) -> Self {
+        Self::start_on(scenario, Database::Server).await
+    }
+
+    /// The same, with a file as its database.
+    pub(super) async fn start_on_file(scenario: &str) -> Self {
+        Self::start_on(scenario, Database::File).await
+    }
+
+    async fn start_on(scenario: &str, database: Database) -> Self {
         let turn = TURN.lock().await;
         let name = format!(
             "flow_{scenario}_{}",
@@ -85,7 +95,8 @@ impl World {
             ..Config::default()
         });
         let simulator = simulator.await.expect("a simulator");
-        create_database(&name).await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let database_url = database.create(&name, folder.path()).await;
         let topics = [("calls", 12), ("logs", 3), ("status", 1), ("quarantine", 1)];
         for (topic, partitions) in topics {
             create_topic(&format!("{name}.{topic}"), partitions).await;
@@ -93,9 +104,9 @@ impl World {
         let read = topics[1..].iter().map(|(t, n)| (format!("{name}.{t}"), *n));
         let read: Vec<(String, i32)> = read.collect();
         let read: Vec<(&str, i32)> = read.iter().map(|(t, n)| (t.as_str(), *n)).collect();
-        let folder = tempfile::tempdir().expect("a folder");
         let settings = folder.path().join("vcc-link.toml");
-        std::fs::write(&settings, settings_of(&name, &simulator.base_url())).expect("written");
+        let text = settings_of(&name, &database_url, &simulator.base_url());
+        std::fs::write(&settings, text).expect("written");
         let world = Self {
             results: Results::read(&read),
             producer: kafka()
@@ -106,6 +117,7 @@ impl World {
             workers: Vec::new(),
             settings,
             name,
+            database,
             folder,
             expected: BTreeMap::new(),
             secrets: vec!["sim-client-secret".to_owned()],
@@ -355,7 +367,7 @@ impl World {
         self.judge_events();
         self.judge_tasks();
         self.judge_logs();
-        drop_database(&self.name).await;
+        self.database.remove(&self.name).await;
     }
 
     /// One answer per started call, one end per revision: repeated, if at all, byte by byte.
@@ -531,16 +543,15 @@ log_filter = "info,vcc_link=debug"
 "#;
 
 /// The settings of this world.
-fn settings_of(name: &str, salesforce: &str) -> String {
+fn settings_of(name: &str, database_url: &str, salesforce: &str) -> String {
     let brokers = service("VCC_LINK_TEST_KAFKA");
-    let url = database_url(name);
     let host = salesforce
         .trim_start_matches("http://")
         .trim_end_matches('/');
     format!(
         r#"
 [store]
-url = "{url}"
+url = "{database_url}"
 max_connections = 6
 refresh_answer_timeout = "6s"
 [kafka]
@@ -568,19 +579,36 @@ keys = [{{ id = "flow", key = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=" }}]
     )
 }
 
-fn database_url(name: &str) -> String {
-    let url = service("VCC_LINK_TEST_DATABASE_URL");
-    let mut url = url::Url::parse(&url).expect("a URL");
-    url.set_path(name);
-    url.to_string()
+/// Where a world's calls are kept.
+#[derive(Clone, Copy)]
+enum Database {
+    /// In a database of its own on the server.
+    Server,
+    /// In a file in its folder.
+    File,
 }
 
-async fn create_database(name: &str) {
-    administer(format!("create database {name}")).await;
-}
+impl Database {
+    /// Makes it, if it is not made by `migrate`; gives its address.
+    async fn create(self, name: &str, folder: &std::path::Path) -> String {
+        match self {
+            Self::Server => {
+                administer(format!("create database {name}")).await;
+                let url = service("VCC_LINK_TEST_DATABASE_URL");
+                let mut url = url::Url::parse(&url).expect("a URL");
+                url.set_path(name);
+                url.to_string()
+            }
+            Self::File => format!("sqlite:{}", folder.join("calls.db").display()),
+        }
+    }
 
-async fn drop_database(name: &str) {
-    administer(format!("drop database {name} with (force)")).await;
+    /// Removes it, if it does not go with its folder.
+    async fn remove(self, name: &str) {
+        if matches!(self, Self::Server) {
+            administer(format!("drop database {name} with (force)")).await;
+        }
+    }
 }
 
 async fn administer(statement: String) {
