@@ -75,10 +75,16 @@ impl World {
         }
     }
 
-    /// The account of the call of this number: they take turns.
+    /// The account of the call of this number: of twenty calls one is of the broken account and one
+    /// of that without a link, and the others take turns.
     pub(crate) fn account(&self, number: u64) -> &Account {
-        let turn = number % self.accounts.len() as u64;
-        &self.accounts[usize::try_from(turn).unwrap_or_default()]
+        let sound = self.accounts.len() - 2;
+        let place = match number % 20 {
+            9 => sound,
+            19 => sound + 1,
+            _ => usize::try_from(number).unwrap_or_default() % sound,
+        };
+        &self.accounts[place]
     }
 
     /// The accounts that have an org.
@@ -172,6 +178,8 @@ mod tests {
         let [a, b, c] = [Link::Sound; 3];
         assert_eq!(links, [a, b, c, Link::Broken, Link::Missing]);
         assert_eq!(world.seed().unwrap().orgs.len(), 4);
+        let of = |link| (0..200).filter(|n| world.account(*n).link == link).count();
+        assert_eq!((of(Link::Sound), of(Link::Broken)), (180, 10));
     }
 
     #[test]
