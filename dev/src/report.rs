@@ -34,7 +34,8 @@ pub(crate) struct Report {
     /// Calls that have more than one Task.
     pub(crate) duplicates: u64,
     pub(crate) retried: u64,
-    pub(crate) earlier: u64,
+    /// Calls of earlier runs, or sent by others, that came to their end.
+    pub(crate) others: u64,
     pub(crate) api_calls: u64,
     /// From the first call to the last that is accounted for.
     pub(crate) seconds: f64,
@@ -60,7 +61,7 @@ impl Report {
             unaccounted: tally.under_way() as u64 + tally.logged.saturating_sub(found.tasks),
             duplicates,
             retried: tally.retried,
-            earlier: tally.earlier,
+            others: tally.others,
             api_calls: found.api_calls,
             seconds: times.ended.duration_since(times.begun).as_secs_f64(),
             first_task_seconds: tally.first_task.map(from_start),
@@ -87,7 +88,7 @@ impl Report {
             "unaccounted": self.unaccounted,
             "duplicates": self.duplicates,
             "retried": self.retried,
-            "earlier": self.earlier,
+            "others": self.others,
             "api_calls": self.api_calls,
             "api_calls_per_1000": per_thousand(self.api_calls, self.ended),
             "seconds": rounded(self.seconds),
@@ -126,10 +127,10 @@ impl Report {
                 "The first Task was there {seconds:.1} s after the start."
             ));
         }
-        if self.earlier > 0 {
+        if self.others > 0 {
             lines.push(format!(
-                "{} calls of earlier runs came to their end.",
-                self.earlier
+                "{} calls of earlier runs, or sent by others, came to their end too.",
+                self.others
             ));
         }
         lines.push(match (self.unaccounted, self.duplicates) {

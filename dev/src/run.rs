@@ -212,7 +212,9 @@ impl Stage {
         screen: &mut Screen,
     ) -> anyhow::Result<Curtain> {
         self.feed.stop(&mut self.tally)?;
-        screen.note(ENDING)?;
+        if !self.is_accounted_for() {
+            screen.note(ENDING)?;
+        }
         let deadline = Instant::now() + FINISH;
         let mut tick = interval(TICK);
         while !self.is_accounted_for() && Instant::now() < deadline {

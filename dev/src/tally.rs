@@ -79,8 +79,8 @@ pub(crate) struct Tally {
     pub(crate) failed: Counts,
     /// Answers to who is calling.
     pub(crate) answers: Counts,
-    /// Calls of earlier runs that came to their end in this one.
-    pub(crate) earlier: u64,
+    /// Calls of earlier runs, or sent by others, that came to their end.
+    pub(crate) others: u64,
     /// Links, by account.
     pub(crate) links: BTreeMap<String, Standing>,
     /// The last calls that were accounted for, newest first.
@@ -107,7 +107,7 @@ impl Tally {
             skipped: Counts::new(),
             failed: Counts::new(),
             answers: Counts::new(),
-            earlier: 0,
+            others: 0,
             links: BTreeMap::new(),
             last: VecDeque::new(),
             first_task: None,
@@ -149,7 +149,7 @@ impl Tally {
             }
             (None, What::LookedUp(_)) => return,
             (None, What::Ended { .. }) => {
-                self.earlier += 1;
+                self.others += 1;
                 return;
             }
             (Some(number), what) => (number, what),
@@ -305,10 +305,10 @@ mod tests {
     }
 
     #[test]
-    fn calls_of_earlier_runs_are_counted_apart() {
+    fn calls_of_others_are_counted_apart() {
         let now = Instant::now();
         let mut tally = one_call(now);
         tally.hear(told(None, now, ended(End::Logged)));
-        assert_eq!((tally.earlier, tally.logged, tally.under_way()), (1, 0, 1));
+        assert_eq!((tally.others, tally.logged, tally.under_way()), (1, 0, 1));
     }
 }
