@@ -12,7 +12,7 @@ use clap::Parser;
 /// link of another is broken, so that you see what comes of that. Ctrl-C ends it in good order; a
 /// second one at once.
 #[derive(Debug, Parser)]
-#[command(name = "make run", after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "make run", override_usage = USAGE, after_help = EXAMPLES, max_term_width = 100)]
 pub(crate) struct Arguments {
     /// Calls to make; 0 for no end
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -51,6 +51,10 @@ pub(crate) struct Arguments {
     pub(crate) salesforce_port: u16,
 }
 
+const USAGE: &str = "\
+make run ARGS=\"[OPTIONS]\"
+       cargo run -p dev -- [OPTIONS]";
+
 const EXAMPLES: &str = "\
 Examples:
   make run                                              five calls a second, until Ctrl-C
@@ -63,8 +67,9 @@ While it runs, ask in another terminal what came of a call:
   cargo run --bin vcc-link -- --config .vcc-link-dev/vcc-link.toml calls list --account acme-1
   cargo run --bin vcc-link -- --config .vcc-link-dev/vcc-link.toml links list
 
-With --json it exits with 0 only if every call is accounted for and none has two Tasks. A call that
-waits for its broken link to be mended counts as accounted for: parked.";
+It exits with 0 if every call is accounted for and none has two Tasks, with 130 after a second
+Ctrl-C, and else with 1. A call that waits for its broken link to be mended counts as accounted for:
+it is parked.";
 
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {

@@ -33,8 +33,8 @@ pub(crate) struct Told {
 /// What was published.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    /// Who is calling: the result of the lookup.
-    LookedUp(String),
+    /// Who is calling: the result of the lookup, and what kind of record was found.
+    LookedUp { result: String, record: String },
     /// What came of an ended call.
     Ended { end: End, attempts: u64 },
     /// An account's link changed.
@@ -103,7 +103,11 @@ fn told(message: &BorrowedMessage<'_>, run: Run, at: Instant) -> Option<Told> {
 fn what(kind: &str, data: &Value) -> Option<What> {
     let reason = || text(&data["reason"]);
     let end = match kind {
-        "call.lookedup.v1" => return Some(What::LookedUp(text(&data["match"]["result"]))),
+        "call.lookedup.v1" => {
+            let result = text(&data["match"]["result"]);
+            let record = text(&data["match"]["recordType"]);
+            return Some(What::LookedUp { result, record });
+        }
         "link.statuschanged.v1" => {
             let standing = Standing {
                 status: text(&data["status"]),
@@ -141,7 +145,10 @@ mod tests {
             what(name, &serde_json::from_str(&text).unwrap())
         };
         let ended = |end, attempts| Some(What::Ended { end, attempts });
-        let looked_up = Some(What::LookedUp("matched".into()));
+        let looked_up = Some(What::LookedUp {
+            result: "matched".into(),
+            record: "contact".into(),
+        });
         assert_eq!(read("call.lookedup.v1"), looked_up);
         assert_eq!(read("calllog.succeeded.v1"), ended(End::Logged, 1));
         let parked = End::Parked("link_broken".into());

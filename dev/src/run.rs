@@ -118,7 +118,8 @@ impl Stage {
         let outside = Outside::start(&world, run, arguments.salesforce_port).await?;
         let text = settings::of(state, &outside, port)?;
         let house = House::new(state.write_private(settings::FILE, &text)?)?;
-        house.call(&["migrate"], "").await?;
+        let migrated = house.call(&["migrate"], "").await;
+        migrated.context("what earlier runs left cannot be used; --fresh begins without it")?;
         link(&house, &outside, &world).await?;
         let topics = &outside.topics;
         let published = [topics.call_logs.as_str(), topics.link_status.as_str()];

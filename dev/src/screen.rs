@@ -211,10 +211,10 @@ fn call(done: &Done, colours: bool) -> String {
         (End::Failed(reason), _) => style(format!("failed: {reason}")).red(),
     };
     format!(
-        "  {:<14} {:<28} caller {:<12} {}",
+        "  {:<14} {:<28} caller: {:<13} {}",
         done.account,
         done.words,
-        done.answer,
+        done.caller,
         end.force_styling(colours)
     )
 }
@@ -238,7 +238,7 @@ mod tests {
         let done = |end, took| Done {
             account: "acme-1".into(),
             words: "inbound, answered, 1.0 s".into(),
-            answer: "matched".into(),
+            caller: "a contact".into(),
             end,
             took,
         };
@@ -263,7 +263,7 @@ Callers  \nLinks    0 healthy, acme-broken broken (token_revoked)
 Cost     4 API calls, 2000 for 1,000 calls; retried 1
 Time     no Task yet
 
-  acme-1         inbound, answered, 1.0 s     caller matched      Task after 2.1 s
+  acme-1         inbound, answered, 1.0 s     caller: a contact     Task after 2.1 s
 
 Ctrl-C ends it";
         assert_eq!(block(&view, 1, false).join("\n"), expected);

@@ -37,8 +37,8 @@ struct Flight {
     words: String,
     /// When its end was sent.
     ended: Option<Instant>,
-    /// Who was calling.
-    answer: Option<String>,
+    /// Who was calling: the result of the lookup, and the kind of record.
+    answer: Option<(String, String)>,
     end: Option<End>,
     /// From its end to its Task.
     took: Option<Duration>,
@@ -50,8 +50,8 @@ pub(crate) struct Done {
     pub(crate) account: String,
     /// How it went.
     pub(crate) words: String,
-    /// What was told of the caller.
-    pub(crate) answer: String,
+    /// The kind of record that the customer has, or why none is known.
+    pub(crate) caller: String,
     pub(crate) end: End,
     /// From its end to its Task.
     pub(crate) took: Option<Duration>,
@@ -147,7 +147,7 @@ impl Tally {
                 self.links.insert(account, standing);
                 return;
             }
-            (None, What::LookedUp(_)) => return,
+            (None, What::LookedUp { .. }) => return,
             (None, What::Ended { .. }) => {
                 self.others += 1;
                 return;
@@ -156,9 +156,9 @@ impl Tally {
         };
         self.heard = Some(told.at);
         match what {
-            What::LookedUp(answer) => {
+            What::LookedUp { result, record } => {
                 if let Some(flight) = self.flights.get_mut(&number) {
-                    flight.answer = Some(answer);
+                    flight.answer = Some((result, record));
                 }
             }
             What::Ended { end, attempts } => self.end(number, end, attempts, told.at),
@@ -211,7 +211,7 @@ impl Tally {
         let Some(Flight {
             account,
             words,
-            answer: Some(answer),
+            answer: Some((result, record)),
             end: Some(end),
             took,
             ..
@@ -219,12 +219,17 @@ impl Tally {
         else {
             return;
         };
-        *self.answers.entry(answer.clone()).or_default() += 1;
+        let caller = if record.is_empty() {
+            result.clone()
+        } else {
+            format!("a {record}")
+        };
+        *self.answers.entry(result).or_default() += 1;
         self.last.truncate(SHOWN - 1);
         self.last.push_front(Done {
             account,
             words,
-            answer,
+            caller,
             end,
             took,
         });
@@ -267,6 +272,13 @@ mod tests {
         What::Ended { end, attempts: 1 }
     }
 
+    fn matched() -> What {
+        What::LookedUp {
+            result: "matched".into(),
+            record: "lead".into(),
+        }
+    }
+
     /// A tally of one call that has ended.
     fn one_call(now: Instant) -> Tally {
         let mut tally = Tally::new().unwrap();
@@ -283,20 +295,21 @@ mod tests {
         let mut tally = one_call(now);
         tally.hear(told(Some(7), later, ended(End::Logged)));
         assert_eq!((tally.under_way(), tally.logged), (1, 1));
-        tally.hear(told(Some(7), later, What::LookedUp("matched".into())));
+        tally.hear(told(Some(7), later, matched()));
         assert_eq!(tally.under_way(), 0);
         assert_eq!(tally.millis(0.5), Some(900));
         // Whoever publishes may repeat itself.
         tally.hear(told(Some(7), later, ended(End::Logged)));
-        tally.hear(told(Some(7), later, What::LookedUp("matched".into())));
+        tally.hear(told(Some(7), later, matched()));
         assert_eq!((tally.logged, tally.answers["matched"]), (1, 1));
+        assert_eq!(tally.last[0].caller, "a lead");
     }
 
     #[test]
     fn a_parked_call_counts_until_its_task_comes() {
         let now = Instant::now();
         let mut tally = one_call(now);
-        tally.hear(told(Some(7), now, What::LookedUp("failed".into())));
+        tally.hear(told(Some(7), now, matched()));
         tally.hear(told(Some(7), now, ended(End::Parked("link_broken".into()))));
         assert_eq!(tally.under_way(), 0);
         assert_eq!(tally.parked()["link_broken"], 1);

@@ -188,6 +188,8 @@ fn every_call_is_accounted_for() {
     // Many calls share a request, in which the promise to the customers lies.
     assert!(count("api_calls_per_1000") < 200, "{json}");
     assert!(count("p50_ms") <= count("p99_ms"), "{json}");
+    let log = fs::read_to_string(state.path().join("vcc-link.log")).expect("the log");
+    assert!(!(log + &said).contains("+44"), "a number is told");
     nothing_is_left(state.path());
 
     // The same folder again: earlier calls are not counted as this run's.
