@@ -38,7 +38,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_mins(1);
 
 /// Links that are added at a time.
-const LINKING: usize = 4;
+const LINKING: usize = 8;
 
 /// Between two looks at how it stands.
 const TICK: Duration = Duration::from_millis(200);
