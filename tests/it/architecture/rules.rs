@@ -112,7 +112,6 @@ const LONGER: &[(&str, &str)] = &[
         "src/salesforce/client.rs",
         "the one place where a request is made, with all that holds for it",
     ),
-    ("src/store/postgres/append.rs", "one transaction"),
 ];
 
 /// A source file.
