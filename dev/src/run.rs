@@ -57,13 +57,13 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mut screen = Screen::new(arguments.json);
     let state = State::open(&arguments.state, arguments.fresh)?;
     let started = tokio::select! {
-        started = Stage::set(&arguments, &state, &mut screen, start) => Some(started?),
+        started = Parts::start(&arguments, &state, &mut screen, start) => Some(started?),
         () = signals.next() => None,
     };
-    let Some(stage) = started else {
+    let Some(parts) = started else {
         return Ok(ExitCode::from(INTERRUPTED));
     };
-    let Some(report) = stage.play(&arguments, &mut signals, &mut screen).await? else {
+    let Some(report) = parts.run(&arguments, &mut signals, &mut screen).await? else {
         screen.say("Stopped at once. The next run goes on with what is left.")?;
         return Ok(ExitCode::from(INTERRUPTED));
     };
@@ -79,8 +79,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Everything that runs.
-struct Stage {
+/// The parts of a run, all of them running.
+struct Parts {
     run: Run,
     outside: Outside,
     process: Process,
@@ -94,19 +94,19 @@ struct Stage {
     before: Counted,
 }
 
-/// Why the calls ended.
-enum Curtain {
+/// Why a part of the run ended.
+enum Stop {
     /// All that was asked for is done, or a signal came.
-    Fell,
+    Finished,
     /// A second signal came.
-    Torn,
+    AtOnce,
     /// vcc-link ended by itself.
-    Burnt(ExitStatus),
+    Died(ExitStatus),
 }
 
-impl Stage {
+impl Parts {
     /// Starts everything, in the order in which it is needed.
-    async fn set(
+    async fn start(
         arguments: &Arguments,
         state: &State,
         screen: &mut Screen,
@@ -142,32 +142,32 @@ impl Stage {
     }
 
     /// Makes calls until the end, and ends everything. No report after a second signal.
-    async fn play(
+    async fn run(
         mut self,
         arguments: &Arguments,
         signals: &mut Signals,
         screen: &mut Screen,
     ) -> anyhow::Result<Option<Report>> {
-        let mut curtain = self.act(arguments, signals, screen).await?;
-        if matches!(curtain, Curtain::Fell) {
-            curtain = self.finish(signals, screen).await?;
+        let mut stop = self.make_calls(arguments, signals, screen).await?;
+        if matches!(stop, Stop::Finished) {
+            stop = self.finish(signals, screen).await?;
         }
         let times = Times {
             started: self.started,
             begun: self.begun,
             ended: Instant::now(),
         };
-        if matches!(curtain, Curtain::Fell) {
-            curtain = self.drain(signals).await?;
+        if matches!(stop, Stop::Finished) {
+            stop = self.drain(signals).await?;
         }
-        match curtain {
-            Curtain::Burnt(status) => return Err(self.process.death(status)),
-            Curtain::Torn => {
+        match stop {
+            Stop::Died(status) => return Err(self.process.death(status)),
+            Stop::AtOnce => {
                 self.process.kill().await;
                 self.outside.stop().await;
                 return Ok(None);
             }
-            Curtain::Fell => {}
+            Stop::Finished => {}
         }
         let report = self.report(times)?;
         self.outside.stop().await;
@@ -175,17 +175,17 @@ impl Stage {
     }
 
     /// Makes calls until there are enough, or a signal comes.
-    async fn act(
+    async fn make_calls(
         &mut self,
         arguments: &Arguments,
         signals: &mut Signals,
         screen: &mut Screen,
-    ) -> anyhow::Result<Curtain> {
+    ) -> anyhow::Result<Stop> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if arguments.once && self.feed.is_done() && self.is_accounted_for() {
-                return Ok(Curtain::Fell);
+                return Ok(Stop::Finished);
             }
             let due = self.feed.due(self.tally.under_way());
             tokio::select! {
@@ -194,8 +194,8 @@ impl Stage {
                     self.feed.step(&mut self.tally)?;
                 }
                 _ = tick.tick() => self.show(screen, "Ctrl-C ends it in good order")?,
-                () = signals.next() => return Ok(Curtain::Fell),
-                status = self.process.ended() => return Ok(Curtain::Burnt(status?)),
+                () = signals.next() => return Ok(Stop::Finished),
+                status = self.process.ended() => return Ok(Stop::Died(status?)),
             }
         }
     }
@@ -207,11 +207,7 @@ impl Stage {
     }
 
     /// Begins no more calls, and waits for what came of those under way.
-    async fn finish(
-        &mut self,
-        signals: &mut Signals,
-        screen: &mut Screen,
-    ) -> anyhow::Result<Curtain> {
+    async fn finish(&mut self, signals: &mut Signals, screen: &mut Screen) -> anyhow::Result<Stop> {
         self.feed.stop(&mut self.tally)?;
         if !self.is_accounted_for() {
             screen.note(ENDING)?;
@@ -222,15 +218,15 @@ impl Stage {
             tokio::select! {
                 told = self.results.next() => self.tally.hear(told),
                 _ = tick.tick() => self.show(screen, ENDING)?,
-                () = signals.next() => return Ok(Curtain::Torn),
-                status = self.process.ended() => return Ok(Curtain::Burnt(status?)),
+                () = signals.next() => return Ok(Stop::AtOnce),
+                status = self.process.ended() => return Ok(Stop::Died(status?)),
             }
         }
-        Ok(Curtain::Fell)
+        Ok(Stop::Finished)
     }
 
     /// Tells vcc-link to end, and hears its last words.
-    async fn drain(&mut self, signals: &mut Signals) -> anyhow::Result<Curtain> {
+    async fn drain(&mut self, signals: &mut Signals) -> anyhow::Result<Stop> {
         self.process.drain();
         let deadline = Instant::now() + DRAIN;
         loop {
@@ -239,12 +235,12 @@ impl Stage {
                 status = self.process.ended() => {
                     let status = status?;
                     if !status.success() {
-                        return Ok(Curtain::Burnt(status));
+                        return Ok(Stop::Died(status));
                     }
                     break;
                 }
-                () = signals.next() => return Ok(Curtain::Torn),
-                () = sleep_until(deadline.into()) => return Ok(Curtain::Torn),
+                () = signals.next() => return Ok(Stop::AtOnce),
+                () = sleep_until(deadline.into()) => return Ok(Stop::AtOnce),
             }
         }
         let last_words = async {
@@ -255,7 +251,7 @@ impl Stage {
         };
         // Where they do not come, the report says so.
         let _ = timeout(LAST_WORDS, last_words).await;
-        Ok(Curtain::Fell)
+        Ok(Stop::Finished)
     }
 
     /// What came of it.
