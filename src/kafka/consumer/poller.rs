@@ -236,11 +236,8 @@ impl Poller {
     /// Goes on with partitions where told, if Kafka has that position. At most one question
     /// remains without an answer before the next poll.
     fn resume(&mut self) {
-        while let Some((partition, wanted)) = self.wanted.next(Instant::now()) {
-            if !self.owned.contains(&partition) {
-                continue;
-            }
-            match self.resume_one(&partition, wanted) {
+        for (partition, wanted, marks) in self.ask() {
+            match self.resume_one(&partition, wanted, marks) {
                 Ok(None) => {
                     self.lost.remove(&partition);
                 }
@@ -249,21 +246,43 @@ impl Poller {
                     self.news.push_back(lost);
                     self.lost.insert(partition);
                 }
-                Err(error) => {
-                    let (topic, number) = (partition.0.as_str(), partition.1);
-                    let error = &error as &dyn std::error::Error;
-                    tracing::debug!(
-                        topic,
-                        partition = number,
-                        error,
-                        "cannot go on yet, asking again"
-                    );
-                    self.wanted.unanswered(Instant::now(), partition, wanted);
-                    return;
-                }
+                Err(error) => self.ask_again(partition, wanted, &error),
             }
             self.tell_lost();
         }
+    }
+
+    /// Asks which positions Kafka has of the partitions that are to go on: of all of them before
+    /// any goes on, as a broker answers in order, and so each answer would wait behind a fetch.
+    fn ask(&mut self) -> Vec<(Partition, Option<i64>, (i64, i64))> {
+        let mut answered = Vec::new();
+        while let Some((partition, wanted)) = self.wanted.next(Instant::now()) {
+            if !self.owned.contains(&partition) {
+                continue;
+            }
+            let (topic, number) = (partition.0.as_str(), partition.1);
+            match self.consumer.fetch_watermarks(topic, number, QUESTION) {
+                Ok(marks) => answered.push((partition, wanted, marks)),
+                Err(error) => {
+                    self.ask_again(partition, wanted, &error);
+                    break;
+                }
+            }
+        }
+        answered
+    }
+
+    /// Asks about a partition again later.
+    fn ask_again(&mut self, partition: Partition, wanted: Option<i64>, error: &KafkaError) {
+        let (topic, number) = (partition.0.as_str(), partition.1);
+        let error = error as &dyn std::error::Error;
+        tracing::debug!(
+            topic,
+            partition = number,
+            error,
+            "cannot go on yet, asking again"
+        );
+        self.wanted.unanswered(Instant::now(), partition, wanted);
     }
 
     /// Tells how many partitions stand.
@@ -276,14 +295,14 @@ impl Poller {
         });
     }
 
-    /// Goes on with one partition; or tells that its position is lost.
+    /// Goes on with one partition, of which Kafka has the positions from `low` to `high`; or tells
+    /// that its position is lost.
     fn resume_one(
         &mut self,
         partition: &Partition,
         wanted: Option<i64>,
+        (low, high): (i64, i64),
     ) -> KafkaResult<Option<Event>> {
-        let (topic, number) = (partition.0.as_str(), partition.1);
-        let (low, high) = self.consumer.fetch_watermarks(topic, number, QUESTION)?;
         let wanted = self.batch.position(partition).or(wanted).unwrap_or(low);
         let one = list(std::iter::once(partition));
         if wanted < low || wanted > high {
