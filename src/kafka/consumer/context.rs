@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
 use tokio::sync::watch;
 
 use super::{Partition, Status};
+use crate::kafka::reported::Reported;
 
 /// What a rebalance changed.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,9 +48,15 @@ pub(super) struct Context {
     pub(super) changes: Changes,
     /// For metrics.
     pub(super) status: watch::Sender<Status>,
+    /// For the log.
+    pub(super) reported: Reported,
 }
 
 impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.reported.tell(&error, reason);
+    }
+
     fn stats(&self, statistics: Statistics) {
         let partitions = statistics
             .topics

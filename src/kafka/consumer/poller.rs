@@ -15,6 +15,7 @@ use super::context::{Change, Changes, Context};
 use super::places::{go_to, list};
 use super::wanted::Wanted;
 use super::{Config, Error, Event, Order, Partition, Received, Status};
+use crate::kafka::reported::Reported;
 
 /// How long one poll waits while there is nothing to hand over.
 const POLL: Duration = Duration::from_millis(50);
@@ -78,6 +79,7 @@ fn join(
     let context = Context {
         changes: changes.clone(),
         status: status.clone(),
+        reported: Reported::default(),
     };
     let consumer: BaseConsumer<Context> = settings.create_with_context(context)?;
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
