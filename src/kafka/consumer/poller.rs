@@ -11,17 +11,20 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 
 use super::batch::Growing;
-use super::context::{Change, Changes, Context};
+use super::context::{Change, Changes, Context, join};
 use super::places::{go_to, list};
 use super::wanted::Wanted;
 use super::{Config, Error, Event, Order, Partition, Received, Status};
-use crate::kafka::reported::Reported;
 
 /// How long one poll waits while there is nothing to hand over.
 const POLL: Duration = Duration::from_millis(50);
 
 /// How long one poll waits while a batch does: the owner may take it any moment.
 const POLL_WITH_BATCH: Duration = Duration::from_millis(1);
+
+/// How long a full batch may wait to be taken before partitions are paused. Nothing is polled
+/// meanwhile; a pause throws away what librdkafka has fetched ahead, so that it is read twice.
+const BEFORE_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long a question to the cluster may take; nothing is polled meanwhile.
 const QUESTION: Duration = Duration::from_secs(2);
@@ -63,28 +66,12 @@ pub(super) struct Poller {
     lost: BTreeSet<Partition>,
     /// The batch that grows.
     batch: Growing,
-    /// All partitions are paused, because the batch is full.
+    /// Since when the batch is full.
+    full_since: Option<Instant>,
+    /// All partitions are paused, because the batch is not taken.
     held: bool,
     /// The last error that was logged; the same again says nothing new.
     told: Option<RDKafkaErrorCode>,
-}
-
-/// A client that is in the group.
-fn join(
-    settings: &ClientConfig,
-    topics: &[String],
-    status: &watch::Sender<Status>,
-) -> KafkaResult<(BaseConsumer<Context>, Changes)> {
-    let changes = Changes::default();
-    let context = Context {
-        changes: changes.clone(),
-        status: status.clone(),
-        reported: Reported::default(),
-    };
-    let consumer: BaseConsumer<Context> = settings.create_with_context(context)?;
-    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-    consumer.subscribe(&topics)?;
-    Ok((consumer, changes))
 }
 
 impl Poller {
@@ -110,6 +97,7 @@ impl Poller {
             wanted: Wanted::default(),
             lost: BTreeSet::new(),
             batch: Growing::new((config.batch_events, config.batch_bytes)),
+            full_since: None,
             held: false,
             told: None,
         })
@@ -152,21 +140,23 @@ impl Poller {
             } else {
                 POLL_WITH_BATCH
             };
-            let polled = match self.consumer.poll(wait) {
-                Some(Ok(message)) => Ok(Some(Received::from(&message))),
-                Some(Err(error)) => Err(error),
-                None => Ok(None),
+            let polled = if self.full_since.is_some() && !self.held {
+                std::thread::sleep(wait);
+                None
+            } else {
+                let polled = self.consumer.poll(wait);
+                polled.map(|polled| polled.map(|message| Received::from(&message)))
             };
             match polled {
-                Ok(Some(record)) => {
+                Some(Ok(record)) => {
                     self.told = None;
                     self.batch.push(record);
                 }
-                Ok(None) => {}
-                Err(error @ KafkaError::MessageConsumptionFatal(_)) => {
+                None => {}
+                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
                     return Stopped::Fatal(error);
                 }
-                Err(error) => self.report(&error),
+                Some(Err(error)) => self.report(&error),
             }
             self.follow_changes();
             self.resume();
@@ -341,16 +331,22 @@ impl Poller {
         }
     }
 
-    /// Holds back while the batch is full, and goes on once it was handed over.
+    /// Holds back while a full batch is not taken, and goes on once it was handed over.
     fn hold(&mut self) {
-        let full = self.batch.is_full();
-        if full == self.held {
+        self.full_since = match self.full_since {
+            _ if !self.batch.is_full() => None,
+            since => since.or_else(|| Some(Instant::now())),
+        };
+        let hold = self
+            .full_since
+            .is_some_and(|since| since.elapsed() >= BEFORE_PAUSE);
+        if hold == self.held {
             return;
         }
-        self.held = full;
-        self.status.send_modify(|status| status.held = full);
+        self.held = hold;
+        self.status.send_modify(|status| status.held = hold);
         let running = list(self.batch.running());
-        let change = if full {
+        let change = if hold {
             self.consumer.pause(&running)
         } else {
             self.consumer.resume(&running)
