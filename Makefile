@@ -6,7 +6,7 @@
 help: ## Show this page
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## Not there yet: will run it all here, on embedded parts (ARGS="…" are passed on)
+run: ## Run all of it here, with nothing to install (ARGS="--help" tells more)
 	@scripts/requirements.sh build
 	cargo run -p dev -- $(ARGS)
 

@@ -35,6 +35,8 @@
 //!
 //! `docs/ARCHITECTURE.md` tells the same at more length, with the reasons.
 
+#![forbid(unsafe_code)]
+
 pub mod app;
 pub mod cli;
 pub mod clock;

@@ -1,5 +1,7 @@
 //! The `vcc-link` command.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use clap::Parser;

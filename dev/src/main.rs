@@ -1,10 +1,49 @@
-//! Will tie the program, the Salesforce simulator and a call feed together on one machine.
+//! `make run`: all of vcc-link on this machine, with nothing to install.
+//!
+//! ```text
+//!  world ─> outside: Salesforce simulator, Kafka broker          in this process
+//!              ↑  ↓
+//!           house: `vcc-link run`                                a child process
+//!              ↑  ↓
+//!  call ─> feed   results ─> tally ─> screen, report             in this process
+//! ```
+//!
+//! What came of the calls is counted from what anybody could see: the events that vcc-link
+//! publishes, and the Tasks that there really are at Salesforce. Its database is never looked into.
+
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod call;
+mod feed;
+mod house;
+mod outside;
+mod report;
+mod results;
+mod run;
+mod screen;
+mod settings;
+mod signals;
+mod state;
+mod tally;
+mod world;
 
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
-    eprintln!(
-        "`make run` is not there yet: the README tells how to run it with Kafka and PostgreSQL"
-    );
-    ExitCode::FAILURE
+use clap::Parser as _;
+
+use crate::arguments::Arguments;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    if let Some(ended) = house::play_if_told(std::env::args_os()).await {
+        return ended;
+    }
+    match run::run(Arguments::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("\n{error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -25,8 +25,13 @@
 //! - A request that was let in is carried to its end, whatever its client does: a lost connection
 //!   does not undo a commit.
 //! - The same seed and the same requests in the same order give the same answers.
+//!
+//! Apart from all this, and behind the feature `broker`, stands [`broker`]: a Kafka broker within
+//! the process, for those who want the whole outside world in one.
 
 mod api;
+#[cfg(feature = "broker")]
+pub mod broker;
 mod clock;
 mod config;
 mod control;

@@ -1,5 +1,7 @@
 //! The simulator as a program.
 
+#![forbid(unsafe_code)]
+
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

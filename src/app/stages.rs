@@ -19,12 +19,15 @@ impl Alarm {
         stage: impl Future<Output = ()> + Send + 'static,
     ) {
         let end = End {
+            returned: false,
             name,
             told: told.clone(),
             alarm: self.clone(),
         };
         tracker.spawn(async move {
+            let mut end = end;
             stage.await;
+            end.returned = true;
             drop(end);
         });
     }
@@ -42,6 +45,8 @@ impl Alarm {
 
 /// Dropped when a stage ends, however it does.
 struct End {
+    /// It returned. One that is dropped before, without a panic, goes down with the process.
+    returned: bool,
     /// The stage.
     name: &'static str,
     /// Whether it was told to.
@@ -52,10 +57,10 @@ struct End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        if self.told.is_cancelled() {
+        let (stage, panicked) = (self.name, std::thread::panicking());
+        if self.told.is_cancelled() || !(self.returned || panicked) {
             return;
         }
-        let (stage, panicked) = (self.name, std::thread::panicking());
         tracing::error!(
             stage,
             panicked,

@@ -9,6 +9,7 @@
 pub mod config;
 pub mod consumer;
 pub mod producer;
+mod reported;
 pub mod security;
 pub mod topics;
 pub mod wire;

@@ -10,6 +10,7 @@ use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use tokio::time::Instant;
 
+use super::reported::Reported;
 use super::wire::encode::Encoded;
 use super::{Config, Error};
 
@@ -25,7 +26,7 @@ pub struct Producer {
 
 struct Shared {
     /// The client; another takes its place after a fatal error.
-    client: RwLock<FutureProducer>,
+    client: RwLock<FutureProducer<Reported>>,
     /// How clients are made.
     settings: ClientConfig,
     /// Names of topics.
@@ -51,7 +52,9 @@ impl Producer {
     /// A producer by these settings. It connects by itself, and again after a loss.
     pub fn new(config: &Config) -> Result<Self, Error> {
         let settings = config.producer();
-        let client = settings.create().map_err(Error::client)?;
+        let client = settings
+            .create_with_context(Reported::default())
+            .map_err(Error::client)?;
         Ok(Self {
             shared: Arc::new(Shared {
                 client: RwLock::new(client),
@@ -102,7 +105,7 @@ impl Producer {
     /// to leave it: later messages must not overtake this one.
     async fn enqueue(
         &self,
-        client: &FutureProducer,
+        client: &FutureProducer<Reported>,
         message: &Message,
         sent: &mut [Delivery],
     ) -> Delivery {
@@ -125,13 +128,13 @@ impl Producer {
     }
 
     /// The client of now.
-    fn client(&self) -> FutureProducer {
+    fn client(&self) -> FutureProducer<Reported> {
         let client = self.shared.client.read();
         client.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Makes another client where this one met a fatal error: it refuses everything from then on.
-    fn replace_if_dead(&self, client: &FutureProducer) {
+    fn replace_if_dead(&self, client: &FutureProducer<Reported>) {
         let Some((code, _)) = client.client().fatal_error() else {
             return;
         };
@@ -140,7 +143,11 @@ impl Producer {
             error,
             "the Kafka producer met a fatal error, another takes its place"
         );
-        match self.shared.settings.create() {
+        match self
+            .shared
+            .settings
+            .create_with_context(Reported::default())
+        {
             Ok(another) => {
                 let slot = self.shared.client.write();
                 *slot.unwrap_or_else(PoisonError::into_inner) = another;

@@ -138,6 +138,7 @@ pub(crate) fn execute(
         Target::Composite => composite::run(&mut work, &ask),
         Target::Batch => composite::run_batch(&mut work, &ask),
         Target::Graph => graph::run(&mut work, &ask),
+        Target::Jobs(path) => bulk::run(&mut work, &ask, path),
         Target::Resources => ask
             .only(&[Method::GET])
             .map(|()| resources(&work.version, &identity)),
@@ -177,10 +178,12 @@ pub(crate) fn one(work: &mut Transaction<'_>, ask: &Ask) -> Answer {
         // Nobody looks at records in a browser here, so nobody has looked at one of late.
         Target::Recent => get().map(|()| Reply::ok(json!([]))),
         Target::CollectionsOf { object } => collections::retrieve(work, ask, object),
-        Target::Jobs(path) => bulk::run(work, ask, path),
-        Target::Resources | Target::Composite | Target::Batch | Target::Graph | Target::Unknown => {
-            Err(Refusal::not_found())
-        }
+        Target::Resources
+        | Target::Composite
+        | Target::Batch
+        | Target::Graph
+        | Target::Jobs(_)
+        | Target::Unknown => Err(Refusal::not_found()),
     }
 }
 

@@ -163,7 +163,9 @@ impl World {
         self.orgs.values().find_map(|org| {
             org.users
                 .values()
-                .find(|user| Some(user.id) == id || user.settings.username == text)
+                .find(|user| {
+                    Some(user.id) == id || user.settings.username.eq_ignore_ascii_case(text)
+                })
                 .map(|user| tokens::Caller {
                     org: org.id,
                     user: user.id,

@@ -41,7 +41,10 @@ async fn a_user_logs_in_allows_access_and_the_app_gets_tokens() {
     let mut browser = Browser::new(&org);
     let login = browser.authorize(&[("login_hint", AGENT)]).await;
     assert!(login.page().contains(&format!("value=\"{AGENT}\"")));
-    let consent = browser.log_in(&login, AGENT, PASSWORD).await;
+    // Usernames are the same in upper and lower case.
+    let consent = browser
+        .log_in(&login, &AGENT.to_uppercase(), PASSWORD)
+        .await;
     assert!(consent.page().contains("Allow Access?") && consent.page().contains("Simulated App"));
     let back = browser.decide(&consent, "allow").await;
     assert_eq!(back.answer("state").as_deref(), Some("a state & more"));

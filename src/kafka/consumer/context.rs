@@ -1,13 +1,16 @@
-//! librdkafka's callbacks. They run inside `poll`, on the polling thread, and only note down.
+//! A client with librdkafka's callbacks. They run inside `poll`, on the polling thread, and only note
+//! down.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
+use rdkafka::{ClientConfig, ClientContext, Offset, Statistics, TopicPartitionList};
 use tokio::sync::watch;
 
 use super::{Partition, Status};
+use crate::kafka::reported::Reported;
 
 /// What a rebalance changed.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,15 +43,39 @@ impl Changes {
     }
 }
 
+/// A client that is in the group.
+pub(super) fn join(
+    settings: &ClientConfig,
+    topics: &[String],
+    status: &watch::Sender<Status>,
+) -> KafkaResult<(BaseConsumer<Context>, Changes)> {
+    let changes = Changes::default();
+    let context = Context {
+        changes: changes.clone(),
+        status: status.clone(),
+        reported: Reported::default(),
+    };
+    let consumer: BaseConsumer<Context> = settings.create_with_context(context)?;
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    consumer.subscribe(&topics)?;
+    Ok((consumer, changes))
+}
+
 /// The callbacks of one client.
 pub(super) struct Context {
     /// For the poller.
-    pub(super) changes: Changes,
+    changes: Changes,
     /// For metrics.
-    pub(super) status: watch::Sender<Status>,
+    status: watch::Sender<Status>,
+    /// For the log.
+    reported: Reported,
 }
 
 impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.reported.tell(&error, reason);
+    }
+
     fn stats(&self, statistics: Statistics) {
         let partitions = statistics
             .topics

@@ -8,7 +8,7 @@
 //! **Offsets** are stored in Kafka only when told ([`Consumer::stored`]), and committed by
 //! librdkafka every second and when partitions are revoked. They are for those who watch the lag.
 //!
-//! **Holding back.** While a batch waits to be taken and the next is full, partitions are paused
+//! **Holding back.** Where a batch waits to be taken and the next stays full, partitions are paused
 //! and polling goes on, so that the group keeps its member however slow the store is. At most
 //! three batches are in memory: one with the owner, one waiting, one growing.
 //!
@@ -17,7 +17,7 @@
 //!
 //! **A fatal error** of librdkafka ends the client, not the consumer: another joins in its place.
 //!
-//! - `context`: librdkafka's callbacks, which run inside `poll`;
+//! - `context`: a client with librdkafka's callbacks, which run inside `poll`;
 //! - `poller`: the thread;
 //! - `batch`: the batch that grows, and where each partition stands;
 //! - `places`: partitions and positions as librdkafka takes them;
@@ -150,7 +150,7 @@ pub struct Status {
     pub lost: usize,
     /// Assignments and revocations so far.
     pub rebalances: u64,
-    /// All partitions are paused, because the store is slower than Kafka.
+    /// All partitions are paused, because the store takes nothing more.
     pub held: bool,
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 
 use super::batch::Growing;
-use super::context::{Change, Changes, Context};
+use super::context::{Change, Changes, Context, join};
 use super::places::{go_to, list};
 use super::wanted::Wanted;
 use super::{Config, Error, Event, Order, Partition, Received, Status};
@@ -21,6 +21,10 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// How long one poll waits while a batch does: the owner may take it any moment.
 const POLL_WITH_BATCH: Duration = Duration::from_millis(1);
+
+/// How long a full batch may wait to be taken before partitions are paused. Nothing is polled
+/// meanwhile; a pause throws away what librdkafka has fetched ahead, so that it is read twice.
+const BEFORE_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long a question to the cluster may take; nothing is polled meanwhile.
 const QUESTION: Duration = Duration::from_secs(2);
@@ -62,27 +66,12 @@ pub(super) struct Poller {
     lost: BTreeSet<Partition>,
     /// The batch that grows.
     batch: Growing,
-    /// All partitions are paused, because the batch is full.
+    /// Since when the batch is full.
+    full_since: Option<Instant>,
+    /// All partitions are paused, because the batch is not taken.
     held: bool,
     /// The last error that was logged; the same again says nothing new.
     told: Option<RDKafkaErrorCode>,
-}
-
-/// A client that is in the group.
-fn join(
-    settings: &ClientConfig,
-    topics: &[String],
-    status: &watch::Sender<Status>,
-) -> KafkaResult<(BaseConsumer<Context>, Changes)> {
-    let changes = Changes::default();
-    let context = Context {
-        changes: changes.clone(),
-        status: status.clone(),
-    };
-    let consumer: BaseConsumer<Context> = settings.create_with_context(context)?;
-    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-    consumer.subscribe(&topics)?;
-    Ok((consumer, changes))
 }
 
 impl Poller {
@@ -108,6 +97,7 @@ impl Poller {
             wanted: Wanted::default(),
             lost: BTreeSet::new(),
             batch: Growing::new((config.batch_events, config.batch_bytes)),
+            full_since: None,
             held: false,
             told: None,
         })
@@ -150,21 +140,23 @@ impl Poller {
             } else {
                 POLL_WITH_BATCH
             };
-            let polled = match self.consumer.poll(wait) {
-                Some(Ok(message)) => Ok(Some(Received::from(&message))),
-                Some(Err(error)) => Err(error),
-                None => Ok(None),
+            let polled = if self.full_since.is_some() && !self.held {
+                std::thread::sleep(wait);
+                None
+            } else {
+                let polled = self.consumer.poll(wait);
+                polled.map(|polled| polled.map(|message| Received::from(&message)))
             };
             match polled {
-                Ok(Some(record)) => {
+                Some(Ok(record)) => {
                     self.told = None;
                     self.batch.push(record);
                 }
-                Ok(None) => {}
-                Err(error @ KafkaError::MessageConsumptionFatal(_)) => {
+                None => {}
+                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
                     return Stopped::Fatal(error);
                 }
-                Err(error) => self.report(&error),
+                Some(Err(error)) => self.report(&error),
             }
             self.follow_changes();
             self.resume();
@@ -236,11 +228,8 @@ impl Poller {
     /// Goes on with partitions where told, if Kafka has that position. At most one question
     /// remains without an answer before the next poll.
     fn resume(&mut self) {
-        while let Some((partition, wanted)) = self.wanted.next(Instant::now()) {
-            if !self.owned.contains(&partition) {
-                continue;
-            }
-            match self.resume_one(&partition, wanted) {
+        for (partition, wanted, marks) in self.ask() {
+            match self.resume_one(&partition, wanted, marks) {
                 Ok(None) => {
                     self.lost.remove(&partition);
                 }
@@ -249,21 +238,43 @@ impl Poller {
                     self.news.push_back(lost);
                     self.lost.insert(partition);
                 }
-                Err(error) => {
-                    let (topic, number) = (partition.0.as_str(), partition.1);
-                    let error = &error as &dyn std::error::Error;
-                    tracing::debug!(
-                        topic,
-                        partition = number,
-                        error,
-                        "cannot go on yet, asking again"
-                    );
-                    self.wanted.unanswered(Instant::now(), partition, wanted);
-                    return;
-                }
+                Err(error) => self.ask_again(partition, wanted, &error),
             }
             self.tell_lost();
         }
+    }
+
+    /// Asks which positions Kafka has of the partitions that are to go on: of all of them before
+    /// any goes on, as a broker answers in order, and so each answer would wait behind a fetch.
+    fn ask(&mut self) -> Vec<(Partition, Option<i64>, (i64, i64))> {
+        let mut answered = Vec::new();
+        while let Some((partition, wanted)) = self.wanted.next(Instant::now()) {
+            if !self.owned.contains(&partition) {
+                continue;
+            }
+            let (topic, number) = (partition.0.as_str(), partition.1);
+            match self.consumer.fetch_watermarks(topic, number, QUESTION) {
+                Ok(marks) => answered.push((partition, wanted, marks)),
+                Err(error) => {
+                    self.ask_again(partition, wanted, &error);
+                    break;
+                }
+            }
+        }
+        answered
+    }
+
+    /// Asks about a partition again later.
+    fn ask_again(&mut self, partition: Partition, wanted: Option<i64>, error: &KafkaError) {
+        let (topic, number) = (partition.0.as_str(), partition.1);
+        let error = error as &dyn std::error::Error;
+        tracing::debug!(
+            topic,
+            partition = number,
+            error,
+            "cannot go on yet, asking again"
+        );
+        self.wanted.unanswered(Instant::now(), partition, wanted);
     }
 
     /// Tells how many partitions stand.
@@ -276,14 +287,14 @@ impl Poller {
         });
     }
 
-    /// Goes on with one partition; or tells that its position is lost.
+    /// Goes on with one partition, of which Kafka has the positions from `low` to `high`; or tells
+    /// that its position is lost.
     fn resume_one(
         &mut self,
         partition: &Partition,
         wanted: Option<i64>,
+        (low, high): (i64, i64),
     ) -> KafkaResult<Option<Event>> {
-        let (topic, number) = (partition.0.as_str(), partition.1);
-        let (low, high) = self.consumer.fetch_watermarks(topic, number, QUESTION)?;
         let wanted = self.batch.position(partition).or(wanted).unwrap_or(low);
         let one = list(std::iter::once(partition));
         if wanted < low || wanted > high {
@@ -320,16 +331,22 @@ impl Poller {
         }
     }
 
-    /// Holds back while the batch is full, and goes on once it was handed over.
+    /// Holds back while a full batch is not taken, and goes on once it was handed over.
     fn hold(&mut self) {
-        let full = self.batch.is_full();
-        if full == self.held {
+        self.full_since = match self.full_since {
+            _ if !self.batch.is_full() => None,
+            since => since.or_else(|| Some(Instant::now())),
+        };
+        let hold = self
+            .full_since
+            .is_some_and(|since| since.elapsed() >= BEFORE_PAUSE);
+        if hold == self.held {
             return;
         }
-        self.held = full;
-        self.status.send_modify(|status| status.held = full);
+        self.held = hold;
+        self.status.send_modify(|status| status.held = hold);
         let running = list(self.batch.running());
-        let change = if full {
+        let change = if hold {
             self.consumer.pause(&running)
         } else {
             self.consumer.resume(&running)
