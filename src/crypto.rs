@@ -10,8 +10,9 @@ use std::collections::HashMap;
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +107,14 @@ pub enum Error {
     /// The settings hold no usable primary key.
     #[error("crypto.primary names no usable key of crypto.keys")]
     NoPrimary,
+}
+
+/// What the `state` of an authorization is stored as, which itself only the browser and Salesforce
+/// hold.
+pub fn authorization_id(state: &SecretString) -> AuthorizationId {
+    let hash = digest(&SHA256, state.expose_secret().as_bytes());
+    let id = URL_SAFE_NO_PAD.encode(hash);
+    id.parse().expect("43 characters of base64url")
 }
 
 /// What a sealed value is, and where it belongs.

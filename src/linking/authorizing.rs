@@ -5,27 +5,19 @@
 //! durable before anything is asked with them. The link before stands untouched until the new one
 //! takes its place, in one transaction.
 
-use std::time::Duration;
-
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::Linking;
-use super::faults::{of_error, of_refusal};
 use super::making::Made;
-use super::sealed::{Secret, Tokens};
+use super::sealed::Secret;
 use crate::clock;
-use crate::domain::authorization::{Authorization, AuthorizationFault, Login, Stage};
+use crate::crypto::authorization_id;
+use crate::domain::authorization::{Authorization, AuthorizationFault, Stage};
 use crate::domain::ids::{AccountId, AuthorizationId};
-use crate::domain::link::{Actor, Environment, LinkState, LinkedOrg};
-use crate::salesforce::oauth::{Code, TokenSet};
-use crate::salesforce::{ApiUser, SendBy, Session};
+use crate::domain::link::{Actor, Environment, LinkState};
 use crate::sealing;
 use crate::store;
-use crate::store::authorizations::RedeemClaim;
 use crate::store::links::LinkWrite;
 
 /// Where an admin wants to log in.
@@ -51,14 +43,6 @@ pub struct Begin {
     pub actor: Actor,
     /// The admin agrees that the present link is given up first.
     pub give_up_first: bool,
-}
-
-/// What a browser brings back from Salesforce.
-pub enum Back {
-    /// A code.
-    Code(SecretString),
-    /// A refusal: Salesforce's error code.
-    Refused(String),
 }
 
 /// Why an authorization does not begin, or go on. What Salesforce says of it is no such error: it
@@ -108,7 +92,7 @@ impl Linking {
         }
         let at = clock::now();
         let begun = Authorization {
-            id: id_of(&login.state),
+            id: authorization_id(&login.state),
             account: begin.account,
             session: begin.session,
             stage: Stage::Begun,
@@ -177,134 +161,6 @@ impl Linking {
         Ok(())
     }
 
-    /// Takes in what a browser brings back. A callback that comes again shows what became of it.
-    pub async fn returned(
-        &self,
-        state: &SecretString,
-        session: &str,
-        back: Back,
-    ) -> Result<Authorization, Error> {
-        let id = id_of(state);
-        let claim = self.store.claim_redeem(&id, session, clock::now()).await?;
-        let (claimed, secret) = match claim {
-            RedeemClaim::Granted(claimed, secret) => (*claimed, secret),
-            RedeemClaim::Used(known) => return Ok(*known),
-            RedeemClaim::Unknown => return Err(Error::Unknown),
-        };
-        let verifier = match self.open_secret(&id, &secret)? {
-            Secret::Verifier(verifier) => SecretString::from(verifier),
-            Secret::Tokens(_) => return Err(Error::Unknown),
-        };
-        let code = match back {
-            Back::Code(code) => code,
-            Back::Refused(error) => {
-                return self.fail(claimed, Stage::Redeeming, of_error(&error)).await;
-            }
-        };
-        crate::crash_point("authorization.claimed");
-        let code = Code {
-            code: &code,
-            verifier: &verifier,
-            callback_url: &self.config.callback_url,
-        };
-        let send_by = SendBy::after(self.config.refresh_send_within);
-        match self
-            .salesforce
-            .redeem(&claimed.login_url, code, send_by)
-            .await
-        {
-            Ok(tokens) => self.redeemed(claimed, &tokens).await,
-            Err(error) => {
-                self.fail(claimed, Stage::Redeeming, of_refusal(error))
-                    .await
-            }
-        }
-    }
-
-    /// Makes the tokens durable, asks who it is, and makes the link unless something looks wrong.
-    async fn redeemed(
-        &self,
-        claimed: Authorization,
-        tokens: &TokenSet,
-    ) -> Result<Authorization, Error> {
-        let org = LinkedOrg::unasked(
-            (tokens.org.clone(), tokens.user.clone()),
-            claimed.environment,
-            tokens.instance_url.clone(),
-        );
-        let redeemed = Authorization {
-            stage: Stage::Redeemed,
-            org: Some(org.clone()),
-            ..claimed
-        };
-        let kept = Secret::Tokens(Tokens::of(tokens, &SecretString::default()));
-        let kept = self.seal_secret(&redeemed.id, &kept);
-        // These tokens exist only here until they are stored: never given up on.
-        let mut wait = Duration::from_millis(50);
-        let store = &self.store;
-        while let Err(error) = store
-            .move_authorization(Stage::Redeeming, &redeemed, Some(&kept))
-            .await
-        {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(account = %redeemed.account, error, "the new tokens are not stored yet, trying again");
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(2));
-        }
-        crate::crash_point("authorization.redeemed");
-        let next = self.with_answers(redeemed, org, tokens).await?;
-        store
-            .move_authorization(Stage::Redeemed, &next, None)
-            .await?;
-        if next.doubts.is_empty() {
-            return self.complete(next).await;
-        }
-        Ok(next)
-    }
-
-    /// What the org says of itself, and what looks wrong about it. What cannot be asked now is asked
-    /// by the worker, once the link stands.
-    async fn with_answers(
-        &self,
-        redeemed: Authorization,
-        org: LinkedOrg,
-        tokens: &TokenSet,
-    ) -> Result<Authorization, Error> {
-        let link = self.link(&redeemed.account).await?;
-        let parked = self.store.parked_calls(&redeemed.account).await?;
-        let api_user = ApiUser {
-            org: org.org.clone(),
-            user: org.user.clone(),
-        };
-        let session = Session::new(org.instance_url.clone(), tokens.access.clone(), api_user);
-        let (org, is_sandbox, api_only) = match self.salesforce.profile(&session).await {
-            Ok(profile) => {
-                let profile = profile.value;
-                let (is_sandbox, api_only) = (profile.is_sandbox, profile.api_only);
-                (self.with_profile(&org, profile), is_sandbox, api_only)
-            }
-            Err(error) => {
-                let code = error.failure.code;
-                tracing::warn!(account = %redeemed.account, code, "what the org allows could not be asked yet");
-                (org, None, None)
-            }
-        };
-        let login = Login {
-            org: &org,
-            is_sandbox,
-            api_only,
-        };
-        let doubts = login.doubts(redeemed.environment, &link, parked);
-        Ok(Authorization {
-            doubts,
-            org: Some(LinkedOrg {
-                environment: is_sandbox.map_or(org.environment, environment_of),
-                ..org
-            }),
-            ..redeemed
-        })
-    }
-
     /// Makes the link, as the admin of this session confirms what looked wrong.
     pub async fn confirm(
         &self,
@@ -347,7 +203,7 @@ impl Linking {
     }
 
     /// Makes the link of an authorization whose tokens are here.
-    async fn complete(&self, known: Authorization) -> Result<Authorization, Error> {
+    pub(super) async fn complete(&self, known: Authorization) -> Result<Authorization, Error> {
         let secret = self.store.authorization_secret(&known.id).await?;
         let secret = secret.ok_or(Error::Unknown)?;
         let Secret::Tokens(tokens) = self.open_secret(&known.id, &secret)? else {
@@ -394,7 +250,7 @@ impl Linking {
     }
 
     /// Ends an authorization that came to nothing, unless it has gone on meanwhile.
-    async fn fail(
+    pub(super) async fn fail(
         &self,
         known: Authorization,
         from: Stage,
@@ -406,21 +262,5 @@ impl Linking {
         self.store.move_authorization(from, &failed, None).await?;
         let now = self.store.authorization(&id).await?;
         now.ok_or(Error::Unknown)
-    }
-}
-
-/// What the `state` that travels is stored as.
-fn id_of(state: &SecretString) -> AuthorizationId {
-    let hash = digest(&SHA256, state.expose_secret().as_bytes());
-    let id = URL_SAFE_NO_PAD.encode(hash);
-    id.parse().expect("43 characters of base64url")
-}
-
-/// An org's environment.
-const fn environment_of(is_sandbox: bool) -> Environment {
-    if is_sandbox {
-        Environment::Sandbox
-    } else {
-        Environment::Production
     }
 }

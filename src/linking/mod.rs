@@ -2,7 +2,7 @@
 //! safely, and marking a link's health.
 //!
 //! - [`Linking`]: changing a link's health; [`adding`]: adding a link;
-//! - [`authorizing`]: linking by an admin's login; [`making`]: the rows of both;
+//! - [`authorizing`]: linking by an admin's login, [`returning`]: the way back; [`making`]: the rows of both;
 //! - [`profiles`]: what the linked orgs allow, asked at first and daily;
 //! - [`tokens`]: access tokens, and refreshing them by rule 11; [`sealed`]: their stored form;
 //! - [`retired`]: giving up the tokens of links that were replaced;
@@ -16,6 +16,7 @@ mod making;
 mod profiles;
 mod restating;
 mod retired;
+mod returning;
 mod sealed;
 mod tokens;
 
@@ -26,8 +27,9 @@ use moka::sync::Cache;
 use tokio::sync::watch;
 
 pub use self::adding::{Added, Bootstrap};
-pub use self::authorizing::{Back, Begin, Error as AuthorizationError, LoginChoice};
+pub use self::authorizing::{Begin, Error as AuthorizationError, LoginChoice};
 pub use self::config::Config;
+pub use self::returning::Back;
 use self::sealed::Cached;
 use crate::clock;
 use crate::domain::event::{LinkStatusChanged, Published};

@@ -1,0 +1,164 @@
+//! The way back from Salesforce: a browser's code becomes tokens, once.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::Linking;
+use super::authorizing::Error;
+use super::faults::{of_error, of_refusal};
+use super::sealed::{Secret, Tokens};
+use crate::clock;
+use crate::crypto::authorization_id;
+use crate::domain::authorization::{Authorization, Login, Stage};
+use crate::domain::link::{Environment, LinkedOrg};
+use crate::salesforce::oauth::{Code, TokenSet};
+use crate::salesforce::{ApiUser, SendBy, Session};
+use crate::store::authorizations::RedeemClaim;
+
+/// What a browser brings back from Salesforce.
+pub enum Back {
+    /// A code.
+    Code(SecretString),
+    /// A refusal: Salesforce's error code.
+    Refused(String),
+}
+
+impl Linking {
+    /// Takes in what a browser brings back. A callback that comes again shows what became of it.
+    pub async fn returned(
+        &self,
+        state: &SecretString,
+        session: &str,
+        back: Back,
+    ) -> Result<Authorization, Error> {
+        let id = authorization_id(state);
+        let claim = self.store.claim_redeem(&id, session, clock::now()).await?;
+        let (claimed, secret) = match claim {
+            RedeemClaim::Granted(claimed, secret) => (*claimed, secret),
+            RedeemClaim::Used(known) => return Ok(*known),
+            RedeemClaim::Unknown => return Err(Error::Unknown),
+        };
+        let verifier = match self.open_secret(&id, &secret)? {
+            Secret::Verifier(verifier) => SecretString::from(verifier),
+            Secret::Tokens(_) => return Err(Error::Unknown),
+        };
+        let code = match back {
+            Back::Code(code) => code,
+            Back::Refused(error) => {
+                return self.fail(claimed, Stage::Redeeming, of_error(&error)).await;
+            }
+        };
+        crate::crash_point("authorization.claimed");
+        let code = Code {
+            code: &code,
+            verifier: &verifier,
+            callback_url: &self.config.callback_url,
+        };
+        let send_by = SendBy::after(self.config.refresh_send_within);
+        match self
+            .salesforce
+            .redeem(&claimed.login_url, code, send_by)
+            .await
+        {
+            Ok(tokens) => self.redeemed(claimed, &tokens).await,
+            Err(error) => {
+                self.fail(claimed, Stage::Redeeming, of_refusal(error))
+                    .await
+            }
+        }
+    }
+
+    /// Makes the tokens durable, asks who it is, and makes the link unless something looks wrong.
+    async fn redeemed(
+        &self,
+        claimed: Authorization,
+        tokens: &TokenSet,
+    ) -> Result<Authorization, Error> {
+        let org = LinkedOrg::unasked(
+            (tokens.org.clone(), tokens.user.clone()),
+            claimed.environment,
+            tokens.instance_url.clone(),
+        );
+        let redeemed = Authorization {
+            stage: Stage::Redeemed,
+            org: Some(org.clone()),
+            ..claimed
+        };
+        let kept = Secret::Tokens(Tokens::of(tokens, &SecretString::default()));
+        let kept = self.seal_secret(&redeemed.id, &kept);
+        // These tokens exist only here until they are stored: never given up on.
+        let mut wait = Duration::from_millis(50);
+        let store = &self.store;
+        while let Err(error) = store
+            .move_authorization(Stage::Redeeming, &redeemed, Some(&kept))
+            .await
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(account = %redeemed.account, error, "the new tokens are not stored yet, trying again");
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(2));
+        }
+        crate::crash_point("authorization.redeemed");
+        let next = self.with_answers(redeemed, org, tokens).await?;
+        store
+            .move_authorization(Stage::Redeemed, &next, None)
+            .await?;
+        if next.doubts.is_empty() {
+            return self.complete(next).await;
+        }
+        Ok(next)
+    }
+
+    /// What the org says of itself, and what looks wrong about it. What cannot be asked now is asked
+    /// by the worker, once the link stands.
+    async fn with_answers(
+        &self,
+        redeemed: Authorization,
+        org: LinkedOrg,
+        tokens: &TokenSet,
+    ) -> Result<Authorization, Error> {
+        let link = self.link(&redeemed.account).await?;
+        let parked = self.store.parked_calls(&redeemed.account).await?;
+        let api_user = ApiUser {
+            org: org.org.clone(),
+            user: org.user.clone(),
+        };
+        let session = Session::new(org.instance_url.clone(), tokens.access.clone(), api_user);
+        let (org, is_sandbox, api_only) = match self.salesforce.profile(&session).await {
+            Ok(profile) => {
+                let profile = profile.value;
+                let (is_sandbox, api_only) = (profile.is_sandbox, profile.api_only);
+                (self.with_profile(&org, profile), is_sandbox, api_only)
+            }
+            Err(error) => {
+                let code = error.failure.code;
+                tracing::warn!(account = %redeemed.account, code, "what the org allows could not be asked yet");
+                (org, None, None)
+            }
+        };
+        let login = Login {
+            org: &org,
+            is_sandbox,
+            api_only,
+        };
+        let doubts = login.doubts(redeemed.environment, &link, parked);
+        Ok(Authorization {
+            doubts,
+            org: Some(LinkedOrg {
+                environment: is_sandbox.map_or(org.environment, environment_of),
+                ..org
+            }),
+            ..redeemed
+        })
+    }
+}
+
+/// An org's environment.
+const fn environment_of(is_sandbox: bool) -> Environment {
+    if is_sandbox {
+        Environment::Sandbox
+    } else {
+        Environment::Production
+    }
+}
