@@ -5,18 +5,21 @@
 //!
 //! - [`session`]: who somebody is, for one account; [`access`]: the answer to those without rights;
 //! - [`portal`], [`entry`]: how the portal hands its users over;
+//! - [`api`]: what the pages can do, for programs; [`problem`]: where it does not;
 //! - [`csrf`], [`headers`], [`limits`]: what browsers must prove, what they are told, how much they
 //!   may ask.
 //!
 //! Architecture invariant: only [`crate::linking`] changes a link; here requests become its calls.
 
 pub mod access;
+pub mod api;
 mod config;
 pub mod csrf;
 mod entry;
 mod headers;
 mod limits;
 pub mod portal;
+mod problem;
 pub mod session;
 
 use std::sync::Arc;
@@ -112,7 +115,7 @@ impl Sidecar {
 /// The pages and the API.
 pub fn router(sidecar: &Arc<Sidecar>) -> Router {
     let state = || Arc::clone(sidecar);
-    Router::new()
+    api::router()
         .layer(middleware::from_fn_with_state(state(), csrf::ours_alone))
         // From here on other sites may send browsers here.
         .route("/enter", post(entry::enter))
