@@ -62,21 +62,8 @@ impl Sidecar {
         let salesforce =
             Client::new(config.salesforce.clone()).context("salesforce cannot be used")?;
         let salesforce = salesforce.with_metrics(metrics.clone());
-        // Nothing is owned here: tokens of links are refreshed by the owners of their shards alone.
-        let (_, owned) = watch::channel(Vec::new());
-        let linking = Linking::new(
-            Arc::clone(&store),
-            sealer.clone(),
-            salesforce.clone(),
-            config.linking.clone(),
-            config.tasks.status.clone(),
-            owned,
-        );
-        let producer = Producer::new(&config.kafka)?;
-        let encoder = Encoder::new(config.kafka.encoding);
-        let (announcements, announcer) = Announcer::new(encoder, producer);
-        let linking = linking.with_announcements(announcements);
-        let linking = Arc::new(linking.with_metrics(metrics.clone()));
+        let adapters = (Arc::clone(&store), sealer.clone(), salesforce.clone());
+        let (linking, announcer) = linking(config, adapters, metrics)?;
         let started = Self {
             alarm: Alarm::default(),
             stages: TaskTracker::new(),
@@ -135,6 +122,23 @@ impl Sidecar {
         };
         let _ = tokio::time::timeout(GRACE, drained).await;
     }
+}
+
+/// What changes links, and what tells of it.
+fn linking(
+    config: &Config,
+    (store, sealer, salesforce): (Arc<dyn Store>, Sealer, Client),
+    metrics: &Metrics,
+) -> anyhow::Result<(Arc<Linking>, Announcer)> {
+    // Nothing is owned here: tokens of links are refreshed by the owners of their shards alone.
+    let (_, owned) = watch::channel(Vec::new());
+    let (settings, task_status) = (config.linking.clone(), config.tasks.status.clone());
+    let linking = Linking::new(store, sealer, salesforce, settings, task_status, owned);
+    let producer = Producer::new(&config.kafka)?;
+    let encoder = Encoder::new(config.kafka.encoding);
+    let (announcements, announcer) = Announcer::new(encoder, producer);
+    let linking = linking.with_announcements(announcements);
+    Ok((Arc::new(linking.with_metrics(metrics.clone())), announcer))
 }
 
 /// Ends logins that came to nothing, and forgets old ones, until told to stop.
