@@ -10,7 +10,8 @@ use std::collections::HashMap;
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
@@ -112,7 +113,7 @@ pub enum Error {
 /// What the `state` of an authorization is stored as, which itself only the browser and Salesforce
 /// hold.
 pub fn authorization_id(state: &SecretString) -> AuthorizationId {
-    let hash = digest(&SHA256, state.expose_secret().as_bytes());
+    let hash = sha256(state.expose_secret().as_bytes());
     let id = URL_SAFE_NO_PAD.encode(hash);
     id.parse().expect("43 characters of base64url")
 }
@@ -145,6 +146,11 @@ pub enum Context {
     Authorization {
         /// The authorization.
         id: AuthorizationId,
+    },
+    /// An admin's session, which the browser keeps.
+    Session {
+        /// What the browser may do with it.
+        purpose: &'static str,
     },
     /// Bytes that are no valid event.
     Quarantine {
@@ -186,6 +192,10 @@ impl Context {
             Self::Authorization { id } => {
                 part(b"authorization");
                 part(id.as_str().as_bytes());
+            }
+            Self::Session { purpose } => {
+                part(b"session");
+                part(purpose.as_bytes());
             }
             Self::Event { id } => {
                 part(b"event");
@@ -285,6 +295,24 @@ impl KeyRing {
         body.truncate(plain);
         Ok(body)
     }
+}
+
+/// A text that nobody can guess: 32 random bytes in base64url.
+pub fn random_text() -> String {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives random bytes");
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// SHA-256 of bytes: what is kept of a secret that comes from outside.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let hash = digest::digest(&digest::SHA256, bytes);
+    hash.as_ref().try_into().expect("SHA-256 gives 32 bytes")
+}
+
+/// Whether two secrets are the same; how long it takes tells nothing about where they differ.
+pub fn same(one: &str, other: &str) -> bool {
+    verify_slices_are_equal(one.as_bytes(), other.as_bytes()).is_ok()
 }
 
 /// Takes a sealed value apart.

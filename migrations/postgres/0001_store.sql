@@ -292,6 +292,14 @@ create table authorizations (
 
 create index authorizations_open on authorizations (expires_at) where secret is not null;
 
+-- Tokens of the portal that were taken, by a hash of their id: each is taken once.
+create table entries (
+    id text collate "C" primary key,
+    expires_at timestamptz not null
+);
+
+create index entries_expired on entries (expires_at);
+
 -- Every published change of a link: who, when, from what to what, and why.
 create table link_history (
     account text collate "C" not null,

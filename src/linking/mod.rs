@@ -2,14 +2,18 @@
 //! safely, and marking a link's health.
 //!
 //! - [`Linking`]: changing a link's health; [`adding`]: adding a link;
-//! - [`authorizing`]: linking by an admin's login, [`returning`]: the way back; [`making`]: the rows of both;
+//! - [`authorizing`], [`returning`], [`concluding`]: linking by an admin's login; [`making`]: the
+//!   rows of all links;
 //! - [`profiles`]: what the linked orgs allow, asked at first and daily;
 //! - [`tokens`]: access tokens, and refreshing them by rule 11; [`sealed`]: their stored form;
+//! - [`announcing`]: telling of a change at once, beside the relay;
 //! - [`retired`]: giving up the tokens of links that were replaced;
 //! - [`restating`]: telling the state of links again, as the new owner of their shard (rule 13).
 
 mod adding;
+mod announcing;
 mod authorizing;
+mod concluding;
 mod config;
 mod faults;
 mod making;
@@ -27,6 +31,7 @@ use moka::sync::Cache;
 use tokio::sync::watch;
 
 pub use self::adding::{Added, Bootstrap};
+pub use self::announcing::{Announcements, Announcer};
 pub use self::authorizing::{Begin, Error as AuthorizationError, LoginChoice};
 pub use self::config::Config;
 pub use self::returning::Back;
@@ -92,6 +97,8 @@ pub struct Linking {
     owned: watch::Receiver<Vec<Fence>>,
     /// What is counted; nothing where nobody looks.
     metrics: Option<Metrics>,
+    /// Where changes are told at once; nowhere where the relay of this process suffices.
+    announcements: Option<Announcements>,
     /// Sessions in use, so that not each request opens a sealed row. Entries are short-lived:
     /// another process may have stored newer tokens.
     sessions: Cache<(AccountId, Generation), Cached>,
@@ -125,6 +132,7 @@ impl Linking {
             task_status,
             owned,
             metrics: None,
+            announcements: None,
             sessions,
         }
     }
@@ -136,6 +144,11 @@ impl Linking {
             metrics: Some(metrics),
             ..self
         }
+    }
+
+    /// Accounts that may share one API user.
+    pub const fn accounts_per_api_user(&self) -> u32 {
+        self.config.accounts_per_api_user
     }
 
     /// Our fence of a shard, if it is ours.

@@ -12,6 +12,7 @@ mod produce;
 mod salesforce;
 mod settings;
 mod settings_page;
+mod sidecar;
 mod simulation;
 mod store;
 mod tokens;

@@ -1,0 +1,125 @@
+//! The sidecar: the pages where an account's admin links it to Salesforce, and their API.
+//!
+//! It keeps nothing in memory that the next request needs, so any number of replicas may stand
+//! behind one address: sessions are kept by the browsers ([`session`]), all else by the store.
+//!
+//! - [`session`]: who somebody is, for one account; [`access`]: the answer to those without rights;
+//! - [`portal`], [`entry`]: how the portal hands its users over;
+//! - [`api`]: what the pages can do, for programs; [`problem`]: where it does not;
+//! - [`csrf`], [`headers`], [`limits`]: what browsers must prove, what they are told, how much they
+//!   may ask.
+//!
+//! Architecture invariant: only [`crate::linking`] changes a link; here requests become its calls.
+
+pub mod access;
+pub mod api;
+mod config;
+pub mod csrf;
+mod entry;
+mod headers;
+mod limits;
+pub mod portal;
+mod problem;
+pub mod session;
+
+use std::sync::Arc;
+
+use axum::routing::post;
+use axum::{Router, middleware};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use self::config::{CALLBACK, Config, Machine, Portal};
+use self::headers::Told;
+use self::limits::Limits;
+use self::portal::Verifier;
+use crate::domain::link::Environment;
+use crate::linking::Linking;
+use crate::salesforce::Client;
+use crate::sealing::Sealer;
+use crate::store::Store;
+
+/// What the pages stand on.
+pub struct Sidecar {
+    /// Settings.
+    pub config: Config,
+    /// Changes links.
+    pub linking: Arc<Linking>,
+    /// The durable state, to be read.
+    pub store: Arc<dyn Store>,
+    /// Seals sessions.
+    pub sealer: Sealer,
+    /// Answers that go on and on end when this is cancelled, as the process drains.
+    pub closing: CancellationToken,
+    /// What must come to its end runs on it.
+    tasks: TaskTracker,
+    /// Verifies the portal's tokens.
+    verifier: Verifier,
+    /// Counts requests.
+    limits: Limits,
+    /// What browsers are told.
+    told: Told,
+}
+
+/// What a sidecar is made of.
+pub struct Parts {
+    /// Settings.
+    pub config: Config,
+    /// Changes links.
+    pub linking: Arc<Linking>,
+    /// The durable state.
+    pub store: Arc<dyn Store>,
+    /// Seals sessions.
+    pub sealer: Sealer,
+    /// Knows where admins log in.
+    pub salesforce: Client,
+    /// Cancelled as the process drains.
+    pub closing: CancellationToken,
+    /// What must come to its end runs on it; a drain waits for it.
+    pub tasks: TaskTracker,
+}
+
+impl Sidecar {
+    /// A sidecar of its parts.
+    pub fn new(parts: Parts) -> anyhow::Result<Self> {
+        let mut logins = vec!["https://*.salesforce.com".to_owned()];
+        for environment in [Environment::Production, Environment::Sandbox] {
+            let address = parts.salesforce.login_url(environment);
+            logins.extend(url::Url::parse(&address).map(|url| url.origin().ascii_serialization()));
+        }
+        let config = parts.config;
+        Ok(Self {
+            verifier: Verifier::new(config.portal.clone())?,
+            limits: Limits::new(),
+            told: Told::new(&config.portal_origin, &logins, config.is_plain()),
+            config,
+            linking: parts.linking,
+            store: parts.store,
+            sealer: parts.sealer,
+            closing: parts.closing,
+            tasks: parts.tasks,
+        })
+    }
+
+    /// Runs a change to its end, even if the browser that asked for it goes away meanwhile: a code
+    /// is redeemed once, and the tokens that it brings are nowhere else.
+    pub async fn whole<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        let ended = self.tasks.spawn(change).await;
+        ended.expect("a change neither panics nor is cancelled")
+    }
+}
+
+/// The pages and the API.
+pub fn router(sidecar: &Arc<Sidecar>) -> Router {
+    let state = || Arc::clone(sidecar);
+    api::router()
+        .layer(middleware::from_fn_with_state(state(), csrf::ours_alone))
+        // From here on other sites may send browsers here.
+        .route("/enter", post(entry::enter))
+        .layer(middleware::from_fn_with_state(state(), limits::limit))
+        .layer(middleware::from_fn_with_state(state(), headers::tell))
+        .with_state(state())
+}
