@@ -4,10 +4,12 @@
 
 pub mod calls;
 pub mod check;
+pub mod keys;
 mod left;
 pub mod links;
 pub mod migrate;
 pub mod output;
+mod progress;
 pub mod publish;
 mod story;
 pub mod topics;
@@ -98,6 +100,7 @@ enum Command {
     Check(check::Args),
     Topics(topics::Args),
     Links(links::Args),
+    Keys(keys::Args),
     Calls(calls::Args),
     Publish(publish::Args),
 }
@@ -111,6 +114,7 @@ impl Command {
             Self::Check(args) => Some(args.output),
             Self::Topics(args) => Some(args.output),
             Self::Links(args) => Some(args.output),
+            Self::Keys(args) => Some(args.output),
             Self::Calls(args) => Some(args.output),
             Self::Publish(args) => Some(args.output),
         }
@@ -127,6 +131,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Migrate(args) => migrate::run(&args, &cli.global).await,
         Command::Check(args) => check::run(&args, &cli.global).await,
         Command::Links(args) => links::run(args, &cli.global).await,
+        Command::Keys(args) => keys::run(args, &cli.global).await,
         Command::Calls(args) => calls::run(args, &cli.global).await,
         Command::Publish(args) => publish::run(args, &cli.global).await,
         Command::Topics(args) => topics::run(args, &cli.global).await,
@@ -178,6 +183,9 @@ mod tests {
             "topics --json apply",
             "links list --json",
             "links add acme --json",
+            "keys list --json",
+            "keys add --json",
+            "keys rotate --json",
             "calls list --json",
             "calls why acme 1 --json",
             "publish - --json",
