@@ -15,7 +15,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::crypto::{self, Key};
 use crate::sealing::Sealer;
-use crate::sealing::rotation::{Census, Counts, Rotation};
+use crate::sealing::rotation::{self, Census, Counts, Rotation};
 use crate::store::rings::SealedKind;
 
 /// Show, make and rotate the keys that seal tokens, bodies and events.
@@ -237,11 +237,11 @@ const fn name(kind: SealedKind) -> &'static str {
 /// Seals anew what the primary key did not seal.
 async fn rotate(rotation: &Rotation, config: &Config, as_json: bool) -> anyhow::Result<()> {
     let mut progress = Progress::new(!as_json);
-    let done = rotation
-        .rotate(|p| {
-            progress.tell(|| format!("{} rows looked at, {} sealed anew", p.seen, p.resealed))
-        })
-        .await;
+    let tell = |p: &rotation::Progress| {
+        let told = || format!("{} rows looked at, {} sealed anew", p.seen, p.resealed);
+        progress.tell(told);
+    };
+    let done = rotation.rotate(tell).await;
     progress.end();
     let done =
         done.context("the rows could not all be sealed anew; what is done is done, run it again")?;
