@@ -6,6 +6,7 @@ pub mod calls;
 pub mod check;
 pub mod keys;
 mod left;
+mod legacy;
 pub mod links;
 pub mod migrate;
 pub mod output;
@@ -13,6 +14,7 @@ mod progress;
 pub mod publish;
 mod story;
 pub mod topics;
+mod unlinking;
 mod words;
 pub mod worker;
 
@@ -183,6 +185,9 @@ mod tests {
             "topics --json apply",
             "links list --json",
             "links add acme --json",
+            "links import-legacy - --json",
+            "links unlink acme --yes --json",
+            "links history acme --json",
             "keys list --json",
             "keys add --json",
             "keys rotate --json",

@@ -20,7 +20,7 @@ use super::sealed::{Secret, Tokens};
 use crate::clock;
 use crate::domain::authorization::{Authorization, AuthorizationFault, Login, Stage};
 use crate::domain::ids::{AccountId, AuthorizationId};
-use crate::domain::link::{Actor, Environment, LinkState, LinkedOrg};
+use crate::domain::link::{Actor, App, Environment, LinkState, LinkStatus, LinkedOrg};
 use crate::salesforce::oauth::{Code, TokenSet};
 use crate::salesforce::{ApiUser, SendBy, Session};
 use crate::sealing;
@@ -134,15 +134,8 @@ impl Linking {
             LoginChoice::Production => Environment::Production,
             LoginChoice::Sandbox => Environment::Sandbox,
             LoginChoice::MyDomain(typed) => {
-                let address = self.salesforce.my_domain(typed);
-                let address = address.ok_or(Error::NoSuchDomain)?;
-                let sandbox = address.contains(".sandbox.");
-                let environment = if sandbox {
-                    Environment::Sandbox
-                } else {
-                    Environment::Production
-                };
-                return Ok((environment, address));
+                let address = self.salesforce.login_address(typed);
+                return address.ok_or(Error::NoSuchDomain);
             }
         };
         Ok((environment, self.salesforce.login_url(environment)))
@@ -364,7 +357,9 @@ impl Linking {
             };
             let made = Made {
                 org,
+                status: LinkStatus::Linked,
                 login_url: known.login_url.clone(),
+                app: App::Own,
                 tokens: &tokens,
                 actor: known.actor.clone(),
                 authorization: Some(known.id.clone()),

@@ -1,7 +1,8 @@
 //! Links and their tokens: adding a link, giving out access tokens, refreshing them once and
 //! safely, and marking a link's health.
 //!
-//! - [`Linking`]: changing a link's health; [`adding`]: adding a link;
+//! - [`Linking`]: changing a link's health; [`adding`]: adding a link; [`legacy`]: those
+//!   of the older method;
 //! - [`authorizing`]: linking by an admin's login; [`making`]: the rows of both;
 //! - [`profiles`]: what the linked orgs allow, asked at first and daily;
 //! - [`tokens`]: access tokens, and refreshing them by rule 11; [`sealed`]: their stored form;
@@ -12,6 +13,7 @@ mod adding;
 mod authorizing;
 mod config;
 mod faults;
+pub mod legacy;
 mod making;
 mod profiles;
 mod restating;
