@@ -45,6 +45,18 @@ pub struct Config {
     pub keys: Vec<Key>,
 }
 
+impl Key {
+    /// A key of random bytes, under an id of its own.
+    pub fn random(id: String) -> Self {
+        let mut bytes = [0; 32];
+        aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives random bytes");
+        Self {
+            id,
+            key: STANDARD.encode(bytes).into(),
+        }
+    }
+}
+
 impl Config {
     /// Collects what is wrong with these settings.
     pub fn validate(&self, faults: &mut Vec<Fault>) {
@@ -75,7 +87,7 @@ impl Config {
 }
 
 /// Whether a text may name a key.
-fn is_key_id(id: &str) -> bool {
+pub fn is_key_id(id: &str) -> bool {
     (1..=32).contains(&id.len())
         && id
             .bytes()
@@ -236,6 +248,11 @@ impl fmt::Debug for KeyRing {
 }
 
 impl KeyRing {
+    /// The id of the key that seals.
+    pub fn primary(&self) -> &str {
+        &self.primary
+    }
+
     /// The ring of validated settings.
     pub fn new(config: &Config) -> Result<Self, Error> {
         let keys: HashMap<String, LessSafeKey> = config
@@ -255,17 +272,17 @@ impl KeyRing {
         })
     }
 
+    /// How every value begins that the primary key sealed, and no other.
+    pub fn primary_head(&self) -> Vec<u8> {
+        head(&self.primary)
+    }
+
     /// Seals a value in its place, by the primary key.
     pub fn seal(&self, context: &Context, plain: &[u8]) -> Vec<u8> {
         let mut nonce = [0; NONCE_LEN];
         aws_lc_rs::rand::fill(&mut nonce).expect("the operating system gives random bytes");
-        let id = self.primary.as_bytes();
-        let mut sealed = Vec::with_capacity(2 + id.len() + NONCE_LEN + plain.len() + 16);
-        sealed.extend([
-            VERSION,
-            u8::try_from(id.len()).expect("key ids have at most 32 bytes"),
-        ]);
-        sealed.extend(id);
+        let mut sealed = head(&self.primary);
+        sealed.reserve(NONCE_LEN + plain.len() + 16);
         sealed.extend(nonce);
         let mut body = plain.to_vec();
         self.keys[&self.primary]
@@ -315,16 +332,34 @@ pub fn same(one: &str, other: &str) -> bool {
     verify_slices_are_equal(one.as_bytes(), other.as_bytes()).is_ok()
 }
 
+/// The id of the key that sealed a value, of which the first 34 bytes are enough; `None` where it
+/// is no sealed value.
+pub fn key_id(sealed: &[u8]) -> Option<&str> {
+    Some(split_head(sealed)?.0)
+}
+
+/// What a value begins with that this key sealed.
+fn head(id: &str) -> Vec<u8> {
+    let length = u8::try_from(id.len()).expect("key ids have at most 32 bytes");
+    [&[VERSION, length], id.as_bytes()].concat()
+}
+
 /// Takes a sealed value apart.
 fn split(sealed: &[u8]) -> Option<(&str, [u8; NONCE_LEN], &[u8])> {
+    let (id, rest) = split_head(sealed)?;
+    let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>()?;
+    Some((id, *nonce, body))
+}
+
+/// Takes the key's id off a sealed value.
+fn split_head(sealed: &[u8]) -> Option<(&str, &[u8])> {
     let (&[version, length], rest) = sealed.split_first_chunk::<2>()?;
     if version != VERSION {
         return None;
     }
     let (id, rest) = rest.split_at_checked(usize::from(length))?;
     let id = std::str::from_utf8(id).ok().filter(|id| is_key_id(id))?;
-    let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>()?;
-    Some((id, *nonce, body))
+    Some((id, rest))
 }
 
 #[cfg(test)]
@@ -392,6 +427,11 @@ mod tests {
         assert_eq!(both.open(&context, &sealed), Ok(b"secret".to_vec()));
         let missing = ring(&["new"], "new").open(&context, &sealed);
         assert_eq!(missing, Err(Error::UnknownKey { id: "old".into() }));
+        assert_eq!(key_id(&sealed), Some("old"));
+        assert_eq!(key_id(&sealed[..5]), Some("old"));
+        assert_eq!(key_id(b"old"), None);
+        assert!(!sealed.starts_with(&both.primary_head()));
+        assert!(both.seal(&context, b"").starts_with(&both.primary_head()));
     }
 
     #[test]

@@ -37,6 +37,8 @@ create table grants (
     api_user text collate "C" not null,
     instance_url text not null,
     login_url text not null,
+    -- Which app the tokens were given to: own, or legacy for that of the older method.
+    app text not null default 'own',
     token_sequence bigint not null,
     tokens bytea not null,
     issued_at timestamptz not null,

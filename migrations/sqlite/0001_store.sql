@@ -38,6 +38,8 @@ create table grants (
     api_user text not null,
     instance_url text not null,
     login_url text not null,
+    -- Which app the tokens were given to: own, or legacy for that of the older method.
+    app text not null default 'own',
     token_sequence integer not null,
     tokens blob not null,
     issued_at integer not null,

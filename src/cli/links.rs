@@ -2,17 +2,21 @@
 
 use std::fmt::Write as _;
 use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use chrono::NaiveDate;
 use clap::{Subcommand, ValueEnum};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::output::{Output, print};
-use super::{Global, open_store};
+use super::{Global, legacy, open_store, unlinking};
+use crate::config::Config;
 use crate::domain::ids::AccountId;
-use crate::domain::link::{Actor, Environment, LinkState};
+use crate::domain::link::{Actor, App, Environment, LinkState, LinkStatus};
 use crate::domain::outcome::Failure;
 use crate::linking::{Added, Bootstrap, Linking};
 use crate::salesforce::Client;
@@ -21,7 +25,7 @@ use crate::store::Store;
 use crate::telling::time;
 use crate::telling::words::{health, status};
 
-/// Show and add accounts' links to Salesforce.
+/// Show, add and end accounts' links to Salesforce.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -44,7 +48,11 @@ pub enum Action {
 Examples:
   vcc-link links list
   vcc-link links list --json | jq -r '.[] | select(.health == \"broken\") | .account'")]
-    List,
+    List {
+        /// Only those of the older method, with the date until which to relink them.
+        #[arg(long)]
+        legacy: bool,
+    },
     /// Link an account with a refresh token that an operator got from Salesforce.
     ///
     /// The token is read from standard input, as arguments can be seen by everybody on the
@@ -58,6 +66,40 @@ Example:
         /// Where the API user logs in.
         #[arg(long, value_enum, default_value_t = LoginTo::Production)]
         environment: LoginTo,
+    },
+    /// Take over the links of the older method, with status Legacy, by their refresh tokens.
+    ///
+    /// Each line is one JSON object: `account`, `refresh_token`, and either `environment` (production
+    /// or sandbox) or `login_url`; `client_id` where it is not the older method's. Every line is
+    /// looked at first; if one is wrong, nothing is imported. A password is refused. An account that
+    /// was ever linked here stays as it is, so that a file may be imported again.
+    #[command(after_help = "\
+Examples:
+  vcc-link links import-legacy links.ndjson
+  vcc-link links list --legacy")]
+    ImportLegacy {
+        /// The file; `-` for standard input.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Unlink an account: its calls are not logged from then on, and its token is revoked.
+    #[command(after_help = "\
+Example:
+  vcc-link links unlink acme --yes")]
+    Unlink {
+        /// The account.
+        account: AccountId,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// List every change of an account's link, the latest first: when, by whom, from what to what.
+    #[command(after_help = "\
+Example:
+  vcc-link links history acme")]
+    History {
+        /// The account.
+        account: AccountId,
     },
 }
 
@@ -91,51 +133,89 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
     let store = open_store(&config).await?;
     let as_json = args.output.json;
     match args.action {
-        Action::List => list(&*store, as_json).await,
+        Action::List { legacy } => {
+            let wanted = if legacy {
+                Wanted::Legacy(config.linking.legacy_until)
+            } else {
+                Wanted::All
+            };
+            list(&*store, wanted, as_json).await
+        }
+        Action::History { account } => unlinking::history(&*store, &account, as_json).await,
         Action::Add {
             account,
             environment,
         } => {
             let token = read_token(std::io::stdin().lock())?;
-            let client =
-                Client::new(config.salesforce.clone()).context("salesforce cannot be used")?;
-            let login_url = client.login_url(environment.into());
-            let sealer = Sealer::of(&config.crypto)?;
-            // Nothing is owned here: adding a link redeems the token at once and needs no lease.
-            let (_, owned) = watch::channel(Vec::new());
-            let linking = Linking::new(
-                store,
-                sealer,
-                client,
-                config.linking,
-                config.tasks.status,
-                owned,
-            );
-            let actor = Actor::Operator(std::env::var("USER").unwrap_or_else(|_| "unknown".into()));
-            let added = linking.add(Bootstrap {
+            let client = client(&config)?;
+            let bootstrap = Bootstrap {
                 account,
                 environment: environment.into(),
-                login_url,
+                login_url: client.login_url(environment.into()),
                 refresh_token: token,
-                actor,
-            });
-            let added = added.await;
-            let Added { state, unasked } = added.context("the account was not linked")?;
-            if let Some(Failure { code, hint, .. }) = unasked {
-                eprintln!("linked; what the org allows could not be asked yet ({code}). {hint}");
-                eprintln!("A running worker asks again by itself within minutes.");
-            }
-            print(&if as_json {
-                line_json(&state).to_string() + "\n"
-            } else {
-                line(&state)
-            })
+                app: App::Own,
+                status: LinkStatus::Linked,
+                actor: operator(),
+            };
+            add(&linking(config, store, client)?, bootstrap, as_json).await
+        }
+        Action::ImportLegacy { file } => {
+            let client = client(&config)?;
+            let linking = linking(config, store, client.clone())?;
+            legacy::import(&file, &linking, &client, &operator(), as_json).await
+        }
+        Action::Unlink { account, yes } => {
+            let client = client(&config)?;
+            let linking = linking(config, Arc::clone(&store), client)?;
+            unlinking::unlink(&*store, &linking, &account, &operator(), (yes, as_json)).await
         }
     }
 }
 
-/// Lists all links.
-async fn list(store: &dyn Store, json: bool) -> anyhow::Result<()> {
+/// Who is at the command line.
+fn operator() -> Actor {
+    Actor::Operator(std::env::var("USER").unwrap_or_else(|_| "unknown".into()))
+}
+
+/// Salesforce, by these settings.
+fn client(config: &Config) -> anyhow::Result<Client> {
+    Client::new(config.salesforce.clone()).context("salesforce cannot be used")
+}
+
+/// Links and their tokens.
+fn linking(config: Config, store: Arc<dyn Store>, client: Client) -> anyhow::Result<Linking> {
+    let sealer = Sealer::of(&config.crypto)?;
+    // Nothing is owned here: what a person does needs no lease.
+    let (_, owned) = watch::channel(Vec::new());
+    let (linking, status) = (config.linking, config.tasks.status);
+    Ok(Linking::new(store, sealer, client, linking, status, owned))
+}
+
+/// Adds a link.
+async fn add(linking: &Linking, bootstrap: Bootstrap, as_json: bool) -> anyhow::Result<()> {
+    let added = linking.add(bootstrap).await;
+    let Added { state, unasked } = added.context("the account was not linked")?;
+    if let Some(Failure { code, hint, .. }) = unasked {
+        eprintln!("linked; what the org allows could not be asked yet ({code}). {hint}");
+        eprintln!("A running worker asks again by itself within minutes.");
+    }
+    print(&if as_json {
+        line_json(&state).to_string() + "\n"
+    } else {
+        line(&state)
+    })
+}
+
+/// Which links are listed.
+#[derive(Clone, Copy)]
+enum Wanted {
+    All,
+    /// Those of the older method, with the date until which to relink them.
+    Legacy(Option<NaiveDate>),
+}
+
+/// Lists links.
+async fn list(store: &dyn Store, wanted: Wanted, json: bool) -> anyhow::Result<()> {
     let mut links: Vec<LinkState> = Vec::new();
     loop {
         let after = links.last().map(|state| state.account.clone());
@@ -146,9 +226,24 @@ async fn list(store: &dyn Store, json: bool) -> anyhow::Result<()> {
         }
         links.extend(page);
     }
+    if let Wanted::Legacy(_) = wanted {
+        links.retain(|state| state.status == LinkStatus::Legacy);
+    }
     if json {
-        let all: Vec<Value> = links.iter().map(line_json).collect();
+        let relink = |mut line: Value| {
+            if let Wanted::Legacy(until) = wanted {
+                line["relinkUntil"] = json!(until);
+            }
+            line
+        };
+        let all: Vec<Value> = links.iter().map(line_json).map(relink).collect();
         return print(&(serde_json::to_string_pretty(&all)? + "\n"));
+    }
+    if let Wanted::Legacy(until) = wanted {
+        let until = until.map_or_else(String::new, |until| format!(" until {until}"));
+        let count = links.len();
+        eprintln!("{count} links are of the older method; have each account relinked{until}.");
+        return print(&links.iter().map(line).collect::<String>());
     }
     if links.is_empty() {
         return print(

@@ -4,13 +4,17 @@
 
 pub mod calls;
 pub mod check;
+pub mod keys;
 mod left;
+mod legacy;
 pub mod links;
 pub mod migrate;
 pub mod output;
+mod progress;
 pub mod publish;
 pub mod sidecar;
 pub mod topics;
+mod unlinking;
 pub mod worker;
 
 use std::path::PathBuf;
@@ -97,6 +101,7 @@ enum Command {
     Check(check::Args),
     Topics(topics::Args),
     Links(links::Args),
+    Keys(keys::Args),
     Calls(calls::Args),
     Publish(publish::Args),
 }
@@ -111,6 +116,7 @@ impl Command {
             Self::Check(args) => Some(args.output),
             Self::Topics(args) => Some(args.output),
             Self::Links(args) => Some(args.output),
+            Self::Keys(args) => Some(args.output),
             Self::Calls(args) => Some(args.output),
             Self::Publish(args) => Some(args.output),
         }
@@ -127,6 +133,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Migrate(args) => migrate::run(&args, &cli.global).await,
         Command::Check(args) => check::run(&args, &cli.global).await,
         Command::Links(args) => links::run(args, &cli.global).await,
+        Command::Keys(args) => keys::run(args, &cli.global).await,
         Command::Calls(args) => calls::run(args, &cli.global).await,
         Command::Publish(args) => publish::run(args, &cli.global).await,
         Command::Topics(args) => topics::run(args, &cli.global).await,
@@ -179,6 +186,12 @@ mod tests {
             "links list --json",
             "links add acme --json",
             "sidecar token acme --json",
+            "links import-legacy - --json",
+            "links unlink acme --yes --json",
+            "links history acme --json",
+            "keys list --json",
+            "keys add --json",
+            "keys rotate --json",
             "calls list --json",
             "calls why acme 1 --json",
             "publish - --json",

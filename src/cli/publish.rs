@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal as _, Read as _, Seek as _, Write as _};
+use std::io::{BufRead, BufReader, Read as _, Seek as _};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
@@ -12,6 +11,7 @@ use serde::Serialize;
 
 use super::Global;
 use super::output::{Output, print};
+use super::progress::Progress;
 use crate::clock;
 use crate::domain::call::CallEvent;
 use crate::kafka::producer::{Message, Producer};
@@ -49,12 +49,6 @@ const TOLD: usize = 20;
 
 /// Events that are on the way together.
 const TOGETHER: usize = 1000;
-
-/// Nobody wants to hear about what is over soon.
-const SOON: Duration = Duration::from_secs(2);
-
-/// How often progress is told where it stays on the screen.
-const NEXT_LINE: Duration = Duration::from_secs(10);
 
 /// A line that is no event for the call topics.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -121,8 +115,8 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
     let topic = args.topic.as_ref();
     let topic = topic.or_else(|| config.topics.calls.first());
     let topic = topic.context("kafka.topics.calls: write at least one topic")?;
-    let progress = Progress::new(looked.events, !as_json);
-    let sent = send(&file, rules, &Producer::new(config)?, topic, progress).await?;
+    let to = (&Producer::new(config)?, topic.as_str());
+    let sent = send(&file, rules, to, looked.events, Progress::new(!as_json)).await?;
     tell(as_json, "sent", sent, Some(topic))
 }
 
@@ -257,11 +251,10 @@ fn event(text: &[u8], rules: Rules<'_>) -> Result<CallEvent, String> {
 async fn send(
     file: &File,
     rules: Rules<'_>,
-    producer: &Producer,
-    topic: &str,
+    (producer, topic): (&Producer, &str),
+    all: u64,
     mut progress: Progress,
 ) -> anyhow::Result<u64> {
-    let all = progress.all;
     let mut lines = Lines::new(file, rules.longest);
     let mut sent = 0;
     loop {
@@ -290,7 +283,7 @@ async fn send(
                 format!("line {line}; {sent} of {all} events are sent. Publishing the file again does no harm")
             });
         }
-        progress.tell(sent);
+        progress.tell(|| format!("{sent} of {all} events sent"));
     }
 }
 
@@ -308,58 +301,10 @@ fn message(topic: &str, event: &CallEvent, text: Vec<u8>) -> Message {
     }
 }
 
-/// Tells on standard error how far it is: on a terminal in one line, else now and then. Where that
-/// is kept for a program, nothing.
-struct Progress {
-    all: u64,
-    wanted: bool,
-    began: Instant,
-    told: Option<Instant>,
-    terminal: bool,
-}
-
-impl Progress {
-    fn new(all: u64, wanted: bool) -> Self {
-        Self {
-            all,
-            wanted,
-            began: Instant::now(),
-            told: None,
-            terminal: std::io::stderr().is_terminal(),
-        }
-    }
-
-    fn tell(&mut self, sent: u64) {
-        let due = match self.told {
-            None => self.began.elapsed() >= SOON,
-            Some(told) => self.terminal || told.elapsed() >= NEXT_LINE,
-        };
-        if !(due && self.wanted) {
-            return;
-        }
-        self.told = Some(Instant::now());
-        let (start, end) = if self.terminal {
-            ("\r", "")
-        } else {
-            ("", "\n")
-        };
-        // Nobody may be reading; that is no reason to stop.
-        let _ = write!(
-            std::io::stderr(),
-            "{start}{sent} of {} events sent{end}",
-            self.all
-        );
-    }
-
-    fn end(&self) {
-        if self.told.is_some() && self.terminal {
-            let _ = writeln!(std::io::stderr());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     fn file(content: &[u8]) -> File {

@@ -79,6 +79,17 @@ pub enum Environment {
     Sandbox,
 }
 
+/// Which app at Salesforce a refresh token was given to: no other can use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum App {
+    /// The one that accounts link through.
+    #[default]
+    Own,
+    /// That of the older method, for links that were imported from it.
+    Legacy,
+}
+
 /// Who caused a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind", content = "id")]

@@ -12,7 +12,7 @@ use super::making::Made;
 use super::sealed::Tokens;
 use super::{Error, Linking};
 use crate::domain::ids::AccountId;
-use crate::domain::link::{Actor, Environment, LinkState, LinkedOrg};
+use crate::domain::link::{Actor, App, Environment, LinkState, LinkStatus, LinkedOrg};
 use crate::domain::outcome::Failure;
 use crate::salesforce::SendBy;
 use crate::salesforce::oauth::TokenSet;
@@ -28,6 +28,10 @@ pub struct Bootstrap {
     pub login_url: String,
     /// A refresh token that the app was given; it is redeemed at once.
     pub refresh_token: SecretString,
+    /// Which app that is.
+    pub app: App,
+    /// Linked, or Legacy for a link that the older method made.
+    pub status: LinkStatus,
     /// Who does it.
     pub actor: Actor,
 }
@@ -50,7 +54,10 @@ impl Linking {
         let state = self.link(account).await?;
         let send_by = SendBy::after(self.config.refresh_send_within);
         let (login_url, given) = (&bootstrap.login_url, &bootstrap.refresh_token);
-        let redeemed = self.salesforce.refresh(login_url, given, send_by).await;
+        let redeemed = self
+            .salesforce
+            .refresh(bootstrap.app, login_url, given, send_by)
+            .await;
         let redeemed =
             redeemed.map_err(|error| Error::Salesforce(Box::new(error.into_failure())))?;
         let tokens = Tokens::of(&redeemed, given);
@@ -85,7 +92,9 @@ impl Linking {
                     bootstrap.environment,
                     redeemed.instance_url.clone(),
                 ),
+                status: bootstrap.status,
                 login_url: bootstrap.login_url.clone(),
+                app: bootstrap.app,
                 tokens,
                 actor: bootstrap.actor.clone(),
                 authorization: None,

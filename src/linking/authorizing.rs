@@ -117,15 +117,8 @@ impl Linking {
             LoginChoice::Production => Environment::Production,
             LoginChoice::Sandbox => Environment::Sandbox,
             LoginChoice::MyDomain(typed) => {
-                let address = self.salesforce.my_domain(typed);
-                let address = address.ok_or(Error::NoSuchDomain)?;
-                let sandbox = address.contains(".sandbox.");
-                let environment = if sandbox {
-                    Environment::Sandbox
-                } else {
-                    Environment::Production
-                };
-                return Ok((environment, address));
+                let address = self.salesforce.login_address(typed);
+                return address.ok_or(Error::NoSuchDomain);
             }
         };
         Ok((environment, self.salesforce.login_url(environment)))

@@ -7,6 +7,7 @@ use super::sealed::Secret;
 use crate::clock;
 use crate::domain::authorization::{Authorization, AuthorizationFault, Stage};
 use crate::domain::ids::AuthorizationId;
+use crate::domain::link::{App, LinkStatus};
 use crate::store::links::LinkWrite;
 
 impl Linking {
@@ -69,7 +70,9 @@ impl Linking {
             };
             let made = Made {
                 org,
+                status: LinkStatus::Linked,
                 login_url: known.login_url.clone(),
+                app: App::Own,
                 tokens: &tokens,
                 actor: known.actor.clone(),
                 authorization: Some(known.id.clone()),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -33,6 +34,10 @@ pub struct Config {
     /// Accounts that may share one API user. Salesforce keeps five approvals for each user and
     /// app, and revokes the oldest at the sixth.
     pub accounts_per_api_user: u32,
+    /// Until when links of the older method should be relinked; empty: no date is told. They go on
+    /// working all the same.
+    #[serde(with = "optional_date")]
+    pub legacy_until: Option<NaiveDate>,
 }
 
 impl Default for Config {
@@ -45,6 +50,7 @@ impl Default for Config {
             callback_url: String::new(),
             authorize_within: Duration::from_mins(15),
             accounts_per_api_user: 5,
+            legacy_until: None,
         }
     }
 }
@@ -81,6 +87,37 @@ impl Config {
             let advice = "write 1 to 5: Salesforce revokes the oldest approval at the sixth";
             faults.push(Fault::new("linking.accounts_per_api_user", advice));
         }
+    }
+}
+
+/// A date as `2027-03-31`, or an empty text for none.
+mod optional_date {
+    use chrono::NaiveDate;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    #[expect(
+        clippy::ref_option,
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde wants it so"
+    )]
+    pub(super) fn serialize<S: Serializer>(
+        date: &Option<NaiveDate>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let text = date.map(|date| date.to_string());
+        serializer.serialize_str(&text.unwrap_or_default())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<NaiveDate>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let date = text.parse().map(Some);
+        date.map_err(|_| D::Error::custom("write a date as 2027-03-31, or \"\" for none"))
     }
 }
 

@@ -5,7 +5,7 @@ use super::sealed::Tokens;
 use super::{Linking, changed};
 use crate::clock;
 use crate::domain::ids::{AccountId, AuthorizationId, Generation, ShardId, TokenSequence};
-use crate::domain::link::{Actor, Health, LinkReason, LinkState, LinkStatus, LinkedOrg};
+use crate::domain::link::{Actor, App, Health, LinkReason, LinkState, LinkStatus, LinkedOrg};
 use crate::store;
 use crate::store::links::{LinkChange, LinkWrite, NewLink};
 
@@ -16,8 +16,12 @@ const FIRST_TOKENS: TokenSequence = TokenSequence(1);
 pub(super) struct Made<'a> {
     /// The org and the API user, as far as they are known.
     pub(super) org: LinkedOrg,
+    /// Linked, or Legacy.
+    pub(super) status: LinkStatus,
     /// Where its tokens are refreshed.
     pub(super) login_url: String,
+    /// Which app they were given to.
+    pub(super) app: App,
     /// Its tokens.
     pub(super) tokens: &'a Tokens,
     /// Who made it.
@@ -40,7 +44,7 @@ impl Linking {
             (Health::AtRisk, LinkReason::PermissionMissing)
         };
         let next = LinkState {
-            status: LinkStatus::Linked,
+            status: made.status,
             health,
             reason: Some(reason),
             since: at,
@@ -56,11 +60,12 @@ impl Linking {
         NewLink {
             account: before.account.clone(),
             expected: before.sequence,
-            status: LinkStatus::Linked,
+            status: made.status,
             reason,
             health,
             org: made.org,
             login_url: made.login_url,
+            app: made.app,
             tokens: self.seal(&before.account, next.generation, FIRST_TOKENS, made.tokens),
             actor: made.actor,
             authorization: made.authorization,

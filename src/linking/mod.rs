@@ -1,7 +1,8 @@
 //! Links and their tokens: adding a link, giving out access tokens, refreshing them once and
 //! safely, and marking a link's health.
 //!
-//! - [`Linking`]: changing a link's health; [`adding`]: adding a link;
+//! - [`Linking`]: changing a link's health; [`adding`]: adding a link; [`legacy`]: those
+//!   of the older method;
 //! - [`authorizing`], [`returning`], [`concluding`]: linking by an admin's login; [`making`]: the
 //!   rows of all links;
 //! - [`profiles`]: what the linked orgs allow, asked at first and daily;
@@ -16,6 +17,7 @@ mod authorizing;
 mod concluding;
 mod config;
 mod faults;
+pub mod legacy;
 mod making;
 mod profiles;
 mod restating;

@@ -204,7 +204,10 @@ impl Linking {
         };
         crate::crash_point("refresh.claimed");
         let old = SecretString::from(tokens.refresh.clone());
-        let answer = self.salesforce.refresh(&grant.login_url, &old, by).await;
+        let answer = self
+            .salesforce
+            .refresh(grant.app, &grant.login_url, &old, by)
+            .await;
         crate::crash_point("refresh.answered");
         match answer {
             Ok(new) => self.record_tokens(claim, &tokens, &new).await,

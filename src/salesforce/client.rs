@@ -21,7 +21,7 @@ use super::soql::Searched;
 use super::trust::trusted;
 use super::{API_VERSION, Answered, Config, Error, SendBy};
 use crate::domain::ids::{OrgId, UserId};
-use crate::domain::link::Environment;
+use crate::domain::link::{App, Environment};
 use crate::domain::outcome::{Failure, FailureClass, FailureScope};
 use crate::domain::work::ApiUsage;
 use crate::telemetry::Metrics;
@@ -206,6 +206,16 @@ impl Client {
     /// Where an API user of this environment logs in.
     pub fn login_url(&self, environment: Environment) -> String {
         self.config.login_url(environment).to_owned()
+    }
+
+    /// Which app a consumer key names; nothing: the older method's. `None`: no app of the settings.
+    pub fn app_of(&self, client_id: Option<&str>) -> Option<App> {
+        let legacy = Some(self.config.legacy_client_id.as_str()).filter(|id| !id.is_empty());
+        match client_id {
+            None => legacy.map(|_| App::Legacy),
+            Some(id) if Some(id) == legacy => Some(App::Legacy),
+            Some(id) => (id == self.config.client_id).then_some(App::Own),
+        }
     }
 
     /// Whether the host where API users of an environment log in answers at all: it says which

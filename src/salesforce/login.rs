@@ -7,6 +7,7 @@ use url::Url;
 
 use super::Client;
 use super::trust::trusted;
+use crate::domain::link::Environment;
 
 /// What is asked for: requests, and tokens that outlive the login; and who it is.
 const SCOPES: [&str; 3] = ["api", "refresh_token", "id"];
@@ -42,6 +43,25 @@ impl Client {
             state: state.into_secret().into(),
             verifier: verifier.into_secret().into(),
         })
+    }
+
+    /// The login address that a text names, and where it leads: one of the settings', or a My
+    /// Domain; `None`: it is none.
+    pub fn login_address(&self, typed: &str) -> Option<(Environment, String)> {
+        let named = typed.trim().trim_end_matches('/');
+        for environment in [Environment::Production, Environment::Sandbox] {
+            let known = self.login_url(environment);
+            if known.trim_end_matches('/') == named {
+                return Some((environment, known));
+            }
+        }
+        let address = self.my_domain(typed)?;
+        let environment = if address.contains(".sandbox.") {
+            Environment::Sandbox
+        } else {
+            Environment::Production
+        };
+        Some((environment, address))
     }
 
     /// The login address of a My Domain as an admin types it: `acme`, `acme.my.salesforce.com` or an

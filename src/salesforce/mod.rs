@@ -34,7 +34,7 @@ pub use send_by::SendBy;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::fault::Fault;
-use crate::domain::link::Environment;
+use crate::domain::link::{App, Environment};
 use crate::domain::outcome::Failure;
 use crate::domain::private::masked;
 use crate::domain::work::ApiUsage;
@@ -52,6 +52,12 @@ pub struct Config {
     /// Consumer secret of that app.
     #[serde(serialize_with = "masked")]
     pub client_secret: SecretString,
+    /// Consumer key of the app of the older method, for links that were imported from it. Empty:
+    /// there are none.
+    pub legacy_client_id: String,
+    /// Consumer secret of that app.
+    #[serde(serialize_with = "masked")]
+    pub legacy_client_secret: SecretString,
     /// Login host of production orgs.
     pub production_url: String,
     /// Login host of sandboxes.
@@ -82,6 +88,8 @@ impl Default for Config {
         Self {
             client_id: String::new(),
             client_secret: SecretString::default(),
+            legacy_client_id: String::new(),
+            legacy_client_secret: SecretString::default(),
             production_url: "https://login.salesforce.com".into(),
             sandbox_url: "https://test.salesforce.com".into(),
             trusted_hosts: Vec::new(),
@@ -103,6 +111,14 @@ impl Config {
         }
     }
 
+    /// Key and secret of an app.
+    fn app(&self, app: App) -> (&str, &SecretString) {
+        match app {
+            App::Own => (&self.client_id, &self.client_secret),
+            App::Legacy => (&self.legacy_client_id, &self.legacy_client_secret),
+        }
+    }
+
     /// Collects what is wrong with these settings.
     pub fn validate(&self, faults: &mut Vec<Fault>) {
         if self.client_id.trim().is_empty() {
@@ -112,6 +128,11 @@ impl Config {
         if self.client_secret.expose_secret().is_empty() {
             let advice = "write the consumer secret of your Salesforce app; best by the environment, VCC_LINK_SALESFORCE__CLIENT_SECRET";
             faults.push(Fault::new("salesforce.client_secret", advice));
+        }
+        let legacy_secret = self.legacy_client_secret.expose_secret();
+        if self.legacy_client_id.is_empty() != legacy_secret.is_empty() {
+            let advice = "write both salesforce.legacy_client_id and salesforce.legacy_client_secret, or none of them";
+            faults.push(Fault::new("salesforce.legacy_client_id", advice));
         }
         let urls = [
             ("production_url", &self.production_url),

@@ -34,7 +34,7 @@ use super::error::{self, Trouble, bounded_code};
 use super::error_table::{TOKEN_TABLE, UNKNOWN_TOKEN_ERROR, Verdict};
 use super::{Client, Error, SendBy};
 use crate::domain::ids::{OrgId, UserId};
-use crate::domain::link::LinkReason;
+use crate::domain::link::{App, LinkReason};
 use crate::domain::outcome::{Failure, FailureClass, FailureScope};
 
 /// What a refresh brought.
@@ -72,6 +72,21 @@ pub enum RefreshError {
 }
 
 impl RefreshError {
+    /// What it means for the links of an app: a refusal of the older method's concerns its links
+    /// alone, each of which is put off by itself.
+    fn of(mut self, app: App) -> Self {
+        let (Self::Ambiguous(failure)
+        | Self::Later(failure)
+        | Self::Refused(_, failure)
+        | Self::Dead(_, failure)) = &mut self;
+        if app == App::Legacy && failure.scope == FailureScope::Everyone {
+            failure.scope = FailureScope::Request;
+            failure.hint =
+                "check salesforce.legacy_client_id and salesforce.legacy_client_secret".into();
+        }
+        self
+    }
+
     /// The failure by itself.
     pub fn into_failure(self) -> Failure {
         match self {
@@ -133,12 +148,13 @@ impl Client {
     /// a refresh that names one.
     pub async fn refresh(
         &self,
+        app: App,
         login_url: &str,
         token: &SecretString,
         send_by: SendBy,
     ) -> Result<TokenSet, RefreshError> {
         let grant = Grant::Refresh(RefreshToken::new(token.expose_secret().to_owned()));
-        self.tokens(login_url, grant, send_by).await
+        self.tokens(app, login_url, grant, send_by).await
     }
 
     /// Redeems the code that an admin brought back from this login address, once, and not after
@@ -149,7 +165,8 @@ impl Client {
         code: Code<'_>,
         send_by: SendBy,
     ) -> Result<TokenSet, RefreshError> {
-        let tokens = self.tokens(login_url, Grant::Code(code), send_by).await?;
+        let grant = Grant::Code(code);
+        let tokens = self.tokens(App::Own, login_url, grant, send_by).await?;
         if tokens.refresh.is_none() {
             return Err(RefreshError::Dead(
                 LinkReason::OurCredentials,
@@ -162,6 +179,7 @@ impl Client {
     /// Asks the token endpoint, once.
     async fn tokens(
         &self,
+        app: App,
         login_url: &str,
         grant: Grant<'_>,
         send_by: SendBy,
@@ -169,8 +187,10 @@ impl Client {
         let url = self
             .at(login_url, "/services/oauth2/token")
             .map_err(RefreshError::Later)?;
-        let protocol = Protocol::new(ClientId::new(self.config.client_id.clone()))
-            .set_client_secret(ClientSecret::new(self.secret().to_owned()))
+        let (id, secret) = self.config.app(app);
+        let secret = secret.expose_secret();
+        let protocol = Protocol::new(ClientId::new(id.to_owned()))
+            .set_client_secret(ClientSecret::new(secret.to_owned()))
             .set_auth_type(AuthType::RequestBody)
             .set_token_uri(TokenUrl::from_url(url.clone()));
         let status = Arc::new(AtomicU16::new(0));
@@ -201,13 +221,14 @@ impl Client {
         };
         let status = status.load(Ordering::Relaxed);
         match answer {
-            Ok(tokens) => self
-                .verified(&tokens)
-                .ok_or_else(|| RefreshError::Ambiguous(unsigned())),
+            Ok(tokens) => {
+                verified(&tokens, secret).ok_or_else(|| RefreshError::Ambiguous(unsigned()))
+            }
             Err(RequestTokenError::Request(error)) => Err(of_error(error)),
             Err(RequestTokenError::ServerResponse(refusal)) => {
                 let description = refusal.error_description().map_or("", String::as_str);
-                Err(refused(status, refusal.error().as_ref(), description))
+                let refused = refused(status, refusal.error().as_ref(), description);
+                Err(refused.of(app))
             }
             // An unreadable success may have rotated the token, and so may a server that broke; an
             // unreadable refusal has not.
@@ -257,25 +278,6 @@ impl Client {
         Ok(response)
     }
 
-    /// The tokens, if their signature proves that they come from Salesforce for our app.
-    fn verified(&self, tokens: &Tokens) -> Option<TokenSet> {
-        let extra = tokens.extra_fields();
-        let signature = STANDARD.decode(&extra.signature).ok()?;
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.secret().as_bytes());
-        let signed = format!("{}{}", extra.id, extra.issued_at);
-        hmac::verify(&key, signed.as_bytes(), &signature).ok()?;
-        let (org, user) = identity(&extra.id)?;
-        let refresh = tokens.refresh_token().map(|t| t.secret().to_owned().into());
-        Some(TokenSet {
-            access: tokens.access_token().secret().to_owned().into(),
-            refresh,
-            instance_url: extra.instance_url.trim_end_matches('/').to_owned(),
-            issued_at: DateTime::from_timestamp_millis(extra.issued_at.parse().ok()?)?,
-            org,
-            user,
-        })
-    }
-
     /// Revokes a token, and with a refresh token its access tokens. A token that is dead already
     /// is as good as revoked. May be repeated.
     pub async fn revoke(&self, login_url: &str, token: &SecretString) -> Result<(), Error> {
@@ -312,11 +314,25 @@ impl Client {
             (status, code) => Err(Error::answered(refused(status, code, "").into_failure())),
         }
     }
+}
 
-    /// The consumer secret.
-    fn secret(&self) -> &str {
-        self.config.client_secret.expose_secret()
-    }
+/// The tokens, if their signature proves that they come from Salesforce for the app of this secret.
+fn verified(tokens: &Tokens, secret: &str) -> Option<TokenSet> {
+    let extra = tokens.extra_fields();
+    let signature = STANDARD.decode(&extra.signature).ok()?;
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let signed = format!("{}{}", extra.id, extra.issued_at);
+    hmac::verify(&key, signed.as_bytes(), &signature).ok()?;
+    let (org, user) = identity(&extra.id)?;
+    let refresh = tokens.refresh_token().map(|t| t.secret().to_owned().into());
+    Some(TokenSet {
+        access: tokens.access_token().secret().to_owned().into(),
+        refresh,
+        instance_url: extra.instance_url.trim_end_matches('/').to_owned(),
+        issued_at: DateTime::from_timestamp_millis(extra.issued_at.parse().ok()?)?,
+        org,
+        user,
+    })
 }
 
 /// Org and user out of an identity URL.
@@ -508,28 +524,18 @@ mod tests {
 
     #[test]
     fn tokens_are_taken_only_with_their_signature() {
-        let config = super::super::Config {
-            client_secret: "secret".to_owned().into(),
-            ..super::super::Config::default()
-        };
-        let client = Client::new(config).expect("a client");
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"secret");
         let id = "https://login.salesforce.com/id/00DB0000000TfcRMAS/005B0000005Bk90IAC";
         let tag = hmac::sign(&key, format!("{id}1558553873237").as_bytes());
         let signature = STANDARD.encode(tag);
 
-        let tokens = client
-            .verified(&signed("1558553873237", &signature))
-            .expect("signed");
+        let verified = |issued_at, signature| verified(&signed(issued_at, signature), "secret");
+        let tokens = verified("1558553873237", &signature).expect("signed");
         assert_eq!(tokens.instance_url, "https://acme.my.salesforce.com");
         assert_eq!(tokens.issued_at.timestamp_millis(), 1_558_553_873_237);
         assert!(!format!("{tokens:?}").contains("00DB!a"));
-        assert!(
-            client
-                .verified(&signed("1558553873238", &signature))
-                .is_none()
-        );
-        assert!(client.verified(&signed("1558553873237", "")).is_none());
+        assert!(verified("1558553873238", &signature).is_none());
+        assert!(verified("1558553873237", "").is_none());
     }
 
     #[test]

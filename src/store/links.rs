@@ -10,7 +10,7 @@ use super::{Fence, Result, Sealed, Written};
 use crate::domain::ids::{
     AccountId, AuthorizationId, Generation, OrgId, Sequence, ShardId, TokenSequence, UserId,
 };
-use crate::domain::link::{Actor, Health, LinkReason, LinkState, LinkStatus, LinkedOrg};
+use crate::domain::link::{Actor, App, Health, LinkReason, LinkState, LinkStatus, LinkedOrg};
 
 /// A Link or Relink to be stored.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct NewLink {
     pub org: LinkedOrg,
     /// Where tokens are refreshed: the login host that issued them.
     pub login_url: String,
+    /// Which app the tokens were given to.
+    pub app: App,
     /// The sealed tokens, at token sequence 1 of the next generation.
     pub tokens: Sealed,
     /// Who caused it.
@@ -203,6 +205,8 @@ pub struct Grant {
     pub instance_url: String,
     /// Where tokens are refreshed.
     pub login_url: String,
+    /// Which app they were given to.
+    pub app: App,
     /// Where the account's work lies now: whose lease its owner holds. Not this org's shard, once
     /// the account is linked to another.
     pub shard: ShardId,

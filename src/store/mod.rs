@@ -36,6 +36,7 @@ mod news;
 pub mod outbox;
 pub mod postgres;
 pub mod reports;
+pub mod rings;
 mod rows;
 mod rules;
 pub mod sqlite;
@@ -53,13 +54,17 @@ pub use leases::Leases;
 pub use links::Links;
 pub use outbox::Outbox;
 pub use reports::Reports;
+pub use rings::Rings;
 
 use crate::domain::ids::{Epoch, ShardId};
 
 /// All rooms of one database.
-pub trait Store: Authorizations + Inbox + Journal + Leases + Links + Outbox + Reports {}
+pub trait Store:
+    Authorizations + Inbox + Journal + Leases + Links + Outbox + Reports + Rings
+{
+}
 
-impl<T: Authorizations + Inbox + Journal + Leases + Links + Outbox + Reports> Store for T {}
+impl<T: Authorizations + Inbox + Journal + Leases + Links + Outbox + Reports + Rings> Store for T {}
 
 /// Why a transaction did not happen, or may not have.
 #[derive(Debug, thiserror::Error)]

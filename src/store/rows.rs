@@ -88,6 +88,7 @@ pub(super) fn grant(row: &impl Columns) -> Result<Grant> {
         shard: shard(row)?,
         instance_url: text(row, "instance_url")?.to_owned(),
         login_url: text(row, "login_url")?.to_owned(),
+        app: from_word(row, "app")?,
         token_sequence: TokenSequence(number(row, "token_sequence")?),
         tokens: sealed(row, "tokens")?,
         issued_at: time(row, "issued_at")?,

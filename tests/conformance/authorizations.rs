@@ -14,7 +14,7 @@ use super::Harness;
 use super::fixture::*;
 
 /// Begun at 0, to be over at 900.
-fn begun(id: &str) -> Authorization {
+pub(crate) fn begun(id: &str) -> Authorization {
     Authorization {
         id: id.parse().expect("an id"),
         account: account_id("acme"),

@@ -10,7 +10,7 @@ use vcc_link::domain::ids::{
     AccountId, CallId, Generation, OrgId, RecordId, Revision, Sequence, ShardId,
 };
 use vcc_link::domain::link::{
-    Actor, Environment, Health, LinkReason, LinkState, LinkStatus, LinkedOrg, Username,
+    Actor, App, Environment, Health, LinkReason, LinkState, LinkStatus, LinkedOrg, Username,
 };
 use vcc_link::domain::outcome::{
     Failure, FailureClass, FailureScope, LoggedAs, Outcome, ParkReason,
@@ -397,6 +397,7 @@ pub(crate) fn new_link(account: &str, org: &str, expected: Sequence) -> NewLink 
             missing: vec![],
         },
         login_url: "https://login.salesforce.com".to_owned(),
+        app: App::Own,
         tokens: Sealed(b"first tokens".to_vec()),
         actor: Actor::Operator("ann".to_owned()),
         authorization: None,

@@ -11,6 +11,7 @@ pub(crate) mod leases;
 pub(crate) mod links;
 pub(crate) mod outbox;
 pub(crate) mod reports;
+pub(crate) mod rings;
 
 use std::sync::Arc;
 
@@ -103,6 +104,10 @@ macro_rules! conformance_tests {
                 calls_are_listed_by_filter,
                 a_call_has_a_story,
                 what_is_not_stored_leaves_traces;
+            rings:
+                every_sealed_value_is_paged,
+                only_an_unchanged_value_is_replaced,
+                keys_are_rotated_under_load;
         }
     };
     ($run:path; $($room:ident: $($test:ident),+ $(,)?;)+) => {

@@ -6,6 +6,7 @@ mod contract;
 mod dashboard;
 mod dashboards;
 mod kafka;
+mod linking;
 mod operations;
 #[path = "../produce/mod.rs"]
 mod produce;

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use vcc_link::clock::now;
 use vcc_link::domain::ids::RecordId;
-use vcc_link::domain::link::LinkReason;
+use vcc_link::domain::link::{App, LinkReason};
 use vcc_link::domain::matching::RecordType;
 use vcc_link::domain::outcome::{Answer, Failure, FailureClass, FailureScope};
 use vcc_link::domain::phone::{self, Number};
@@ -688,7 +688,7 @@ async fn a_refresh_rotates_and_a_used_token_is_dead() {
     let old = SecretString::from("r1".to_owned());
     let tokens = org
         .client
-        .refresh(&login, &old, soon())
+        .refresh(App::Own, &login, &old, soon())
         .await
         .expect("refreshed");
     let new = tokens.refresh.clone().expect("rotated");
@@ -706,7 +706,7 @@ async fn a_refresh_rotates_and_a_used_token_is_dead() {
 
     let again = org
         .client
-        .refresh(&login, &old, soon())
+        .refresh(App::Own, &login, &old, soon())
         .await
         .expect_err("reuse");
     assert!(
@@ -715,7 +715,7 @@ async fn a_refresh_rotates_and_a_used_token_is_dead() {
     );
     let killed = org
         .client
-        .refresh(&login, &new, soon())
+        .refresh(App::Own, &login, &new, soon())
         .await
         .expect_err("the family is dead");
     assert!(
@@ -766,7 +766,7 @@ async fn a_refresh_without_an_answer_is_told_from_one_that_was_put_off() {
         let token = SecretString::from("r1".to_owned());
         let refused = org
             .client
-            .refresh(&org.running.base_url(), &token, soon())
+            .refresh(App::Own, &org.running.base_url(), &token, soon())
             .await;
         let found = match refused.expect_err("a fault") {
             RefreshError::Ambiguous(_) => "ambiguous",
@@ -791,7 +791,7 @@ async fn a_refresh_that_comes_too_late_is_not_sent() {
     let token = SecretString::from("r1".to_owned());
     let late = org
         .client
-        .refresh(&org.running.base_url(), &token, late)
+        .refresh(App::Own, &org.running.base_url(), &token, late)
         .await;
     assert!(matches!(late, Err(RefreshError::Later(f)) if f.code == "send_by_passed"));
     assert_eq!(org.requests(Kind::Token), 0);
@@ -807,7 +807,7 @@ async fn a_revoked_token_is_dead_and_may_be_revoked_again() {
         .revoke(&login, &token)
         .await
         .expect("dead already");
-    let refused = org.client.refresh(&login, &token, soon()).await;
+    let refused = org.client.refresh(App::Own, &login, &token, soon()).await;
     assert!(matches!(
         refused,
         Err(RefreshError::Dead(LinkReason::TokenRevoked, _))

@@ -12,13 +12,13 @@ use crate::domain::ids::{AccountId, Generation, ShardId, TokenSequence};
 use crate::store::claims::Claimed;
 use crate::store::links::{Grant, NewLink, RefreshClaim, RefreshResult, RefreshWish};
 use crate::store::rows::grant;
-use crate::store::values::shard_column;
+use crate::store::values::{shard_column, word};
 use crate::store::{Sealed, Written};
 
 /// The columns of a [`Grant`], of `grants` as `g`.
 macro_rules! grant_columns {
     () => {
-        "g.account, g.generation, g.org, g.api_user, g.instance_url, g.login_url,
+        "g.account, g.generation, g.org, g.api_user, g.instance_url, g.login_url, g.app,
          (select home.shard from accounts home where home.account = g.account) as shard,
          g.token_sequence, g.tokens, g.issued_at, g.in_doubt"
     };
@@ -301,8 +301,8 @@ pub(super) async fn insert_grant(
 ) -> Result<()> {
     sqlx::query(
         "insert into grants (account, generation, org, api_user, instance_url, login_url,
-            token_sequence, tokens, issued_at)
-         values ($1, $2, $3, $4, $5, $6, 1, $7, $8)",
+            app, token_sequence, tokens, issued_at)
+         values ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9)",
     )
     .bind(link.account.as_str())
     .bind(generation.0)
@@ -310,6 +310,7 @@ pub(super) async fn insert_grant(
     .bind(link.org.user.as_str())
     .bind(&link.org.instance_url)
     .bind(&link.login_url)
+    .bind(word(link.app))
     .bind(link.tokens.0.as_slice())
     .bind(link.at)
     .execute(&mut **tx)

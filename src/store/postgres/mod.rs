@@ -34,6 +34,7 @@ mod outcomes;
 mod profiles;
 mod reports;
 mod retention;
+mod rings;
 mod values;
 mod work;
 

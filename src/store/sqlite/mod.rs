@@ -31,6 +31,7 @@ mod outcomes;
 mod profiles;
 mod reports;
 mod retention;
+mod rings;
 mod schema;
 mod values;
 mod work;

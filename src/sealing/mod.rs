@@ -4,6 +4,8 @@
 //! The stored form is JSON of the domain types, so a later release reads what an earlier one
 //! wrote as long as new fields have defaults. The store sees [`Sealed`] bytes only.
 
+pub mod rotation;
+
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -17,6 +19,7 @@ use crate::domain::matching::LookupAnswer;
 use crate::store::Sealed;
 use crate::store::inbox::{QuarantineRow, StoredCall};
 use crate::store::outbox::OutboxRow;
+use crate::store::rings::{BodyKind, Place};
 
 /// Why a sealed row cannot be read back.
 #[derive(Debug, thiserror::Error)]
@@ -70,17 +73,17 @@ impl Sealer {
 
     /// Seals a call's begin.
     pub fn started(&self, body: &CallStarted) -> Sealed {
-        self.seal(&body_of(&body.facts.id, "started"), body)
+        self.seal(&body_of(&body.facts.id, BodyKind::Started), body)
     }
 
     /// Seals a call's end.
     pub fn ended(&self, body: &CallEnded) -> Sealed {
-        self.seal(&body_of(&body.facts.id, "ended"), body)
+        self.seal(&body_of(&body.facts.id, BodyKind::Ended), body)
     }
 
     /// Seals a lookup's answer.
     pub fn answer(&self, call: &CallId, answer: &LookupAnswer) -> Sealed {
-        self.seal(&body_of(call, "lookup"), answer)
+        self.seal(&body_of(call, BodyKind::Lookup), answer)
     }
 
     /// Seals an event to publish, as the row that its relay will read.
@@ -105,9 +108,9 @@ impl Sealer {
         let id = &stored.id;
         Ok(Call {
             id: id.clone(),
-            started: self.open_body(id, "started", stored.started.as_ref())?,
-            ended: self.open_body(id, "ended", stored.ended.as_ref())?,
-            lookup: self.open_body(id, "lookup", stored.lookup.as_ref())?,
+            started: self.open_body(id, BodyKind::Started, stored.started.as_ref())?,
+            ended: self.open_body(id, BodyKind::Ended, stored.ended.as_ref())?,
+            lookup: self.open_body(id, BodyKind::Lookup, stored.lookup.as_ref())?,
         })
     }
 
@@ -139,15 +142,27 @@ impl Sealer {
         serde_json::from_slice(&plain).map_err(|_| Error::Form { what })
     }
 
+    /// Seals a value anew in its place, by the primary key, whatever it is.
+    pub fn reseal(&self, place: &Place, sealed: &Sealed) -> Result<Sealed, crate::crypto::Error> {
+        let context = context_of(place);
+        let plain = self.keys.open(&context, &sealed.0)?;
+        Ok(Sealed(self.keys.seal(&context, &plain)))
+    }
+
+    /// The key ring.
+    pub fn keys(&self) -> &KeyRing {
+        &self.keys
+    }
+
     /// Opens one body of a call, if it is there.
     fn open_body<T: DeserializeOwned>(
         &self,
         call: &CallId,
-        kind: &'static str,
+        kind: BodyKind,
         sealed: Option<&Sealed>,
     ) -> Result<Option<Box<T>>, Error> {
         sealed
-            .map(|s| self.open(&body_of(call, kind), s, kind))
+            .map(|s| self.open(&body_of(call, kind), s, kind.as_str()))
             .transpose()
     }
 }
@@ -170,9 +185,32 @@ impl Quarantined {
 }
 
 /// What binds a body to its place: the call and which of its bodies it is.
-fn body_of(call: &CallId, kind: &'static str) -> Context {
+fn body_of(call: &CallId, kind: BodyKind) -> Context {
     Context::Body {
         call: call.clone(),
-        kind,
+        kind: kind.as_str(),
+    }
+}
+
+/// What binds a value to the place where the store has it.
+fn context_of(place: &Place) -> Context {
+    match place {
+        Place::Tokens {
+            account,
+            generation,
+            token_sequence,
+        } => Context::Tokens {
+            account: account.clone(),
+            generation: *generation,
+            token_sequence: *token_sequence,
+        },
+        Place::Body { call, kind, .. } => body_of(call, *kind),
+        Place::Event { id, .. } => Context::Event { id: id.clone() },
+        Place::Quarantine { partition, offset } => Context::Quarantine {
+            topic: partition.topic.clone(),
+            partition: partition.partition,
+            offset: *offset,
+        },
+        Place::Authorization { id } => Context::Authorization { id: id.clone() },
     }
 }

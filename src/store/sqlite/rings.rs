@@ -1,0 +1,157 @@
+//! Sealed values, in pages and replaced. Pages go downwards, as on PostgreSQL: a new event stands
+//! above all others.
+
+use async_trait::async_trait;
+
+use super::values::{Joined, batch};
+use super::{Result, Sqlite};
+use crate::store::rings::{HEAD, Place, Replacement, Rings, SealedKind, SealedRow, sealed_row};
+use crate::store::values::to_json;
+
+/// A page: `$1` how values begin that are left out, `$2` the length of a head, `$3` how many, `$4`
+/// the key of the place before it.
+macro_rules! page {
+    ($columns:literal, $value:literal, $rest:literal) => {
+        concat!(
+            "select ",
+            $columns,
+            ", substr(",
+            $value,
+            ", 1, $2) as head, case when substr(",
+            $value,
+            ", 1, length($1)) <> $1 then ",
+            $value,
+            " end as sealed from ",
+            $rest
+        )
+    };
+}
+
+/// Replaces values: `$1` where, and where in `$2` stands what they were and what they become.
+macro_rules! replace {
+    ($table:literal, $value:literal, $key:literal) => {
+        concat!(
+            "update ",
+            $table,
+            " set ",
+            $value,
+            " = substr($2, place ->> 3, place ->> 4) from (select value as place from json_each($1)) where ",
+            $key,
+            " and ",
+            $value,
+            " = substr($2, place ->> 1, place ->> 2)"
+        )
+    };
+}
+
+#[async_trait]
+impl Rings for Sqlite {
+    async fn sealed(
+        &self,
+        kind: SealedKind,
+        after: Option<&Place>,
+        current: &[u8],
+        limit: u32,
+    ) -> Result<Vec<SealedRow>> {
+        let rows = sqlx::query(page(kind))
+            .bind(current)
+            .bind(i64::try_from(HEAD).expect("it is small"))
+            .bind(i64::from(limit))
+            .bind(after.map(|place| to_json(&place.key())))
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().map(|row| sealed_row(kind, row)).collect()
+    }
+
+    async fn replace_sealed(&self, kind: SealedKind, values: &[Replacement]) -> Result<u64> {
+        let mut joined = Joined::new();
+        let rows = batch(values, |value| {
+            let (before, before_length) = joined.push(&value.before);
+            let (after, after_length) = joined.push(&value.after);
+            let key = value.place.key();
+            (key, before, before_length, after, after_length)
+        });
+        let mut tx = self.begin().await?;
+        let replaced = sqlx::query(replace(kind))
+            .bind(rows)
+            .bind(joined.bytes())
+            .execute(&mut *tx.inner)
+            .await?
+            .rows_affected();
+        tx.commit().await?;
+        Ok(replaced)
+    }
+}
+
+/// The page of a kind.
+const fn page(kind: SealedKind) -> &'static str {
+    match kind {
+        SealedKind::Tokens => page!(
+            "account, generation, token_sequence",
+            "tokens",
+            "grants where $4 is null
+                or (account, generation) < ($4 ->> 0, cast($4 ->> 1 as integer))
+             order by account desc, generation desc limit $3"
+        ),
+        SealedKind::Bodies => page!(
+            "null as day, account, interaction, kind",
+            "body",
+            "call_bodies where $4 is null
+                or (account, interaction, kind) < ($4 ->> 0, $4 ->> 1, $4 ->> 2)
+             order by account desc, interaction desc, kind desc limit $3"
+        ),
+        SealedKind::Outbox => page!(
+            "id, position",
+            "body",
+            "outbox where published_at is null
+                and ($4 is null or position < cast($4 ->> 0 as integer))
+             order by position desc limit $3"
+        ),
+        SealedKind::Quarantine => page!(
+            "topic, partition, kafka_offset",
+            "body",
+            "quarantine where $4 is null or (topic, partition, kafka_offset)
+                < ($4 ->> 0, cast($4 ->> 1 as integer), cast($4 ->> 2 as integer))
+             order by topic desc, partition desc, kafka_offset desc limit $3"
+        ),
+        SealedKind::Authorizations => page!(
+            "id",
+            "secret",
+            "authorizations where secret is not null and ($4 is null or id < $4 ->> 0)
+             order by id desc limit $3"
+        ),
+    }
+}
+
+/// The replacing of a kind.
+const fn replace(kind: SealedKind) -> &'static str {
+    match kind {
+        SealedKind::Tokens => replace!(
+            "grants",
+            "tokens",
+            "account = place ->> '$[0][0]'
+                and generation = cast(place ->> '$[0][1]' as integer)
+                and token_sequence = cast(place ->> '$[0][2]' as integer)"
+        ),
+        SealedKind::Bodies => replace!(
+            "call_bodies",
+            "body",
+            "account = place ->> '$[0][0]' and interaction = place ->> '$[0][1]'
+                and kind = place ->> '$[0][2]'"
+        ),
+        SealedKind::Outbox => replace!(
+            "outbox",
+            "body",
+            "position = cast(place ->> '$[0][0]' as integer)"
+        ),
+        SealedKind::Quarantine => replace!(
+            "quarantine",
+            "body",
+            "topic = place ->> '$[0][0]' and partition = cast(place ->> '$[0][1]' as integer)
+                and kafka_offset = cast(place ->> '$[0][2]' as integer)"
+        ),
+        SealedKind::Authorizations => {
+            replace!("authorizations", "secret", "id = place ->> '$[0][0]'")
+        }
+    }
+}
