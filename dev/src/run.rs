@@ -305,12 +305,22 @@ async fn link(house: &House, outside: &Outside, world: &World) -> anyhow::Result
     Ok(())
 }
 
+/// Ports that systems give to nobody by themselves: what is free now is still free when vcc-link
+/// takes it.
+const PORTS: std::ops::Range<u16> = 20_000..30_000;
+
 /// A port that nobody listens on; 0: any.
 fn free_port(port: u16) -> anyhow::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(|| {
-        format!("port {port} cannot be used; choose another with --port, or any with --port 0")
-    })?;
-    Ok(listener.local_addr()?.port())
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).map(drop);
+    if port != 0 {
+        is_free(&port).with_context(|| {
+            format!("port {port} cannot be used; choose another with --port, or any with --port 0")
+        })?;
+        return Ok(port);
+    }
+    let tried = (0..100).map(|_| rand::random_range(PORTS));
+    let free = tried.into_iter().find(|port| is_free(port).is_ok());
+    free.context("no port is free between 20000 and 30000; choose one with --port")
 }
 
 /// Where everything is.
