@@ -1,5 +1,6 @@
 //! One run, from its start to its end.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
@@ -257,18 +258,12 @@ impl Parts {
     /// What came of it.
     fn report(&self, times: Times) -> anyhow::Result<Report> {
         let logged = self.outside.logged_calls()?;
-        let mut ours: Vec<u64> = logged
-            .iter()
-            .filter_map(|id| self.run.call_number(id))
-            .collect();
-        ours.sort_unstable();
-        ours.dedup();
-        let found = Counted {
-            tasks: ours.len() as u64,
-            ..self.counted()
-        };
+        let ours = logged.iter().filter_map(|id| self.run.call_number(id));
+        let ours: BTreeSet<u64> = ours.collect();
+        let api_calls = self.counted().api_calls;
         let duplicates = self.outside.duplicates() as u64;
-        Ok(Report::new(&self.tally, found, duplicates, times))
+        let tally = &self.tally;
+        Ok(Report::new(tally, &ours, api_calls, duplicates, times))
     }
 
     /// What Salesforce has counted since the first call.

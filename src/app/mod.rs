@@ -20,7 +20,9 @@ use tokio_util::sync::CancellationToken;
 use self::worker::Worker;
 use crate::config::Config;
 use crate::http;
+use crate::linking::check_keys;
 use crate::readiness::Readiness;
+use crate::sealing::Sealer;
 use crate::store::Database;
 use crate::telemetry::Telemetry;
 
@@ -67,10 +69,7 @@ pub async fn run(config: Config, role: Role, stop: impl Future<Output = ()>) -> 
             )
         })?;
     tracing::info!(role = role.as_str(), address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "starting");
-    let store = Database::open(&config.store)
-        .await
-        .context("store.url: the database cannot be reached")?;
-    store.check().await.context("the database cannot be used")?;
+    let store = usable_database(&config).await?;
     database.ready();
     let mut held = None;
     let worker = if role.works() {
@@ -111,4 +110,17 @@ pub async fn run(config: Config, role: Role, stop: impl Future<Output = ()>) -> 
         Some(stage) => anyhow::bail!("the stage {stage} ended by itself; the log says why"),
         None => Ok(()),
     }
+}
+
+/// The database, once it is known to be one that this process can work with.
+async fn usable_database(config: &Config) -> anyhow::Result<Database> {
+    let database = Database::open(&config.store)
+        .await
+        .context("store.url: the database cannot be reached")?;
+    let checked = database.check().await;
+    checked.context("the database cannot be used")?;
+    let sealer = Sealer::of(&config.crypto)?;
+    let opened = check_keys(&*database.store(), &sealer).await;
+    opened.context("the database cannot be used with these keys")?;
+    Ok(database)
 }
