@@ -8,7 +8,9 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::domain::link::Environment;
 use crate::kafka::topics::{self, Planned};
+use crate::linking::check_keys;
 use crate::salesforce::Client;
+use crate::sealing::Sealer;
 use crate::store::Database;
 use crate::store::postgres::Postgres;
 
@@ -71,6 +73,9 @@ async fn database(config: &Config, production: bool) -> Vec<Finding> {
         Ok(()) => Finding::ok(ABOUT, "answers, and its schema is this version's"),
         Err(error) => Finding::bad(ABOUT, chain(&error)),
     }];
+    if findings.iter().all(|finding| finding.ok) {
+        findings.push(keys(config, &store).await);
+    }
     if production {
         findings.push(match &store {
             Database::Postgres(server) => durability(server).await,
@@ -83,6 +88,19 @@ async fn database(config: &Config, production: bool) -> Vec<Finding> {
     }
     store.close().await;
     findings
+}
+
+/// Whether the keys are those that sealed what is stored.
+async fn keys(config: &Config, store: &Database) -> Finding {
+    const ABOUT: &str = "keys";
+    let sealer = match Sealer::of(&config.crypto) {
+        Ok(sealer) => sealer,
+        Err(error) => return Finding::bad(ABOUT, chain(&error)),
+    };
+    match check_keys(&*store.store(), &sealer).await {
+        Ok(()) => Finding::ok(ABOUT, "open the tokens that are stored"),
+        Err(error) => Finding::bad(ABOUT, chain(&error)),
+    }
 }
 
 /// Whether the database keeps what it confirmed.

@@ -1,10 +1,10 @@
 //! The summary of a run, for people and for scripts.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::outside::Counted;
 use crate::tally::{Counts, Tally};
 
 /// The times of a run.
@@ -29,7 +29,8 @@ pub(crate) struct Report {
     pub(crate) failed: Counts,
     pub(crate) parked: u64,
     pub(crate) lookups: Counts,
-    /// Calls without an answer or an end, and calls that are told to have a Task and have none.
+    /// Calls without an answer or an end; and calls of which something else is told than is: a Task,
+    /// and there is none, or none, and there is one.
     pub(crate) unaccounted: u64,
     /// Calls that have more than one Task.
     pub(crate) duplicates: u64,
@@ -46,23 +47,30 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// The report of a tally, and of what there is at Salesforce: the Tasks of this run's calls,
-    /// the API calls since its begin, and how many calls have several Tasks.
-    pub(crate) fn new(tally: &Tally, found: Counted, duplicates: u64, times: Times) -> Self {
+    /// The report of a tally, and of what there is at Salesforce: which of this run's calls have a
+    /// Task, the API calls since its begin, and how many calls have several Tasks.
+    pub(crate) fn new(
+        tally: &Tally,
+        found: &BTreeSet<u64>,
+        api_calls: u64,
+        duplicates: u64,
+        times: Times,
+    ) -> Self {
+        let untrue = tally.logged.symmetric_difference(found).count();
         let from_start = |at: Instant| at.duration_since(times.started).as_secs_f64();
         Self {
             calls: tally.calls,
             ended: tally.ended,
-            tasks: found.tasks,
+            tasks: found.len() as u64,
             skipped: tally.skipped.clone(),
             failed: tally.failed.clone(),
             parked: tally.parked().values().sum(),
             lookups: tally.answers.clone(),
-            unaccounted: tally.under_way() as u64 + tally.logged.saturating_sub(found.tasks),
+            unaccounted: (tally.under_way() + untrue) as u64,
             duplicates,
             retried: tally.retried,
             others: tally.others,
-            api_calls: found.api_calls,
+            api_calls,
             seconds: times.ended.duration_since(times.begun).as_secs_f64(),
             first_task_seconds: tally.first_task.map(from_start),
             p50_ms: tally.millis(0.5),
@@ -182,22 +190,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_task_that_is_told_of_and_not_there_is_not_accounted_for() {
+    fn what_is_told_and_is_not_so_is_not_accounted_for() {
         let mut tally = Tally::new().unwrap();
-        tally.logged = 3;
+        tally.logged = [1, 2, 3].into();
         let now = Instant::now();
         let times = Times {
             started: now,
             begun: now,
             ended: now,
         };
-        let report = |tasks, duplicates| {
-            let api_calls = 5;
-            Report::new(&tally, Counted { tasks, api_calls }, duplicates, times)
+        let report = |found: &[u64], duplicates| {
+            let found = found.iter().copied().collect();
+            Report::new(&tally, &found, 5, duplicates, times)
         };
-        assert!(report(3, 0).is_good());
-        assert_eq!(report(2, 0).unaccounted, 1);
-        assert!(!report(2, 0).is_good() && !report(3, 1).is_good());
+        assert!(report(&[1, 2, 3], 0).is_good());
+        assert!(!report(&[1, 2, 3], 1).is_good());
+        assert_eq!(report(&[1, 2], 0).unaccounted, 1);
+        // Another call's Task makes up for none.
+        assert_eq!(report(&[1, 2, 4], 0).unaccounted, 2);
+        assert!(!report(&[1, 2, 3, 4], 0).is_good());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One run, from its start to its end.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
@@ -257,18 +258,12 @@ impl Parts {
     /// What came of it.
     fn report(&self, times: Times) -> anyhow::Result<Report> {
         let logged = self.outside.logged_calls()?;
-        let mut ours: Vec<u64> = logged
-            .iter()
-            .filter_map(|id| self.run.call_number(id))
-            .collect();
-        ours.sort_unstable();
-        ours.dedup();
-        let found = Counted {
-            tasks: ours.len() as u64,
-            ..self.counted()
-        };
+        let ours = logged.iter().filter_map(|id| self.run.call_number(id));
+        let ours: BTreeSet<u64> = ours.collect();
+        let api_calls = self.counted().api_calls;
         let duplicates = self.outside.duplicates() as u64;
-        Ok(Report::new(&self.tally, found, duplicates, times))
+        let tally = &self.tally;
+        Ok(Report::new(tally, &ours, api_calls, duplicates, times))
     }
 
     /// What Salesforce has counted since the first call.
@@ -305,12 +300,22 @@ async fn link(house: &House, outside: &Outside, world: &World) -> anyhow::Result
     Ok(())
 }
 
+/// Ports that systems give to nobody by themselves: what is free now is still free when vcc-link
+/// takes it.
+const PORTS: std::ops::Range<u16> = 20_000..30_000;
+
 /// A port that nobody listens on; 0: any.
 fn free_port(port: u16) -> anyhow::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(|| {
-        format!("port {port} cannot be used; choose another with --port, or any with --port 0")
-    })?;
-    Ok(listener.local_addr()?.port())
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).map(drop);
+    if port != 0 {
+        is_free(&port).with_context(|| {
+            format!("port {port} cannot be used; choose another with --port, or any with --port 0")
+        })?;
+        return Ok(port);
+    }
+    let tried = (0..100).map(|_| rand::random_range(PORTS));
+    let free = tried.into_iter().find(|port| is_free(port).is_ok());
+    free.context("no port is free between 20000 and 30000; choose one with --port")
 }
 
 /// Where everything is.

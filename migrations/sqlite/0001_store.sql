@@ -6,6 +6,9 @@
 -- Tables have rowids: with rows of this width they are twice as fast as those without.
 -- Bodies, tokens and events are sealed before they come here: nothing below holds a person's data.
 
+-- Tells this file from other programs': "vclk".
+pragma application_id = 1986227307;
+
 create table accounts (
     account text primary key not null,
     -- Where the account's work lies: by its org once linked, by its id before.

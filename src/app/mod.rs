@@ -23,7 +23,9 @@ use self::sidecar::Sidecar;
 use self::worker::Worker;
 use crate::config::Config;
 use crate::http;
+use crate::linking::check_keys;
 use crate::readiness::Readiness;
+use crate::sealing::Sealer;
 use crate::store::Database;
 use crate::telemetry::Telemetry;
 
@@ -67,10 +69,7 @@ pub async fn run(config: Config, role: Role, stop: impl Future<Output = ()>) -> 
     let database = readiness.component("database");
     let listener = bind("http.listen", config.http.listen).await?;
     tracing::info!(role = role.as_str(), address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "starting");
-    let store = Database::open(&config.store)
-        .await
-        .context("store.url: the database cannot be reached")?;
-    store.check().await.context("the database cannot be used")?;
+    let store = usable_database(&config).await?;
     database.ready();
     let sidecar = if role.has_pages() {
         Sidecar::start(&config, store.store(), &metrics, &readiness).await?
@@ -139,4 +138,17 @@ async fn ended(worker: Option<&Worker>, sidecar: Option<&Sidecar>) -> &'static s
 async fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(address).await;
     bound.with_context(|| format!("{setting}: {address} cannot be used; is another process on it?"))
+}
+
+/// The database, once it is known to be one that this process can work with.
+async fn usable_database(config: &Config) -> anyhow::Result<Database> {
+    let database = Database::open(&config.store)
+        .await
+        .context("store.url: the database cannot be reached")?;
+    let checked = database.check().await;
+    checked.context("the database cannot be used")?;
+    let sealer = Sealer::of(&config.crypto)?;
+    let opened = check_keys(&*database.store(), &sealer).await;
+    opened.context("the database cannot be used with these keys")?;
+    Ok(database)
 }

@@ -361,8 +361,10 @@ pub enum Command {
         account: AccountId,
         /// The generation.
         generation: Generation,
-        /// Its access token still works: what is in doubt is left alone.
+        /// Its access token was not refused: what is in doubt is left alone.
         ahead: bool,
+        /// However young its tokens are: they may not know where the org is now.
+        moved: bool,
     },
     /// Change a link's health.
     MarkLink {

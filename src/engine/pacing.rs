@@ -163,7 +163,12 @@ impl Sign {
     pub(super) fn of(failure: &Failure) -> Self {
         let whole = failure.scope >= FailureScope::Request;
         let org = failure.scope == FailureScope::Org;
-        if let Some(seconds) = failure.retry_after.filter(|_| whole) {
+        let passes = matches!(
+            failure.class,
+            FailureClass::Throttled | FailureClass::Transient | FailureClass::Ambiguous
+        );
+        let ours = failure.scope == FailureScope::Everyone;
+        if let Some(seconds) = failure.retry_after.filter(|_| passes && whole && !ours) {
             return Self::Told(Duration::from_secs(seconds.into()));
         }
         match failure.class {
@@ -351,8 +356,10 @@ impl Org {
 
     fn halt(&mut self, now: DateTime<Utc>, rng: &mut dyn RngCore, quota: bool, config: &Config) {
         let before = self.stop.filter(|stop| stop.quota == quota);
-        // Answers of requests that were open together are one finding, not many.
-        if before.is_some_and(|stop| now < stop.until) {
+        // Answers of requests that were open together are one finding, not many. A limit that is used
+        // up stays so, however else its org fails meanwhile.
+        let limited = self.stop.is_some_and(|stop| stop.quota && now < stop.until);
+        if limited || before.is_some_and(|stop| now < stop.until) {
             return;
         }
         let times = before.map_or(1, |stop| stop.times.saturating_add(1));
@@ -513,6 +520,22 @@ mod tests {
         };
         assert_eq!(left_alone(120), 120);
         assert_eq!(left_alone(86_400), 300);
+    }
+
+    #[test]
+    fn a_used_up_limit_is_no_other_failure_and_outlasts_those() {
+        let config = Config::default();
+        let (mut org, now) = (org_at(0), DateTime::UNIX_EPOCH);
+        let mut rng = StdRng::seed_from_u64(7);
+        let mut failure = Failure::new(FailureClass::Quota, FailureScope::Org, "limit");
+        failure.retry_after = Some(1);
+        org.learn(now, &mut rng, Sign::of(&failure), None, &config);
+        let limited = Gate::Until(now + config.quota_probe, true);
+        assert_eq!(org.gate(now, Lane::Task, &config), limited);
+        org.learn(now, &mut rng, Sign::Down, None, &config);
+        assert_eq!(org.gate(now, Lane::Task, &config), limited);
+        failure.class = FailureClass::Session;
+        assert_eq!(Sign::of(&failure), Sign::Nothing);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(super) struct Token {
     pub(super) state: TokenState,
     /// When the last refresh brought fresh tokens.
     fresh_at: Option<DateTime<Utc>>,
+    /// When a refresh was last asked for to learn where the org is.
+    moved_at: Option<DateTime<Utc>>,
     /// Fresh tokens in a row that were refused, or refreshes that failed.
     failures: u32,
     /// Since when refreshes are refused in a way that may pass.
@@ -67,6 +69,7 @@ impl Engine {
                     account,
                     generation,
                     ahead: false,
+                    moved: false,
                 });
                 Gate::Busy
             }
@@ -146,6 +149,7 @@ impl Engine {
                 account,
                 generation,
                 ahead: false,
+                moved: false,
             });
             return;
         }
@@ -169,19 +173,29 @@ impl Engine {
         self.stir(&flight.account);
     }
 
-    /// The org answers no more where it was: a refresh tells its address, as it is by then. What
-    /// was refreshed lately has told already.
+    /// The org answers no more where it was: a refresh tells its address, as it is by then. The
+    /// access token was not refused, so a refresh token in doubt is left alone, as ahead of need.
     pub(super) fn org_moved(&mut self, turn: &mut Turn<'_>, flight: &Flight) {
+        let lately = turn.now - self.config.links.refresh.longest;
         let Some(account) = self.accounts.get_mut(&flight.account) else {
             return;
         };
         let current = account.link.as_ref().map(|link| link.generation);
-        let lately = turn.now - self.config.links.refresh.longest;
-        let told = account.token.fresh_at.is_some_and(|fresh| fresh > lately);
-        if current == Some(flight.generation) && !told && account.token.state == TokenState::Good {
-            account.token.state = TokenState::Dead(turn.now);
-            self.stir(&flight.account);
+        let token = &mut account.token;
+        let told = [token.fresh_at, token.moved_at];
+        let told = told.into_iter().flatten().any(|at| at > lately);
+        if current != Some(flight.generation) || told || token.state != TokenState::Good {
+            return;
         }
+        token.moved_at = Some(turn.now);
+        self.ahead += 1;
+        self.errands += 1;
+        turn.out.push(Command::RefreshToken {
+            account: flight.account.clone(),
+            generation: flight.generation,
+            ahead: true,
+            moved: true,
+        });
     }
 
     /// Takes in which tokens need a look. Those that were to be refreshed before and are not
@@ -227,6 +241,7 @@ impl Engine {
                 account: id,
                 generation,
                 ahead,
+                moved: false,
             });
         }
     }

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// How often it is said that something is still so.
 const EVERY: Duration = Duration::from_mins(1);
@@ -21,11 +21,19 @@ impl Reported {
             return;
         }
         *last = Some(Instant::now());
-        tracing::error!(
-            %error,
-            reason,
-            "Kafka cannot be used; it is tried again by itself. Check kafka.brokers and kafka.security"
-        );
+        let advice = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                "a topic of kafka.topics is missing: correct the name, or run `vcc-link topics apply`"
+            }
+            Some(
+                RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::GroupAuthorizationFailed,
+            ) => {
+                "the user of kafka.security may not use a topic of kafka.topics, or kafka.group: allow it"
+            }
+            _ => "check kafka.brokers and kafka.security",
+        };
+        tracing::error!(%error, reason, advice, "Kafka cannot be used; it is tried again by itself");
     }
 }
 

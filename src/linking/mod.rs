@@ -8,6 +8,7 @@
 //! - [`profiles`]: what the linked orgs allow, asked at first and daily;
 //! - [`tokens`]: access tokens, and refreshing them by rule 11; [`sealed`]: their stored form;
 //! - [`announcing`]: telling of a change at once, beside the relay;
+//! - [`openable`]: whether the keys are those that sealed what is stored;
 //! - [`retired`]: giving up the tokens of links that were replaced;
 //! - [`restating`]: telling the state of links again, as the new owner of their shard (rule 13).
 
@@ -19,6 +20,7 @@ mod config;
 mod faults;
 pub mod legacy;
 mod making;
+mod openable;
 mod profiles;
 mod restating;
 mod retired;
@@ -36,13 +38,14 @@ pub use self::adding::{Added, Bootstrap};
 pub use self::announcing::{Announcements, Announcer};
 pub use self::authorizing::{Begin, Error as AuthorizationError, LoginChoice};
 pub use self::config::Config;
+pub use self::openable::{Unusable, check_keys};
 pub use self::returning::Back;
 use self::sealed::Cached;
 use crate::clock;
 use crate::domain::event::{LinkStatusChanged, Published};
 use crate::domain::ids::{AccountId, Generation, ShardId};
 use crate::domain::link::{Actor, Health, LinkReason, LinkState};
-use crate::domain::outcome::Failure;
+use crate::domain::outcome::{Failure, FailureClass};
 use crate::salesforce::Client;
 use crate::sealing::Sealer;
 use crate::store::links::{LinkChange, LinkWrite};
@@ -53,7 +56,7 @@ use crate::telemetry::Metrics;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Salesforce refuses the refresh token, or did not answer: nothing is stored.
-    #[error("Salesforce did not accept the refresh token: {} ({}). {}", .0.code, .0.class.as_str(), .0.hint)]
+    #[error("Salesforce did not accept the refresh token: {} ({}). {}", .0.code, .0.class.as_str(), advice(.0))]
     Salesforce(Box<Failure>),
     /// The database.
     #[error(transparent)]
@@ -72,6 +75,14 @@ pub enum Error {
         /// The accounts that it serves.
         accounts: Vec<AccountId>,
     },
+}
+
+/// What to do where a refresh token that was given is not taken.
+fn advice(failure: &Failure) -> &str {
+    match failure.class {
+        FailureClass::Link => "Get a new refresh token from Salesforce, and try again with that.",
+        _ => &failure.hint,
+    }
 }
 
 /// Accounts, separated by commas.

@@ -70,13 +70,15 @@ impl Linking {
         Ok(cached.session)
     }
 
-    /// Refreshes the access token of a link, once, whoever else tries at the same time. `ahead` of
+    /// Refreshes the access token of a link, once, whoever else tries at the same time. However young
+    /// it is, where the org has `moved`. `ahead` of
     /// need, it leaves a refresh token in doubt alone.
     pub async fn refresh(
         &self,
         account: &AccountId,
         generation: Generation,
         ahead: bool,
+        moved: bool,
     ) -> Refreshed {
         let key = (account.clone(), generation);
         let grant = match self.store.grant(account, generation).await {
@@ -87,7 +89,7 @@ impl Linking {
         // Somebody refreshed since the session that failed was opened, or since it was looked over.
         let used = self.sessions.get(&key).map(|cached| cached.sequence);
         self.sessions.invalidate(&key);
-        let done = if ahead {
+        let done = if ahead && !moved {
             grant.issued_at >= self.stale_before(clock::now())
         } else {
             used.is_some_and(|used| used < grant.token_sequence)

@@ -213,8 +213,10 @@ impl Shells {
                 account,
                 generation,
                 ahead,
+                moved,
             } => {
-                let result = self.linking.refresh(&account, generation, ahead).await;
+                let refresh = self.linking.refresh(&account, generation, ahead, moved);
+                let result = refresh.await;
                 Some(Input::Refreshed {
                     account,
                     generation,

@@ -13,6 +13,7 @@ use conformance::Harness;
 use conformance::fixture::{Fixture, account_id};
 use futures::future::BoxFuture;
 use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, SqliteConnection};
 use vcc_link::store::{Config, Database, Store};
 
@@ -177,13 +178,26 @@ async fn only_an_own_schema_at_rest_is_changed() {
             "{told}"
         );
     }
-    set_version(0).await;
-    let [opened, migrated] = faults(&file(folder.folder.path())).await;
-    assert!(opened.ends_with("run `vcc-link migrate`"), "{opened}");
-    assert!(
-        migrated.contains("is another program's database"),
-        "{migrated}"
-    );
+    set_version(1).await;
+    assert_eq!(faults(&file(folder.folder.path())).await, ["", ""]);
+
+    // Another program's, which counts its migrations in the same way, stays as it is.
+    let other = folder.folder.path().join("other.db");
+    let made = SqliteConnectOptions::new()
+        .filename(&other)
+        .create_if_missing(true);
+    let mut connection = SqliteConnection::connect_with(&made).await.expect("made");
+    let table = "create table _sqlx_migrations (version integer, success boolean)";
+    sqlx::query(table)
+        .execute(&mut connection)
+        .await
+        .expect("made");
+    connection.close().await.expect("close");
+    let before = std::fs::read(&other).expect("read");
+    for told in faults(&other).await {
+        assert!(told.contains("is another program's database"), "{told}");
+    }
+    assert_eq!(std::fs::read(&other).expect("read"), before);
 
     let empty = folder.folder.path().join("empty.db");
     std::fs::write(&empty, "").expect("written");

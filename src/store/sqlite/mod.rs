@@ -90,6 +90,7 @@ impl Sqlite {
             let advice = "there is no such file: `vcc-link migrate` makes it, or correct store.url";
             return Err(errors::of_file(path, advice));
         }
+        schema::check_owner(path).await?;
         let options = options(path, config);
         let pool = SqlitePoolOptions::new()
             .acquire_timeout(config.acquire_timeout)

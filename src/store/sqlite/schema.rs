@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection as _, Executor, Sqlite as Driver};
 
 use super::errors::{of_file, of_opening};
@@ -23,16 +23,13 @@ impl Sqlite {
             let advice = "there is no such folder: make it, or correct store.url";
             return Err(of_file(folder, advice));
         }
+        check_owner(path).await?;
         let options = options(path, config).create_if_missing(true);
         let opened = SqliteConnection::connect_with(&options).await;
         let mut connection = opened.map_err(|error| of_opening(path, error))?;
         match check_version(&mut connection).await {
             Err(Error::Schema { found, known, .. }) if found < known => {
                 let _alone = Alone::on(path)?;
-                if found == 0 && holds_something(&mut connection).await? {
-                    let advice = "is another program's database: name another file in store.url";
-                    return Err(of_file(path, advice));
-                }
                 let migrated = migrator().run(&mut connection).await;
                 migrated.map_err(|error| match error {
                     sqlx::migrate::MigrateError::Execute(error) => of_opening(path, error),
@@ -56,11 +53,30 @@ fn migrator() -> sqlx::migrate::Migrator {
     sqlx::migrate!("migrations/sqlite")
 }
 
-/// Whether a file without a schema of ours has another.
-async fn holds_something(connection: &mut SqliteConnection) -> Result<bool> {
-    let sql = "select exists (select 1 from sqlite_schema
-        where type = 'table' and name <> '_sqlx_migrations')";
-    Ok(sqlx::query_scalar(sql).fetch_one(connection).await?)
+/// The file's `application_id`, set by the first migration: "vclk".
+const OURS: i64 = 0x7663_6c6b;
+
+/// Refuses a file that is another program's, before anything is written to it. None, and an empty
+/// one, are nobody's.
+pub(super) async fn check_owner(path: &Path) -> Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let options = SqliteConnectOptions::new().filename(path);
+    let opened = SqliteConnection::connect_with(&options).await;
+    let mut connection = opened.map_err(|error| of_opening(path, error))?;
+    let sql = "select application_id, (select count(*) from sqlite_schema) as tables
+        from pragma_application_id";
+    let asked = sqlx::query_as::<_, (i64, i64)>(sql)
+        .fetch_one(&mut connection)
+        .await;
+    let (owner, tables) = asked.map_err(|error| of_opening(path, error))?;
+    connection.close().await?;
+    if owner == OURS || (owner == 0 && tables == 0) {
+        return Ok(());
+    }
+    let advice = "is another program's database: name another file in store.url";
+    Err(of_file(path, advice))
 }
 
 /// Whether the schema is this binary's. A later one is refused: no two releases ever run on one

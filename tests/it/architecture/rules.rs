@@ -41,7 +41,10 @@ const ARROWS: &[(&str, &str)] = &[
         "crypto domain engine http kafka linking pipeline salesforce store telemetry",
     ),
     // Asks the services of the settings whether they are as they must be.
-    ("preflight", "config domain kafka salesforce store"),
+    (
+        "preflight",
+        "config domain kafka linking salesforce sealing store",
+    ),
     ("app", EVERYBODY_BELOW),
     ("cli", EVERYBODY_BELOW),
     ("main", "cli"),

@@ -544,6 +544,7 @@ impl World {
                 account,
                 generation,
                 ahead,
+                moved: _,
             } => {
                 self.claim(to, (account, generation), ahead);
             }
