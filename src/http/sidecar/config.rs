@@ -128,9 +128,9 @@ impl Config {
         self.public_url.starts_with("http:")
     }
 
-    /// Where Salesforce must send browsers back to.
-    pub fn callback_url(&self) -> String {
-        format!("{}{CALLBACK}", self.public_url.trim_end_matches('/'))
+    /// Where Salesforce must send browsers back to, if there are pages.
+    pub fn callback_url(&self) -> Option<String> {
+        Some(origin(&self.public_url)? + CALLBACK)
     }
 
     /// Collects what is wrong with these settings.

@@ -152,12 +152,13 @@ impl Portal {
             public,
         }
     }
+}
 
-    fn sign(&self, algorithm: Algorithm, kid: &str, key: &EncodingKey, claims: &Value) -> String {
-        let mut header = Header::new(algorithm);
-        header.kid = Some(kid.to_owned());
-        jsonwebtoken::encode(&header, claims, key).expect("signed")
-    }
+/// A token that names its key.
+fn signed(algorithm: Algorithm, kid: &str, key: &EncodingKey, claims: &Value) -> String {
+    let mut header = Header::new(algorithm);
+    header.kid = Some(kid.to_owned());
+    jsonwebtoken::encode(&header, claims, key).expect("signed")
 }
 
 #[tokio::test]
@@ -180,15 +181,15 @@ async fn a_published_key_signs_and_no_other() {
         })
     };
     let es256 = Algorithm::ES256;
-    let good = portal.sign(es256, "one", &portal.secret, &claims("1"));
+    let good = signed(es256, "one", &portal.secret, &claims("1"));
     assert_eq!(world.enter(&good).await.status(), 303);
     // The public key taken for a shared one, a key that is not published, and another of its name.
     let public = EncodingKey::from_secret(&portal.public);
     let other = Portal::start(&tasks).await;
     for forged in [
-        portal.sign(Algorithm::HS256, "one", &public, &claims("2")),
-        portal.sign(es256, "two", &portal.secret, &claims("3")),
-        portal.sign(es256, "one", &other.secret, &claims("4")),
+        signed(Algorithm::HS256, "one", &public, &claims("2")),
+        signed(es256, "two", &portal.secret, &claims("3")),
+        signed(es256, "one", &other.secret, &claims("4")),
     ] {
         assert_eq!(world.enter(&forged).await.status(), 403);
     }
