@@ -26,7 +26,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where browsers find them: `https://links.example`, without a path. Empty: there are no pages.
     pub public_url: String,
-    /// Whose pages may show these in a frame: `https://portal.example`. Empty: nobody's.
+    /// Whose pages may show these in a frame, and send their users over: `https://portal.example`.
+    /// Those pages must not have the referrer policy `no-referrer`, with which browsers hide where a
+    /// form comes from. Empty: nobody's may frame them, and a signed token suffices to enter.
     pub portal_origin: String,
     /// The pages' title.
     pub title: String,
