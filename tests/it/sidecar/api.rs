@@ -7,7 +7,7 @@ use vcc_link::http::sidecar::session::Role;
 use vcc_link::linking::Back;
 
 use super::world::{
-    ADMIN_MACHINE, API_USER, Browser, PERSON, VIEWER_MACHINE, World, heard, listen,
+    ADMIN_MACHINE, API_USER, Browser, PERSON, SHARED_KEY, VIEWER_MACHINE, World, heard, listen,
 };
 
 /// Begins a login and takes it to Salesforce and back; gives its id.
@@ -164,6 +164,12 @@ async fn no_secret_is_logged_or_told() {
         &browser.csrf,
         "canary-bearer",
         "ann@vcc.example",
+        // What the simulator's codes, refresh tokens and access tokens begin with or hold.
+        "aPrx",
+        "5Aep861",
+        "00000001!",
+        SHARED_KEY,
+        "sim-client-secret",
     ] {
         assert!(!text.contains(secret), "{secret} is in:\n{text}");
     }
