@@ -248,6 +248,9 @@ create table authorizations (
 
 create index authorizations_open on authorizations (expires_at) where secret is not null;
 
+-- Whoever began one follows it.
+create index authorizations_session on authorizations (session, begun_at);
+
 -- Every published change of a link: who, when, from what to what, and why.
 create table link_history (
     account text not null,
