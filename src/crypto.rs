@@ -10,8 +10,10 @@ use std::collections::HashMap;
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -137,6 +139,11 @@ pub enum Context {
         /// The authorization.
         id: AuthorizationId,
     },
+    /// An admin's session, which the browser keeps.
+    Session {
+        /// What the browser may do with it.
+        purpose: &'static str,
+    },
     /// Bytes that are no valid event.
     Quarantine {
         /// The topic that they stood in.
@@ -177,6 +184,10 @@ impl Context {
             Self::Authorization { id } => {
                 part(b"authorization");
                 part(id.as_str().as_bytes());
+            }
+            Self::Session { purpose } => {
+                part(b"session");
+                part(purpose.as_bytes());
             }
             Self::Event { id } => {
                 part(b"event");
@@ -276,6 +287,25 @@ impl KeyRing {
         body.truncate(plain);
         Ok(body)
     }
+}
+
+/// A text that nobody can guess: 32 random bytes in base64url.
+pub fn random_text() -> String {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives random bytes");
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// SHA-256 of bytes, in lower-case hexadecimal: what is stored of a secret that comes from outside.
+pub fn sha256(bytes: &[u8]) -> String {
+    let hash = digest::digest(&digest::SHA256, bytes);
+    let pairs = hash.as_ref().iter().map(|byte| format!("{byte:02x}"));
+    pairs.collect()
+}
+
+/// Whether two secrets are the same; how long it takes tells nothing about where they differ.
+pub fn same(one: &str, other: &str) -> bool {
+    verify_slices_are_equal(one.as_bytes(), other.as_bytes()).is_ok()
 }
 
 /// Takes a sealed value apart.

@@ -8,15 +8,18 @@
 //! A stage that ends by itself, by a panic or a return, makes the process drain and fail, so that
 //! whatever watches over it starts it again.
 
+mod sidecar;
 mod stages;
 mod worker;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::sidecar::Sidecar;
 use self::worker::Worker;
 use crate::config::Config;
 use crate::http;
@@ -48,6 +51,10 @@ impl Role {
     const fn works(self) -> bool {
         matches!(self, Self::Worker | Self::Both)
     }
+
+    const fn has_pages(self) -> bool {
+        matches!(self, Self::Sidecar | Self::Both)
+    }
 }
 
 /// Runs a role until `stop` resolves or a stage ends by itself, then drains. The latter is an
@@ -58,20 +65,18 @@ pub async fn run(config: Config, role: Role, stop: impl Future<Output = ()>) -> 
     let metrics = telemetry.metrics(role.as_str());
     let readiness = Readiness::default();
     let database = readiness.component("database");
-    let listener = TcpListener::bind(config.http.listen)
-        .await
-        .with_context(|| {
-            format!(
-                "http.listen: {} cannot be used; is another process on it?",
-                config.http.listen
-            )
-        })?;
+    let listener = bind("http.listen", config.http.listen).await?;
     tracing::info!(role = role.as_str(), address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "starting");
     let store = Database::open(&config.store)
         .await
         .context("store.url: the database cannot be reached")?;
     store.check().await.context("the database cannot be used")?;
     database.ready();
+    let sidecar = if role.has_pages() {
+        Sidecar::start(&config, store.store(), &metrics, &readiness).await?
+    } else {
+        None
+    };
     let mut held = None;
     let worker = if role.works() {
         held = store.for_work().context("store.url")?;
@@ -88,17 +93,14 @@ pub async fn run(config: Config, role: Role, stop: impl Future<Output = ()>) -> 
         let handle = tokio::runtime::Handle::current();
         move || handle.block_on(http::serve(listener, pages, closing.cancelled_owned()))
     });
-    let broken = async {
-        match &worker {
-            Some(worker) => worker.broken().await,
-            None => std::future::pending().await,
-        }
-    };
     let broken = tokio::select! {
         () = stop => None,
-        stage = broken => Some(stage),
+        stage = ended(worker.as_ref(), sidecar.as_ref()) => Some(stage),
     };
     tracing::info!("draining");
+    if let Some(sidecar) = sidecar {
+        sidecar.drain().await;
+    }
     if let Some(worker) = worker {
         worker.drain().await;
     }
@@ -111,4 +113,30 @@ pub async fn run(config: Config, role: Role, stop: impl Future<Output = ()>) -> 
         Some(stage) => anyhow::bail!("the stage {stage} ended by itself; the log says why"),
         None => Ok(()),
     }
+}
+
+/// Waits for a stage that ends by itself.
+async fn ended(worker: Option<&Worker>, sidecar: Option<&Sidecar>) -> &'static str {
+    let worker = async {
+        match worker {
+            Some(worker) => worker.broken().await,
+            None => std::future::pending().await,
+        }
+    };
+    let sidecar = async {
+        match sidecar {
+            Some(sidecar) => sidecar.broken().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        stage = worker => stage,
+        stage = sidecar => stage,
+    }
+}
+
+/// Listens at the address of a setting.
+async fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.with_context(|| format!("{setting}: {address} cannot be used; is another process on it?"))
 }

@@ -78,6 +78,8 @@ sections! {
     linking: linking::Config,
     /// The operations pages.
     http: http::Config,
+    /// The pages where admins link their accounts.
+    sidecar: http::sidecar::Config,
     /// Logs, traces and metrics.
     telemetry: telemetry::Config,
 }
@@ -107,6 +109,13 @@ impl Config {
         if self.store.refresh_answer_timeout <= self.salesforce.token_timeout {
             let advice = "write more than salesforce.token_timeout: an answer that may still come is not yet in doubt";
             faults.push(Fault::new("store.refresh_answer_timeout", advice));
+        }
+        if self.sidecar.is_on() && self.linking.callback_url != self.sidecar.callback_url() {
+            let wanted = self.sidecar.callback_url();
+            let advice = format!(
+                "write \"{wanted}\", and the same in the app at Salesforce: there the sidecar takes browsers back"
+            );
+            faults.push(Fault::new("linking.callback_url", advice));
         }
     }
 

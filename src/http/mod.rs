@@ -4,6 +4,7 @@
 //! and in the events.
 
 pub mod operations;
+pub mod sidecar;
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,0 +1,124 @@
+//! The sidecar: the admins' pages, and what must be looked after beside them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::stages::Alarm;
+use crate::config::Config;
+use crate::http::{self, sidecar};
+use crate::linking::Linking;
+use crate::readiness::Readiness;
+use crate::salesforce::Client;
+use crate::sealing::Sealer;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// How often logins that came to nothing are ended.
+const END_LOOSE: Duration = Duration::from_mins(1);
+
+/// How long requests under way may take once the process drains.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The admins' pages, being served.
+pub(super) struct Sidecar {
+    /// Who ended too soon.
+    alarm: Alarm,
+    /// The stages run on it.
+    stages: TaskTracker,
+    /// Tells them to end.
+    closing: CancellationToken,
+}
+
+impl Sidecar {
+    /// Serves the pages, if the settings say where they are.
+    pub(super) async fn start(
+        config: &Config,
+        store: Arc<dyn Store>,
+        metrics: &Metrics,
+        readiness: &Readiness,
+    ) -> anyhow::Result<Option<Self>> {
+        if !config.sidecar.is_on() {
+            return Ok(None);
+        }
+        let component = readiness.component("sidecar");
+        let listener = super::bind("sidecar.listen", config.sidecar.listen).await?;
+        tracing::info!(address = %listener.local_addr()?, public_url = config.sidecar.public_url, "the admins' pages are served");
+        let sealer = Sealer::of(&config.crypto)?;
+        let salesforce =
+            Client::new(config.salesforce.clone()).context("salesforce cannot be used")?;
+        let salesforce = salesforce.with_metrics(metrics.clone());
+        // Nothing is owned here: tokens of links are refreshed by the owners of their shards alone.
+        let (_, owned) = watch::channel(Vec::new());
+        let linking = Linking::new(
+            Arc::clone(&store),
+            sealer.clone(),
+            salesforce.clone(),
+            config.linking.clone(),
+            config.tasks.status.clone(),
+            owned,
+        );
+        let linking = Arc::new(linking.with_metrics(metrics.clone()));
+        let started = Self {
+            alarm: Alarm::default(),
+            stages: TaskTracker::new(),
+            closing: CancellationToken::new(),
+        };
+        let pages = Arc::new(sidecar::Sidecar::new(sidecar::Parts {
+            config: config.sidecar.clone(),
+            linking: Arc::clone(&linking),
+            store,
+            sealer,
+            salesforce,
+            closing: started.closing.clone(),
+        }));
+        let router = http::with_limits(sidecar::router(&pages), &config.http, metrics.clone());
+        let closing = started.closing.clone();
+        let served = async move {
+            if let Err(error) = http::serve(listener, router, closing.cancelled_owned()).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "the admins' pages cannot be served");
+            }
+        };
+        started.watch("pages", served);
+        let closing = started.closing.clone();
+        started.watch("logins", end_loose(linking, closing));
+        started.stages.close();
+        component.ready();
+        Ok(Some(started))
+    }
+
+    /// Runs a stage.
+    fn watch(&self, name: &'static str, stage: impl Future<Output = ()> + Send + 'static) {
+        self.alarm.watch(&self.stages, name, &self.closing, stage);
+    }
+
+    /// Waits for a stage that ends by itself.
+    pub(super) async fn broken(&self) -> &'static str {
+        self.alarm.raised().await
+    }
+
+    /// Takes no more requests, and waits for those under way.
+    pub(super) async fn drain(self) {
+        self.closing.cancel();
+        let _ = tokio::time::timeout(GRACE, self.stages.wait()).await;
+    }
+}
+
+/// Ends logins that came to nothing, until told to stop.
+async fn end_loose(linking: Arc<Linking>, closing: CancellationToken) {
+    loop {
+        if let Err(error) = linking.end_loose().await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "logins that came to nothing could not be ended yet");
+        }
+        tokio::select! {
+            () = closing.cancelled() => return,
+            () = tokio::time::sleep(END_LOOSE) => {}
+        }
+    }
+}
