@@ -11,44 +11,27 @@ for (const time of document.querySelectorAll("time[datetime]")) {
   });
 }
 
-// Link and Relink.
+// Link and Relink: the login goes into a window of its own, and this one waits for it to begin.
+let begun = false;
 for (const form of document.querySelectorAll("form[data-login]")) {
-  const button = form.querySelector("button[type=submit]");
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    if (button.getAttribute("aria-disabled") === "true") return;
-    button.setAttribute("aria-disabled", "true");
-    // Opened at once: later, browsers take it for unasked.
-    const login = window.open("", "_blank", "popup,width=560,height=760");
-    try {
-      const answer = await fetch(form.action, {
-        method: "POST",
-        headers: { Accept: "application/json" },
-        body: new URLSearchParams(new FormData(form)),
-      });
-      const next = await answer.json();
-      if (next.login && !login) return offer(form, next);
-      if (next.login) login.location.replace(next.login);
-      else login?.close();
-      location.assign(next.page);
-    } catch {
-      // Whatever it was, the server's own page says it.
-      login?.close();
-      form.submit();
-    } finally {
-      button.removeAttribute("aria-disabled");
+  const blocked = form.querySelector(".blocked");
+  const choice = form.querySelector("select");
+  const domain = form.querySelector("input[type=text]");
+  const ask = () => { domain.required = choice.value === "my_domain"; };
+  choice.addEventListener("change", ask);
+  ask();
+  form.addEventListener("submit", (event) => {
+    // Without a window of its own, as without scripts.
+    if (blocked.contains(event.submitter)) return;
+    if (window.open("", "login", "popup,width=560,height=760")) {
+      form.target = "login";
+      begun = true;
+    } else {
+      event.preventDefault();
+      blocked.hidden = false;
+      blocked.querySelector("button").focus();
     }
   });
-}
-
-// The browser opened no window: a plain link does.
-function offer(form, next) {
-  const blocked = form.querySelector(".blocked");
-  const link = blocked.querySelector("a");
-  link.href = next.login;
-  link.addEventListener("click", () => setTimeout(() => location.assign(next.page)));
-  blocked.hidden = false;
-  link.focus();
 }
 
 // Follows the account, or a login.
@@ -63,13 +46,19 @@ if (main.dataset.follow) {
   events.addEventListener("waiting", (event) => {
     for (const shown of document.querySelectorAll("[data-waiting]")) shown.textContent = event.data;
   });
+  events.addEventListener("login", (event) => {
+    if (begun && event.data !== main.dataset.lastLogin) location.assign(`/authorizations/${event.data}`);
+  });
   addEventListener("pagehide", () => events.close());
 }
 
-// A window that came back from Salesforce closes, if another one follows its login.
+// A window that came back from Salesforce closes, if it can, and if another one follows its login.
 const windows = new BroadcastChannel("logins");
 const login = main.dataset.loginId;
-if (main.dataset.returned !== undefined) {
+if (main.dataset.returned === "linked") {
+  // The other window, if there is one, says so.
+  window.close();
+} else if (main.dataset.returned) {
   windows.onmessage = (event) => {
     if (event.data === `followed ${login}`) window.close();
   };

@@ -75,6 +75,7 @@ impl Sidecar {
             sealer,
             salesforce,
             closing: started.closing.clone(),
+            work: started.stages.clone(),
         }));
         let router = http::with_limits(sidecar::router(&pages), &config.http, metrics.clone());
         let closing = started.closing.clone();

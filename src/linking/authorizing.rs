@@ -246,8 +246,7 @@ impl Linking {
             .move_authorization(Stage::Redeeming, &redeemed, Some(&kept))
             .await
         {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(account = %redeemed.account, error, "the new tokens are not stored yet, trying again");
+            unstored(&redeemed.account, &error);
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(2));
         }
@@ -407,6 +406,11 @@ impl Linking {
         let now = self.store.authorization(&id).await?;
         now.ok_or(Error::Unknown)
     }
+}
+
+/// New tokens are not durable yet.
+fn unstored(account: &AccountId, error: &(dyn std::error::Error + 'static)) {
+    tracing::error!(account = %account, error, "the new tokens are not stored yet, trying again");
 }
 
 /// What the `state` that travels is stored as.

@@ -127,6 +127,11 @@ impl Linking {
         }
     }
 
+    /// Accounts that may share one API user.
+    pub const fn accounts_per_api_user(&self) -> u32 {
+        self.config.accounts_per_api_user
+    }
+
     /// Counts refreshes there.
     #[must_use]
     pub fn with_metrics(self, metrics: Metrics) -> Self {

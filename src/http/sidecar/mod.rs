@@ -4,6 +4,7 @@
 //! behind one address: sessions are kept by the browsers ([`session`]), all else by the store.
 //!
 //! - [`session`]: who somebody is, for one account; [`access`]: the answer to those without rights;
+//! - [`pages`]: what an admin sees;
 //! - [`csrf`], [`headers`]: what browsers must prove, and what they are told.
 //!
 //! Architecture invariant: only [`crate::linking`] changes a link; here requests become its calls.
@@ -12,12 +13,14 @@ pub mod access;
 mod config;
 pub mod csrf;
 mod headers;
+mod pages;
 pub mod session;
 
 use std::sync::Arc;
 
 use axum::{Router, middleware};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use self::config::{CALLBACK, Config, Machine, Portal};
 use self::headers::Told;
@@ -39,6 +42,8 @@ pub struct Sidecar {
     pub sealer: Sealer,
     /// Answers that go on and on end when this is cancelled, as the process drains.
     pub closing: CancellationToken,
+    /// Work that goes on when a browser does not wait for it.
+    pub work: TaskTracker,
     /// What browsers are told.
     told: Told,
 }
@@ -57,6 +62,8 @@ pub struct Parts {
     pub salesforce: Client,
     /// Cancelled as the process drains.
     pub closing: CancellationToken,
+    /// Work that goes on when a browser does not wait for it.
+    pub work: TaskTracker,
 }
 
 impl Sidecar {
@@ -75,6 +82,7 @@ impl Sidecar {
             store: parts.store,
             sealer: parts.sealer,
             closing: parts.closing,
+            work: parts.work,
         }
     }
 }
@@ -83,7 +91,7 @@ impl Sidecar {
 pub fn router(sidecar: &Arc<Sidecar>) -> Router {
     let ours = middleware::from_fn_with_state(Arc::clone(sidecar), csrf::ours_alone);
     let told = middleware::from_fn_with_state(Arc::clone(sidecar), headers::tell);
-    Router::new()
+    pages::router()
         .layer(ours)
         .layer(told)
         .with_state(Arc::clone(sidecar))

@@ -4,6 +4,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 /// A file that pages need.
+#[derive(Clone, Copy)]
 pub(super) struct Asset {
     /// Its path.
     pub(super) path: &'static str,

@@ -22,6 +22,7 @@ fn item(title: &'static str, body: &str, points: &[&str], help: Option<Page>) ->
 }
 
 /// The steps. `addresses` are those that we connect from; none: they are not known here.
+#[expect(clippy::too_many_lines, reason = "one list, one entry for each step")]
 pub(in super::super) fn checklist(addresses: &[String], most: u32) -> Vec<Item> {
     let mut open = item(
         "Let it in from everywhere, at all times",
@@ -33,7 +34,9 @@ pub(in super::super) fn checklist(addresses: &[String], most: u32) -> Vec<Item> 
     vec![
         item(
             "Create an API user",
-            &format!("A Salesforce user for the contact centre alone, no person's own. We recommend the permission API Only User. Up to {most} accounts may share one API user."),
+            &format!(
+                "A Salesforce user for the contact centre alone, no person's own. We recommend the permission API Only User. Up to {most} accounts may share one API user."
+            ),
             &[],
             Some(INTEGRATION_USER),
         ),
@@ -82,7 +85,9 @@ pub(in super::super) fn checklist(addresses: &[String], most: u32) -> Vec<Item> 
         ),
         item(
             "Count the accounts",
-            &format!("Salesforce keeps {most} approvals of a user for an app. For a further account, create another API user."),
+            &format!(
+                "Salesforce keeps {most} approvals of a user for an app. For a further account, create another API user."
+            ),
             &[],
             Some(APPROVALS),
         ),

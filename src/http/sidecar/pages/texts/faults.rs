@@ -49,17 +49,14 @@ pub(in super::super) fn doubtful() -> Told {
 
 /// It stands.
 pub(in super::super) fn linked() -> Told {
-    told(
-        "Linked",
-        "Calls are looked up and logged from now on.",
-        &[],
-    )
+    told("Linked", "Calls are looked up and logged from now on.", &[])
 }
 
 /// Said under every fault.
 const UNTOUCHED: &str = "Nothing was changed: if the account was linked before, it still is.";
 
 /// Why it came to nothing.
+#[expect(clippy::too_many_lines, reason = "one table, one row for each fault")]
 pub(in super::super) fn fault(fault: &AuthorizationFault, most: u32) -> Told {
     let mut told = match fault {
         AuthorizationFault::Denied => told(
@@ -122,7 +119,9 @@ pub(in super::super) fn fault(fault: &AuthorizationFault, most: u32) -> Told {
         ),
         AuthorizationFault::ApiUserFull { .. } => told(
             "This API user is full",
-            &format!("It serves {most} accounts already, the most that Salesforce allows for one user:"),
+            &format!(
+                "It serves {most} accounts already, the most that Salesforce allows for one user:"
+            ),
             &[
                 "Create another API user in Salesforce, with the same permissions.",
                 "Begin again, and log in as that one.",
@@ -136,10 +135,15 @@ pub(in super::super) fn fault(fault: &AuthorizationFault, most: u32) -> Told {
         AuthorizationFault::Other { code } => told(
             "Salesforce refused the login",
             &format!("Salesforce says: {code}"),
-            &["Begin again. If that does not help, contact support, and tell them what Salesforce says."],
+            &[
+                "Begin again. If that does not help, contact support, and tell them what Salesforce says.",
+            ],
         ),
     };
-    if !matches!(fault, AuthorizationFault::LinkChanged | AuthorizationFault::ApiUserFull { .. }) {
+    if !matches!(
+        fault,
+        AuthorizationFault::LinkChanged | AuthorizationFault::ApiUserFull { .. }
+    ) {
         told.lines.push(UNTOUCHED.to_owned());
     }
     told
@@ -159,7 +163,10 @@ pub(in super::super) fn no_such_domain() -> Told {
     told(
         "That is no My Domain of Salesforce's",
         "The address must be that of your org's own login page, like acme.my.salesforce.com or acme--test.sandbox.my.salesforce.com.",
-        &["In Salesforce, copy it from Setup > My Domain > Current My Domain URL.", "Begin again."],
+        &[
+            "In Salesforce, copy it from Setup > My Domain > Current My Domain URL.",
+            "Begin again.",
+        ],
     )
 }
 
@@ -167,9 +174,23 @@ pub(in super::super) fn no_such_domain() -> Told {
 pub(in super::super) fn needs_consent(most: u32) -> Told {
     told(
         "This API user is full",
-        &format!("It serves {most} accounts, the most that Salesforce allows. Relinking gives this account's present connection up first, and you have not agreed to that yet:"),
+        &format!(
+            "It serves {most} accounts, the most that Salesforce allows. Relinking gives this account's present connection up first, and you have not agreed to that yet:"
+        ),
         &["Go back, press Relink, and tick the box that says so."],
     )
+}
+
+/// Rights are missing.
+pub(in super::super) fn no_rights() -> Told {
+    Told {
+        title: "You cannot see this page",
+        lines: vec![
+            "You have no rights for it, or you have been away for too long. Open it again from your portal.".to_owned(),
+            "If that does not help, contact support.".to_owned(),
+        ],
+        steps: Vec::new(),
+    }
 }
 
 /// The settings name no address to come back to.

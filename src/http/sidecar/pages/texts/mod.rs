@@ -26,8 +26,7 @@ pub(super) const SINCE: &str = "Since";
 pub(super) const CALLS_WAIT: &str = "calls wait for it; they are kept, and logged once it works.";
 pub(super) const WHAT_TO_DO: &str = "What to do";
 pub(super) const OPEN_SETUP: &str = "Open it in Salesforce";
-pub(super) const UNLINKED: &str =
-    "This account is not linked to Salesforce. Link it with the API user that the contact centre shall act as.";
+pub(super) const UNLINKED: &str = "This account is not linked to Salesforce. Link it with the API user that the contact centre shall act as.";
 pub(super) const UNLINKED_WORKS: [&str; 2] = [
     "Calls, routing and everything else of the contact centre.",
     "This page: prepare the API user now, and link later.",
@@ -39,18 +38,16 @@ pub(super) const UNLINKED_WORKS_NOT: [&str; 3] = [
 ];
 pub(super) const WORKS: &str = "What works";
 pub(super) const WORKS_NOT: &str = "What does not, until it is linked";
-pub(super) const LINKED: &str =
-    "The account is linked to Salesforce. You do not need to relink.";
-pub(super) const LINKED_TROUBLED: &str = "The account is linked to Salesforce, and needs your attention.";
+pub(super) const LINKED: &str = "The account is linked to Salesforce. You do not need to relink.";
+pub(super) const LINKED_TROUBLED: &str =
+    "The account is linked to Salesforce, and needs your attention.";
 
 /// What a link by the older method means.
 pub(super) fn legacy(until: Option<&str>) -> String {
     let until = until.map_or_else(String::new, |day| {
         format!(" It goes on working until {day}, and no longer.")
     });
-    format!(
-        "The account is linked by an older method. We recommend that you relink it.{until}"
-    )
+    format!("The account is linked by an older method. We recommend that you relink it.{until}")
 }
 
 // The link.
@@ -84,7 +81,8 @@ pub(super) const MY_DOMAIN_HELP: &str = "The address of your org's own login pag
 pub(super) const NEW_WINDOW: &str = "Opens Salesforce's login.";
 pub(super) const BLOCKED: &str = "Your browser did not open a new window.";
 pub(super) const GO_HERE: &str = "Open Salesforce's login without it";
-pub(super) const VIEWER: &str = "You may see this page, and change nothing. Ask an admin of this account.";
+pub(super) const VIEWER: &str =
+    "You may see this page, and change nothing. Ask an admin of this account.";
 
 /// What relinking takes where the API user is full.
 pub(super) fn give_up_first(most: u32) -> String {
@@ -117,7 +115,8 @@ pub(super) fn unlink_waiting(calls: u64) -> String {
 // The checklist and the history.
 pub(super) const PREPARE: &str = "Prepare this first";
 pub(super) const PREPARED: &str = "What the API user needs";
-pub(super) const PREPARE_MEANS: &str = "An admin of your Salesforce org does this once, in this order.";
+pub(super) const PREPARE_MEANS: &str =
+    "An admin of your Salesforce org does this once, in this order.";
 pub(super) const HISTORY: &str = "History";
 pub(super) const HISTORY_EMPTY: &str = "Nothing has happened yet.";
 pub(super) const HISTORY_ALL: &str = "The whole history";
@@ -128,13 +127,6 @@ pub(super) const CONFIRM: &str = "Yes, link this user";
 pub(super) const REJECT: &str = "No, that is wrong";
 pub(super) const GIVE_UP: &str = "Cancel this login";
 pub(super) const MAY_CLOSE: &str = "You may close this window.";
-
-// Those who may not.
-pub(super) const NO_RIGHTS: &str = "You cannot see this page";
-pub(super) const NO_RIGHTS_MEANS: [&str; 2] = [
-    "You have no rights for it, or you have been away for too long. Open it again from your portal.",
-    "If that does not help, contact support.",
-];
 
 /// A notice above the account.
 pub(super) struct Notice {

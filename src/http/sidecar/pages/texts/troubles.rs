@@ -12,6 +12,7 @@ pub(in super::super) struct Trouble {
 }
 
 /// The trouble that a reason is; for a healthy link there is none.
+#[expect(clippy::too_many_lines, reason = "one table, one row for each reason")]
 pub(in super::super) fn trouble(health: Health, reason: Option<LinkReason>) -> Option<Trouble> {
     let title = match health {
         Health::Healthy => return None,
@@ -81,7 +82,6 @@ pub(in super::super) fn trouble(health: Health, reason: Option<LinkReason>) -> O
         relink,
     })
 }
-
 
 /// Something that the API user lacks.
 pub(in super::super) struct Lack {
