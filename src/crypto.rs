@@ -296,11 +296,10 @@ pub fn random_text() -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// SHA-256 of bytes, in lower-case hexadecimal: what is stored of a secret that comes from outside.
-pub fn sha256(bytes: &[u8]) -> String {
+/// SHA-256 of bytes: what is kept of a secret that comes from outside.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let hash = digest::digest(&digest::SHA256, bytes);
-    let pairs = hash.as_ref().iter().map(|byte| format!("{byte:02x}"));
-    pairs.collect()
+    hash.as_ref().try_into().expect("SHA-256 gives 32 bytes")
 }
 
 /// Whether two secrets are the same; how long it takes tells nothing about where they differ.

@@ -295,6 +295,14 @@ create index authorizations_open on authorizations (expires_at) where secret is 
 -- Whoever began one follows it.
 create index authorizations_session on authorizations (session, begun_at);
 
+-- Tokens of the portal that were taken, by a hash of their id: each is taken once.
+create table entries (
+    id text collate "C" primary key,
+    expires_at timestamptz not null
+);
+
+create index entries_expired on entries (expires_at);
+
 -- Every published change of a link: who, when, from what to what, and why.
 create table link_history (
     account text collate "C" not null,

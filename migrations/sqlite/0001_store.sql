@@ -251,6 +251,14 @@ create index authorizations_open on authorizations (expires_at) where secret is 
 -- Whoever began one follows it.
 create index authorizations_session on authorizations (session, begun_at);
 
+-- Tokens of the portal that were taken, by a hash of their id: each is taken once.
+create table entries (
+    id text primary key not null,
+    expires_at integer not null
+) strict;
+
+create index entries_expired on entries (expires_at);
+
 -- Every published change of a link: who, when, from what to what, and why.
 create table link_history (
     account text not null,

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::stages::Alarm;
+use crate::clock;
 use crate::config::Config;
 use crate::http::{self, sidecar};
 use crate::linking::Linking;
@@ -19,10 +20,13 @@ use crate::store::Store;
 use crate::telemetry::Metrics;
 
 /// How often logins that came to nothing are ended.
-const END_LOOSE: Duration = Duration::from_mins(1);
+const EVERY: Duration = Duration::from_mins(1);
 
-/// How long requests under way may take once the process drains.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long logins are remembered once they are over, for those who come back to them.
+const REMEMBERED: Duration = Duration::from_hours(24 * 30);
+
+/// How long requests under way may take once the process drains. Kubernetes kills after 30 s.
+const GRACE: Duration = Duration::from_secs(20);
 
 /// The admins' pages, being served.
 pub(super) struct Sidecar {
@@ -71,12 +75,12 @@ impl Sidecar {
         let pages = Arc::new(sidecar::Sidecar::new(sidecar::Parts {
             config: config.sidecar.clone(),
             linking: Arc::clone(&linking),
-            store,
+            store: Arc::clone(&store),
             sealer,
             salesforce,
             closing: started.closing.clone(),
-            work: started.stages.clone(),
-        }));
+            tasks: started.stages.clone(),
+        })?);
         let router = http::with_limits(sidecar::router(&pages), &config.http, metrics.clone());
         let closing = started.closing.clone();
         let served = async move {
@@ -87,7 +91,7 @@ impl Sidecar {
         };
         started.watch("pages", served);
         let closing = started.closing.clone();
-        started.watch("logins", end_loose(linking, closing));
+        started.watch("logins", look_after_logins(linking, store, closing));
         started.stages.close();
         component.ready();
         Ok(Some(started))
@@ -110,16 +114,25 @@ impl Sidecar {
     }
 }
 
-/// Ends logins that came to nothing, until told to stop.
-async fn end_loose(linking: Arc<Linking>, closing: CancellationToken) {
+/// Ends logins that came to nothing, and forgets old ones, until told to stop.
+async fn look_after_logins(
+    linking: Arc<Linking>,
+    store: Arc<dyn Store>,
+    closing: CancellationToken,
+) {
     loop {
-        if let Err(error) = linking.end_loose().await {
+        let before = clock::now() - REMEMBERED;
+        let done = match linking.end_loose().await {
+            Ok(()) => store.forget_authorizations(before).await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = done {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "logins that came to nothing could not be ended yet");
         }
         tokio::select! {
             () = closing.cancelled() => return,
-            () = tokio::time::sleep(END_LOOSE) => {}
+            () = tokio::time::sleep(EVERY) => {}
         }
     }
 }

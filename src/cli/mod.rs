@@ -9,6 +9,7 @@ pub mod links;
 pub mod migrate;
 pub mod output;
 pub mod publish;
+pub mod sidecar;
 mod story;
 pub mod topics;
 mod words;
@@ -92,7 +93,7 @@ impl Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Worker(worker::Args),
-    Sidecar(worker::SidecarArgs),
+    Sidecar(sidecar::Args),
     Run(worker::RunArgs),
     Migrate(migrate::Args),
     Check(check::Args),
@@ -104,9 +105,10 @@ enum Command {
 
 impl Command {
     /// How its result is written; those that serve have none.
-    const fn output(&self) -> Option<Output> {
+    fn output(&self) -> Option<Output> {
         match self {
-            Self::Worker(_) | Self::Sidecar(_) | Self::Run(_) => None,
+            Self::Worker(_) | Self::Run(_) => None,
+            Self::Sidecar(args) => args.output(),
             Self::Migrate(args) => Some(args.output),
             Self::Check(args) => Some(args.output),
             Self::Topics(args) => Some(args.output),
@@ -122,7 +124,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     let as_json = cli.command.output().is_some_and(|output| output.json);
     let result = match cli.command {
         Command::Worker(_) => worker::run(&cli.global, Role::Worker).await,
-        Command::Sidecar(_) => worker::run(&cli.global, Role::Sidecar).await,
+        Command::Sidecar(args) => sidecar::run(args, &cli.global).await,
         Command::Run(_) => worker::run(&cli.global, Role::Both).await,
         Command::Migrate(args) => migrate::run(&args, &cli.global).await,
         Command::Check(args) => check::run(&args, &cli.global).await,
@@ -178,6 +180,7 @@ mod tests {
             "topics --json apply",
             "links list --json",
             "links add acme --json",
+            "sidecar token acme --json",
             "calls list --json",
             "calls why acme 1 --json",
             "publish - --json",

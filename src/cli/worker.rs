@@ -1,4 +1,4 @@
-//! `vcc-link worker`, `sidecar` and `run`: the processes that serve.
+//! `vcc-link worker` and `run`, and `sidecar` without a subcommand: the processes that serve.
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -18,17 +18,6 @@ Example:
 
 Pages (http.listen): /healthz, /readyz, /metrics, /version")]
 pub struct Args {}
-
-/// Serve the admin's page: Link, Relink, Unlink.
-///
-/// Keeps nothing in memory that the next request needs: any number may run behind one address.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Example:
-  vcc-link sidecar --config /etc/vcc-link.toml
-
-Pages (http.listen): /healthz, /readyz, /metrics, /version")]
-pub struct SidecarArgs {}
 
 /// Run worker and sidecar in one process: for one machine, or to try it out.
 #[derive(Debug, clap::Args)]

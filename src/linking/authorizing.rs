@@ -7,7 +7,6 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
@@ -15,10 +14,10 @@ use url::Url;
 
 use super::Linking;
 use super::faults::{of_error, of_refusal};
-use super::making::Made;
 use super::sealed::{Secret, Tokens};
 use crate::clock;
-use crate::domain::authorization::{Authorization, AuthorizationFault, Login, Stage};
+use crate::crypto;
+use crate::domain::authorization::{Authorization, Login, Stage};
 use crate::domain::ids::{AccountId, AuthorizationId};
 use crate::domain::link::{Actor, Environment, LinkState, LinkedOrg};
 use crate::salesforce::oauth::{Code, TokenSet};
@@ -26,7 +25,6 @@ use crate::salesforce::{ApiUser, SendBy, Session};
 use crate::sealing;
 use crate::store;
 use crate::store::authorizations::RedeemClaim;
-use crate::store::links::LinkWrite;
 
 /// Where an admin wants to log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -303,109 +301,6 @@ impl Linking {
             ..redeemed
         })
     }
-
-    /// Makes the link, as the admin of this session confirms what looked wrong.
-    pub async fn confirm(
-        &self,
-        id: &AuthorizationId,
-        session: &str,
-    ) -> Result<Authorization, Error> {
-        let known = self.of_session(id, session).await?;
-        match known.stage {
-            Stage::Redeemed if known.expires_at > clock::now() => self.complete(known).await,
-            Stage::Redeemed => Err(Error::Unknown),
-            _ => Ok(known),
-        }
-    }
-
-    /// Gives an authorization up, as its session wishes. Tokens that came are revoked.
-    pub async fn cancel(
-        &self,
-        id: &AuthorizationId,
-        session: &str,
-    ) -> Result<Authorization, Error> {
-        let known = self.of_session(id, session).await?;
-        match known.stage {
-            stage @ (Stage::Begun | Stage::Redeemed) => {
-                self.fail(known, stage, AuthorizationFault::Cancelled).await
-            }
-            _ => Ok(known),
-        }
-    }
-
-    /// An authorization of this session, as it is.
-    pub async fn of_session(
-        &self,
-        id: &AuthorizationId,
-        session: &str,
-    ) -> Result<Authorization, Error> {
-        let known = self.store.authorization(id).await?;
-        known
-            .filter(|known| known.session == session)
-            .ok_or(Error::Unknown)
-    }
-
-    /// Makes the link of an authorization whose tokens are here.
-    async fn complete(&self, known: Authorization) -> Result<Authorization, Error> {
-        let secret = self.store.authorization_secret(&known.id).await?;
-        let secret = secret.ok_or(Error::Unknown)?;
-        let Secret::Tokens(tokens) = self.open_secret(&known.id, &secret)? else {
-            return Err(Error::Unknown);
-        };
-        loop {
-            let before = self.link(&known.account).await?;
-            if before.generation != known.generation {
-                let fault = AuthorizationFault::LinkChanged;
-                return self.fail(known, Stage::Redeemed, fault).await;
-            }
-            let Some(org) = known.org.clone() else {
-                return Err(Error::Unknown);
-            };
-            let made = Made {
-                org,
-                login_url: known.login_url.clone(),
-                tokens: &tokens,
-                actor: known.actor.clone(),
-                authorization: Some(known.id.clone()),
-            };
-            let link = self.new_link(&before, made).await;
-            let most = self.config.accounts_per_api_user;
-            match self.store.save_link(&link, most).await? {
-                LinkWrite::Stored(_) => {
-                    tracing::info!(account = %known.account, "linked by an admin");
-                    let now = self.store.authorization(&known.id).await?;
-                    return now.ok_or(Error::Unknown);
-                }
-                LinkWrite::ApiUserFull { accounts } => {
-                    let fault = AuthorizationFault::ApiUserFull { accounts };
-                    return self.fail(known, Stage::Redeemed, fault).await;
-                }
-                // Its health changed meanwhile; or this authorization is over already.
-                LinkWrite::Changed(_) | LinkWrite::Stale => {
-                    let now = self.store.authorization(&known.id).await?;
-                    match now.filter(|now| now.stage != Stage::Redeemed) {
-                        Some(now) => return Ok(now),
-                        None => tokio::task::yield_now().await,
-                    }
-                }
-            }
-        }
-    }
-
-    /// Ends an authorization that came to nothing, unless it has gone on meanwhile.
-    async fn fail(
-        &self,
-        known: Authorization,
-        from: Stage,
-        fault: AuthorizationFault,
-    ) -> Result<Authorization, Error> {
-        tracing::info!(account = %known.account, ?fault, "a login came to nothing");
-        let id = known.id.clone();
-        let failed = known.failed(fault);
-        self.store.move_authorization(from, &failed, None).await?;
-        let now = self.store.authorization(&id).await?;
-        now.ok_or(Error::Unknown)
-    }
 }
 
 /// New tokens are not durable yet.
@@ -415,7 +310,7 @@ fn unstored(account: &AccountId, error: &(dyn std::error::Error + 'static)) {
 
 /// What the `state` that travels is stored as.
 fn id_of(state: &SecretString) -> AuthorizationId {
-    let hash = digest(&SHA256, state.expose_secret().as_bytes());
+    let hash = crypto::sha256(state.expose_secret().as_bytes());
     let id = URL_SAFE_NO_PAD.encode(hash);
     id.parse().expect("43 characters of base64url")
 }

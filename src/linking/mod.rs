@@ -2,7 +2,7 @@
 //! safely, and marking a link's health.
 //!
 //! - [`Linking`]: changing a link's health; [`adding`]: adding a link;
-//! - [`authorizing`]: linking by an admin's login; [`making`]: the rows of both;
+//! - [`authorizing`], [`concluding`]: linking by an admin's login; [`making`]: the rows of both;
 //! - [`profiles`]: what the linked orgs allow, asked at first and daily;
 //! - [`tokens`]: access tokens, and refreshing them by rule 11; [`sealed`]: their stored form;
 //! - [`retired`]: giving up the tokens of links that were replaced;
@@ -10,6 +10,7 @@
 
 mod adding;
 mod authorizing;
+mod concluding;
 mod config;
 mod faults;
 mod making;

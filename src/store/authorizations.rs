@@ -85,6 +85,11 @@ pub trait Authorizations: Send + Sync {
     /// Drops authorizations that were begun before, and are over.
     async fn forget_authorizations(&self, before: DateTime<Utc>) -> Result<u64>;
 
+    /// Takes a portal's token by its id, which holds until then: true once, however often it comes
+    /// and wherever. Tokens that no longer hold are forgotten along the way. A call that is repeated
+    /// after an error may find the token taken by itself.
+    async fn enter_once(&self, id: &str, until: DateTime<Utc>, now: DateTime<Utc>) -> Result<bool>;
+
     /// The published changes of an account's link before this one, the latest first.
     async fn history(
         &self,

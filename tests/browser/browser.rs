@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::world::{PATIENCE, World};
 
 /// The width of a phone.
-const PHONE: u32 = 360;
+const PHONE: u64 = 360;
 
 /// A browser with one session at the sidecar.
 pub(crate) struct Browser {
@@ -173,7 +173,10 @@ impl Browser {
         let found = self.client.wait().at_most(PATIENCE);
         let found = found.for_element(Locator::Css(css)).await;
         let found = found.unwrap_or_else(|error| panic!("{css}: {error}"));
-        found.click().await.unwrap_or_else(|error| panic!("{css}: {error}"));
+        found
+            .click()
+            .await
+            .unwrap_or_else(|error| panic!("{css}: {error}"));
     }
 
     /// Presses keys, wherever the focus is.
@@ -271,21 +274,20 @@ impl Browser {
     /// Photographs the page, wide and narrow, light and dark. Nothing may stick out.
     pub(crate) async fn photograph(&self, name: &str) {
         for (size, width) in [("desktop", 1100), ("phone", PHONE)] {
-            let metrics =
-                json!({"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false});
-            self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
-            let script = "return document.documentElement.scrollWidth";
-            if let Ok(needed) = self.client.execute(script, vec![]).await {
-                assert!(
-                    needed.as_u64() <= Some(width.into()),
-                    "{name} is {needed} wide on a {size}"
-                );
-            }
+            self.size(width, 800).await;
+            let script =
+                "const e = document.documentElement; return [e.scrollWidth, e.scrollHeight]";
+            let needed = self.client.execute(script, vec![]).await.expect("a size");
+            let needed = needed.as_array().expect("two numbers");
+            let (wide, high) = (needed[0].as_u64(), needed[1].as_u64().expect("a height"));
+            assert!(wide <= Some(width), "{name} is {wide:?} wide on a {size}");
+            self.size(width, high).await;
             for scheme in ["light", "dark"] {
-                let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+                let media =
+                    json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
                 self.devtools("Emulation.setEmulatedMedia", media).await;
-                let whole = json!({"captureBeyondViewport": true, "format": "png"});
-                let taken = self.devtools("Page.captureScreenshot", whole).await;
+                let format = json!({"format": "png"});
+                let taken = self.devtools("Page.captureScreenshot", format).await;
                 let picture = taken["data"].as_str().expect("a picture");
                 let picture = STANDARD.decode(picture).expect("base64");
                 let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../screenshots");
@@ -295,9 +297,18 @@ impl Browser {
             }
         }
         let none = json!({});
-        self.devtools("Emulation.clearDeviceMetricsOverride", none).await;
+        self.devtools("Emulation.clearDeviceMetricsOverride", none)
+            .await;
         let none = json!({"features": []});
         self.devtools("Emulation.setEmulatedMedia", none).await;
+    }
+
+    /// Lets the page be so large.
+    async fn size(&self, width: u64, height: u64) {
+        let metrics =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+            .await;
     }
 
     async fn devtools(&self, command: &'static str, params: Value) -> Value {

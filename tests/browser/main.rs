@@ -4,7 +4,6 @@
 //! Each state is photographed into `target/screenshots`, wide and narrow, light and dark, and the
 //! narrow ones must not scroll sideways.
 
-
 mod browser;
 mod linking;
 mod trouble;

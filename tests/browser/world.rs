@@ -91,7 +91,9 @@ impl World {
             let said = text.lines().find(|line| line.contains("pages are served"));
             if let Some(line) = said {
                 let line: Value = serde_json::from_str(line).expect("JSON");
-                let address = line["fields"]["address"].as_str().or(line["address"].as_str());
+                let address = line["fields"]["address"]
+                    .as_str()
+                    .or(line["address"].as_str());
                 return address.expect("an address").parse().expect("an address");
             }
             assert!(Instant::now() < deadline, "no sidecar: {text}");
@@ -220,7 +222,10 @@ impl Drop for World {
                 let log = self.folder.path().join(format!("sidecar-{number}.log"));
                 let log = std::fs::read_to_string(log).unwrap_or_default();
                 let lines: Vec<&str> = log.lines().rev().take(8).collect();
-                eprintln!("--- the end of a sidecar's log, the latest first\n{}", lines.join("\n"));
+                eprintln!(
+                    "--- the end of a sidecar's log, the latest first\n{}",
+                    lines.join("\n")
+                );
             }
         }
     }

@@ -156,6 +156,27 @@ pub(crate) async fn loose_authorizations_are_found_until_closed(harness: Arc<dyn
     assert_eq!(gone, None);
 }
 
+/// Of a portal's token that comes many times, one is taken; one that no longer holds is forgotten.
+pub(crate) async fn a_portals_token_is_taken_once(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    let (store, other) = (&fixture.store, harness.other().await);
+    let (here, there) = tokio::join!(
+        store.enter_once("one", at(300), at(0)),
+        other.enter_once("one", at(300), at(0)),
+    );
+    let taken = [here.expect("answered"), there.expect("answered")];
+    assert_eq!(taken.iter().filter(|taken| **taken).count(), 1);
+    let again = async |id, now| {
+        store
+            .enter_once(id, at(300), at(now))
+            .await
+            .expect("answered")
+    };
+    assert!(!again("one", 300).await, "it holds until then");
+    assert!(again("another", 0).await);
+    assert!(again("one", 301).await, "it was forgotten");
+}
+
 /// Every published change of a link is in its history.
 pub(crate) async fn changes_of_a_link_are_its_history(harness: Arc<dyn Harness>) {
     let fixture = Fixture::new(&*harness).await;

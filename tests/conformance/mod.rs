@@ -40,6 +40,7 @@ macro_rules! conformance_tests {
                 a_code_is_redeemed_once,
                 an_authorization_ends_with_its_link,
                 loose_authorizations_are_found_until_closed,
+                a_portals_token_is_taken_once,
                 changes_of_a_link_are_its_history;
             folding:
                 events_fold_in_any_order_and_cut;

@@ -5,25 +5,33 @@
 //!
 //! - [`session`]: who somebody is, for one account; [`access`]: the answer to those without rights;
 //! - [`pages`]: what an admin sees;
-//! - [`csrf`], [`headers`]: what browsers must prove, and what they are told.
+//! - [`portal`], [`entry`]: how the portal hands its users over;
+//! - [`csrf`], [`headers`], [`limits`]: what browsers must prove, what they are told, how much they
+//!   may ask.
 //!
 //! Architecture invariant: only [`crate::linking`] changes a link; here requests become its calls.
 
 pub mod access;
 mod config;
 pub mod csrf;
+mod entry;
 mod headers;
+mod limits;
 mod pages;
+pub mod portal;
 pub mod session;
 
 use std::sync::Arc;
 
+use axum::routing::post;
 use axum::{Router, middleware};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::config::{CALLBACK, Config, Machine, Portal};
 use self::headers::Told;
+use self::limits::Limits;
+use self::portal::Verifier;
 use crate::domain::link::Environment;
 use crate::linking::Linking;
 use crate::salesforce::Client;
@@ -42,8 +50,12 @@ pub struct Sidecar {
     pub sealer: Sealer,
     /// Answers that go on and on end when this is cancelled, as the process drains.
     pub closing: CancellationToken,
-    /// Work that goes on when a browser does not wait for it.
-    pub work: TaskTracker,
+    /// What must come to its end runs on it.
+    tasks: TaskTracker,
+    /// Verifies the portal's tokens.
+    verifier: Verifier,
+    /// Counts requests.
+    limits: Limits,
     /// What browsers are told.
     told: Told,
 }
@@ -62,37 +74,51 @@ pub struct Parts {
     pub salesforce: Client,
     /// Cancelled as the process drains.
     pub closing: CancellationToken,
-    /// Work that goes on when a browser does not wait for it.
-    pub work: TaskTracker,
+    /// What must come to its end runs on it; a drain waits for it.
+    pub tasks: TaskTracker,
 }
 
 impl Sidecar {
     /// A sidecar of its parts.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: Parts) -> anyhow::Result<Self> {
         let mut logins = vec!["https://*.salesforce.com".to_owned()];
         for environment in [Environment::Production, Environment::Sandbox] {
             let address = parts.salesforce.login_url(environment);
             logins.extend(url::Url::parse(&address).map(|url| url.origin().ascii_serialization()));
         }
         let config = parts.config;
-        Self {
+        Ok(Self {
+            verifier: Verifier::new(config.portal.clone())?,
+            limits: Limits::new(),
             told: Told::new(&config.portal_origin, &logins, config.is_plain()),
             config,
             linking: parts.linking,
             store: parts.store,
             sealer: parts.sealer,
             closing: parts.closing,
-            work: parts.work,
-        }
+            tasks: parts.tasks,
+        })
+    }
+
+    /// Runs a change to its end, even if the browser that asked for it goes away meanwhile: a code
+    /// is redeemed once, and the tokens that it brings are nowhere else.
+    pub async fn whole<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        let ended = self.tasks.spawn(change).await;
+        ended.expect("a change neither panics nor is cancelled")
     }
 }
 
 /// The pages and the API.
 pub fn router(sidecar: &Arc<Sidecar>) -> Router {
-    let ours = middleware::from_fn_with_state(Arc::clone(sidecar), csrf::ours_alone);
-    let told = middleware::from_fn_with_state(Arc::clone(sidecar), headers::tell);
+    let state = || Arc::clone(sidecar);
     pages::router()
-        .layer(ours)
-        .layer(told)
-        .with_state(Arc::clone(sidecar))
+        .layer(middleware::from_fn_with_state(state(), csrf::ours_alone))
+        // From here on other sites may send browsers here.
+        .route("/enter", post(entry::enter))
+        .layer(middleware::from_fn_with_state(state(), limits::limit))
+        .layer(middleware::from_fn_with_state(state(), headers::tell))
+        .with_state(state())
 }

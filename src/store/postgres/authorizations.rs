@@ -153,6 +153,24 @@ impl Authorizations for Postgres {
         Ok(gone.rows_affected())
     }
 
+    async fn enter_once(&self, id: &str, until: DateTime<Utc>, now: DateTime<Utc>) -> Result<bool> {
+        let mut tx = self.begin().await?;
+        sqlx::query("delete from entries where expires_at < $1")
+            .bind(now)
+            .execute(&mut *tx)
+            .await?;
+        let taken = sqlx::query(
+            "insert into entries (id, expires_at) values ($1, $2) on conflict (id) do nothing",
+        )
+        .bind(id)
+        .bind(until)
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        tx.commit().await?;
+        Ok(taken == 1)
+    }
+
     async fn history(
         &self,
         account: &AccountId,

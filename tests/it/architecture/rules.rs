@@ -56,10 +56,12 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("rdkafka", &["kafka"]),
     ("prost", &["kafka"]),
     ("pbjson", &["kafka"]),
-    ("reqwest", &["salesforce"]),
+    // The sidecar asks the portal for its public keys.
+    ("reqwest", &["http", "salesforce"]),
     ("axum", &["http"]),
     // Only crypto sees keys of ours; salesforce hashes what its protocol wants hashed.
     ("aws_lc_rs", &["crypto", "salesforce"]),
+    ("jsonwebtoken", &["http"]),
     ("opentelemetry", &["telemetry"]),
     ("prometheus", &["http", "telemetry"]),
 ];
@@ -111,6 +113,10 @@ const LONGER: &[(&str, &str)] = &[
     (
         "src/salesforce/client.rs",
         "the one place where a request is made, with all that holds for it",
+    ),
+    (
+        "src/store/links.rs",
+        "one room's trait, with the values that its methods take and give",
     ),
 ];
 

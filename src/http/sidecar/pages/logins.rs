@@ -159,15 +159,12 @@ pub(super) async fn returned(
     };
     // Goes on when the browser does not wait: the tokens exist only here until they are stored.
     let (linking, id) = (Arc::clone(&sidecar.linking), session.id.clone());
-    let redeemed = sidecar
-        .work
-        .spawn(async move { linking.returned(&state, &id, back).await });
+    let redeemed = sidecar.whole(async move { linking.returned(&state, &id, back).await });
     match redeemed.await {
-        Ok(Ok(login)) => {
+        Ok(login) => {
             Redirect::to(&format!("/authorizations/{}?returned=yes", login.id)).into_response()
         }
-        Ok(Err(error)) => failed(&sidecar, &session, error),
-        Err(error) => unavailable(&sidecar, &error),
+        Err(error) => failed(&sidecar, &session, error),
     }
 }
 
