@@ -58,9 +58,9 @@ impl Browser {
     pub(crate) async fn enter(world: &World, account: &str, role: &str) -> Self {
         let browser = Self::start(world).await;
         let (name, value) = world.enter(account, role).await;
-        browser.open("/assets/icon.svg").await;
-        let cookie = fantoccini::cookies::Cookie::new(name, value);
-        browser.client.add_cookie(cookie).await.expect("a cookie");
+        let cookie = json!({"name": name, "value": value, "url": world.address,
+            "httpOnly": true, "sameSite": "Lax"});
+        browser.devtools("Network.setCookie", cookie).await;
         browser.open("/").await;
         browser
     }
