@@ -3,7 +3,7 @@
 use crate::browser::Browser;
 use crate::world::World;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_admin_links_an_account() {
     let world = World::start("link").await;
     let browser = Browser::enter(&world, "acme", "admin").await;
@@ -38,7 +38,7 @@ async fn an_admin_links_an_account() {
     world.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn another_user_replaces_the_link_and_unlinking_ends_it() {
     let world = World::start("relink").await;
     world.link("acme", "api@acme.example");
@@ -71,7 +71,7 @@ async fn another_user_replaces_the_link_and_unlinking_ends_it() {
     world.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn everything_works_without_scripts_in_one_window() {
     let world = World::start("plain").await;
     let browser = Browser::enter(&world, "acme", "admin").await;
@@ -92,7 +92,7 @@ async fn everything_works_without_scripts_in_one_window() {
     world.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_admin_links_with_the_keyboard_alone() {
     let world = World::start("keys").await;
     let browser = Browser::enter(&world, "acme", "admin").await;
@@ -117,7 +117,7 @@ async fn an_admin_links_with_the_keyboard_alone() {
     world.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_tab_follows_what_the_first_one_does() {
     let world = World::start("tabs").await;
     let browser = Browser::enter(&world, "acme", "admin").await;
@@ -135,7 +135,7 @@ async fn a_second_tab_follows_what_the_first_one_does() {
     world.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_sees_and_changes_nothing() {
     let world = World::start("viewer").await;
     let browser = Browser::enter(&world, "acme", "viewer").await;
@@ -155,7 +155,7 @@ async fn a_viewer_sees_and_changes_nothing() {
     world.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_login_that_looks_wrong_counts_once_the_admin_says_so() {
     let world = World::start("doubt").await;
     world.link("acme", "api@beta.example");
@@ -187,7 +187,7 @@ async fn a_login_that_looks_wrong_counts_once_the_admin_says_so() {
     world.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_login_of_an_own_domain_is_checked() {
     let world = World::start("domain").await;
     let browser = Browser::enter(&world, "acme", "admin").await;
@@ -209,7 +209,7 @@ async fn the_login_of_an_own_domain_is_checked() {
     world.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_link_by_the_older_method_is_recommended_to_be_relinked() {
     let world = World::start("legacy").await;
     world.link("acme", "api@acme.example");
@@ -229,7 +229,7 @@ async fn a_link_by_the_older_method_is_recommended_to_be_relinked() {
     world.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sixth_account_is_refused_and_relinking_at_five_takes_consent() {
     let world = World::start("full").await;
     for account in ["one", "two", "three", "four", "five"] {

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::browser::Browser;
 use crate::world::World;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_login_that_is_denied_changes_nothing() {
     let world = World::start("deny").await;
     world.link("acme", "api@acme.example");
@@ -28,7 +28,7 @@ async fn a_login_that_is_denied_changes_nothing() {
     world.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_window_that_is_closed_is_given_up_or_runs_out() {
     let world = World::start("closed").await;
     // Salesforce's own error page, from which nobody comes back.
@@ -64,7 +64,7 @@ async fn a_window_that_is_closed_is_given_up_or_runs_out() {
     world.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_callback_that_comes_again_or_from_nowhere_does_nothing() {
     let world = World::start("replay").await;
     let browser = Browser::enter(&world, "acme", "admin").await;
@@ -104,7 +104,7 @@ async fn a_callback_that_comes_again_or_from_nowhere_does_nothing() {
     world.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_browser_that_opens_no_windows_goes_on_in_this_one() {
     let world = World::start("blocked").await;
     let browser = Browser::enter(&world, "acme", "admin").await;
@@ -123,7 +123,7 @@ async fn a_browser_that_opens_no_windows_goes_on_in_this_one() {
     world.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_does_not_work_says_why_and_what_to_press() {
     let world = World::start("broken").await;
     world.user(
