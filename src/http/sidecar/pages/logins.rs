@@ -13,7 +13,7 @@ use super::super::Sidecar;
 use super::super::csrf::Change;
 use super::super::session::Session;
 use super::texts::faults::{self, Told};
-use super::{Shell, assets, failed, page, people, texts, unavailable};
+use super::{Shell, assets, failed, page, texts, time, unavailable};
 use crate::clock;
 use crate::domain::authorization::{Authorization, AuthorizationFault, Doubt, Stage};
 use crate::domain::ids::{AccountId, AuthorizationId};
@@ -33,6 +33,8 @@ struct Login {
     /// What the admin is asked.
     question: Option<Vec<String>>,
     waits: bool,
+    /// Until when somebody may come back.
+    until: String,
     /// This window came back from Salesforce.
     returned: bool,
 }
@@ -208,7 +210,7 @@ fn shown(
     returned: bool,
 ) -> Login {
     let (tone, told) = match standing {
-        Standing::Waiting => ("still", faults::waiting(&people(login.expires_at))),
+        Standing::Waiting => ("still", faults::waiting()),
         Standing::Asking => ("still", faults::redeeming()),
         Standing::Doubtful => ("warn", faults::doubtful()),
         Standing::Linked => ("good", faults::linked()),
@@ -236,6 +238,7 @@ fn shown(
         question: (*standing == Standing::Doubtful).then(|| login.doubts.iter().map(ask).collect()),
         waits: matches!(standing, Standing::Waiting | Standing::Asking),
         returned,
+        until: time(login.expires_at),
         id: login.id,
     }
 }

@@ -198,11 +198,7 @@ async fn link(sidecar: &Sidecar, account: &AccountId) -> store::Result<LinkState
 
 /// A time, in UTC; a script writes it as people there do.
 fn time(at: DateTime<Utc>) -> String {
-    let (machine, people) = (at.format("%Y-%m-%dT%H:%M:%SZ"), people(at));
+    let machine = at.format("%Y-%m-%dT%H:%M:%SZ");
+    let people = at.format("%-d %b %Y, %H:%M UTC");
     format!("<time datetime=\"{machine}\">{people}</time>")
-}
-
-/// A time as text.
-fn people(at: DateTime<Utc>) -> String {
-    at.format("%-d %b %Y, %H:%M UTC").to_string()
 }

@@ -18,12 +18,12 @@ fn told(title: &'static str, line: &str, steps: &[&'static str]) -> Told {
 }
 
 /// The admin is at Salesforce.
-pub(in super::super) fn waiting(until: &str) -> Told {
+pub(in super::super) fn waiting() -> Told {
     Told {
         title: "Waiting for Salesforce",
         lines: vec![
             "Log in as the API user in the window that opened, and press Allow. This page follows by itself.".to_owned(),
-            format!("If that window is closed, or Salesforce shows an error there, cancel this login and begin it again. It ends by itself at {until}."),
+            "If that window is closed, or Salesforce shows an error there, cancel this login and begin it again.".to_owned(),
         ],
         steps: Vec::new(),
     }

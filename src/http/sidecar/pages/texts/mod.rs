@@ -16,7 +16,7 @@ pub(super) const SKIP: &str = "Skip to the content";
 pub(super) const ACCOUNT: &str = "Account";
 pub(super) const AREA: &str = "Salesforce account credentials";
 pub(super) const SUPPORT: &str = "Need help? Contact support:";
-pub(super) const BACK: &str = "Back to Salesforce account credentials";
+pub(super) const BACK: &str = "Back to the account";
 
 // What holds.
 pub(super) const STANDING: &str = "Where it stands";
@@ -126,6 +126,7 @@ pub(super) const HISTORY_OLDER: &str = "Older";
 pub(super) const CONFIRM: &str = "Yes, link this user";
 pub(super) const REJECT: &str = "No, that is wrong";
 pub(super) const GIVE_UP: &str = "Cancel this login";
+pub(super) const ENDS_AT: &str = "If nobody comes back, it ends by itself:";
 pub(super) const MAY_CLOSE: &str = "You may close this window.";
 
 /// A notice above the account.
@@ -182,8 +183,8 @@ pub(super) fn actor(actor: &Actor) -> String {
     match actor {
         Actor::Admin(id) => id.clone(),
         Actor::Operator(id) => format!("{id}, operator"),
-        Actor::System => "found by the integration itself".to_owned(),
-        Actor::Salesforce => "told by Salesforce".to_owned(),
+        Actor::System => "the integration itself".to_owned(),
+        Actor::Salesforce => "Salesforce".to_owned(),
     }
 }
 
