@@ -20,7 +20,8 @@
 //! - [`crypto`], [`sealing`]: what is about people or opens doors is sealed before it is stored.
 //! - [`linking`]: links, and their tokens.
 //! - [`pipeline`]: shells that carry the engine's commands out, in the order of the flow.
-//! - [`http`]: the operations pages.
+//! - [`telling`]: what is told of calls and links, in words and as JSON.
+//! - [`http`]: the operations pages, and the sidecar: the pages where admins link their accounts.
 //! - [`app`]: builds all of it, runs it, drains it. [`config`], [`cli`]: what people see.
 //! - [`telemetry`], [`readiness`], [`clock`]: for whoever needs them.
 //!
@@ -52,6 +53,7 @@ pub mod salesforce;
 pub mod sealing;
 pub mod store;
 pub mod telemetry;
+pub mod telling;
 
 /// A place where a test may end the process at once, as a crash would: between two steps that a
 /// crash must not come between unnoticed. Does nothing without the feature `failpoints`.

@@ -12,7 +12,9 @@ use super::stages::Alarm;
 use crate::clock;
 use crate::config::Config;
 use crate::http::{self, sidecar};
-use crate::linking::Linking;
+use crate::kafka::producer::Producer;
+use crate::kafka::wire::encode::Encoder;
+use crate::linking::{Announcer, Linking};
 use crate::readiness::Readiness;
 use crate::salesforce::Client;
 use crate::sealing::Sealer;
@@ -36,6 +38,10 @@ pub(super) struct Sidecar {
     stages: TaskTracker,
     /// Tells them to end.
     closing: CancellationToken,
+    /// The announcer runs on it, as long as there may be something to tell.
+    last: TaskTracker,
+    /// Tells it to end.
+    announcing: CancellationToken,
 }
 
 impl Sidecar {
@@ -56,21 +62,14 @@ impl Sidecar {
         let salesforce =
             Client::new(config.salesforce.clone()).context("salesforce cannot be used")?;
         let salesforce = salesforce.with_metrics(metrics.clone());
-        // Nothing is owned here: tokens of links are refreshed by the owners of their shards alone.
-        let (_, owned) = watch::channel(Vec::new());
-        let linking = Linking::new(
-            Arc::clone(&store),
-            sealer.clone(),
-            salesforce.clone(),
-            config.linking.clone(),
-            config.tasks.status.clone(),
-            owned,
-        );
-        let linking = Arc::new(linking.with_metrics(metrics.clone()));
+        let adapters = (Arc::clone(&store), sealer.clone(), salesforce.clone());
+        let (linking, announcer) = linking(config, adapters, metrics)?;
         let started = Self {
             alarm: Alarm::default(),
             stages: TaskTracker::new(),
             closing: CancellationToken::new(),
+            last: TaskTracker::new(),
+            announcing: CancellationToken::new(),
         };
         let pages = Arc::new(sidecar::Sidecar::new(sidecar::Parts {
             config: config.sidecar.clone(),
@@ -92,7 +91,13 @@ impl Sidecar {
         started.watch("pages", served);
         let closing = started.closing.clone();
         started.watch("logins", look_after_logins(linking, store, closing));
+        let closing = started.announcing.clone();
+        let announcer = announcer.run(closing.clone());
+        started
+            .alarm
+            .watch(&started.last, "announcer", &closing, announcer);
         started.stages.close();
+        started.last.close();
         component.ready();
         Ok(Some(started))
     }
@@ -110,8 +115,30 @@ impl Sidecar {
     /// Takes no more requests, and waits for those under way.
     pub(super) async fn drain(self) {
         self.closing.cancel();
-        let _ = tokio::time::timeout(GRACE, self.stages.wait()).await;
+        let drained = async {
+            self.stages.wait().await;
+            self.announcing.cancel();
+            self.last.wait().await;
+        };
+        let _ = tokio::time::timeout(GRACE, drained).await;
     }
+}
+
+/// What changes links, and what tells of it.
+fn linking(
+    config: &Config,
+    (store, sealer, salesforce): (Arc<dyn Store>, Sealer, Client),
+    metrics: &Metrics,
+) -> anyhow::Result<(Arc<Linking>, Announcer)> {
+    // Nothing is owned here: tokens of links are refreshed by the owners of their shards alone.
+    let (_, owned) = watch::channel(Vec::new());
+    let (settings, task_status) = (config.linking.clone(), config.tasks.status.clone());
+    let linking = Linking::new(store, sealer, salesforce, settings, task_status, owned);
+    let producer = Producer::new(&config.kafka)?;
+    let encoder = Encoder::new(config.kafka.encoding);
+    let (announcements, announcer) = Announcer::new(encoder, producer);
+    let linking = linking.with_announcements(announcements);
+    Ok((Arc::new(linking.with_metrics(metrics.clone())), announcer))
 }
 
 /// Ends logins that came to nothing, and forgets old ones, until told to stop.

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Subcommand;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
@@ -12,14 +11,15 @@ use serde_json::{Value, json};
 
 use super::left::Left;
 use super::output::{Output, print};
-use super::story::{self, Told};
-use super::words::outcome_in_words;
 use super::{Global, open_store};
 use crate::clock;
 use crate::domain::ids::{AccountId, CallId, InteractionId};
 use crate::sealing::Sealer;
 use crate::store::Store;
 use crate::store::reports::{CallFilter, CallLine, CallState};
+use crate::telling::story::{self, Told};
+use crate::telling::time;
+use crate::telling::words::outcome_in_words;
 
 /// Show where calls stand, and why.
 #[derive(Debug, clap::Args)]
@@ -211,9 +211,4 @@ fn line_json(line: &CallLine) -> Value {
         "attempts": line.attempts,
         "task": line.task,
     })
-}
-
-/// A time as people and scripts read it: RFC 3339 in UTC, to the millisecond.
-pub(super) fn time(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::calls::time;
 use crate::domain::ids::CallId;
 use crate::sealing::Sealer;
 use crate::store::inbox::QuarantineRow;
 use crate::store::reports::Traces;
+use crate::telling::time;
 
 /// What is left of a call.
 pub(super) struct Left<'a> {

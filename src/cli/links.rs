@@ -9,9 +9,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::calls::time;
 use super::output::{Output, print};
-use super::words::{health, status};
 use super::{Global, open_store};
 use crate::domain::ids::AccountId;
 use crate::domain::link::{Actor, Environment, LinkState};
@@ -20,6 +18,8 @@ use crate::linking::{Added, Bootstrap, Linking};
 use crate::salesforce::Client;
 use crate::sealing::Sealer;
 use crate::store::Store;
+use crate::telling::time;
+use crate::telling::words::{health, status};
 
 /// Show and add accounts' links to Salesforce.
 #[derive(Debug, clap::Args)]

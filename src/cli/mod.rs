@@ -10,9 +10,7 @@ pub mod migrate;
 pub mod output;
 pub mod publish;
 pub mod sidecar;
-mod story;
 pub mod topics;
-mod words;
 pub mod worker;
 
 use std::path::PathBuf;

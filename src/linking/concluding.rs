@@ -78,6 +78,7 @@ impl Linking {
             let most = self.config.accounts_per_api_user;
             match self.store.save_link(&link, most).await? {
                 LinkWrite::Stored(_) => {
+                    self.announce(&link.event);
                     tracing::info!(account = %known.account, "linked by an admin");
                     let now = self.store.authorization(&known.id).await?;
                     return now.ok_or(Error::Unknown);

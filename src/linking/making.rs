@@ -109,7 +109,10 @@ impl Linking {
                 at,
             };
             match self.store.change_link(&change).await? {
-                LinkWrite::Stored(state) => return Ok(state),
+                LinkWrite::Stored(state) => {
+                    self.announce(&change.event);
+                    return Ok(state);
+                }
                 LinkWrite::Changed(_) | LinkWrite::Stale | LinkWrite::ApiUserFull { .. } => {
                     tokio::task::yield_now().await;
                 }
@@ -117,8 +120,8 @@ impl Linking {
         }
     }
 
-    /// The link as it is.
-    pub(super) async fn link(&self, account: &AccountId) -> store::Result<LinkState> {
+    /// The link of an account as it is; one that is not known is unlinked.
+    pub async fn link(&self, account: &AccountId) -> store::Result<LinkState> {
         let states = self.store.links(std::slice::from_ref(account)).await?;
         let state = states.into_iter().next();
         Ok(state.unwrap_or_else(|| LinkState::unlinked(account.clone(), clock::now())))

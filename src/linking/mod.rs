@@ -5,10 +5,12 @@
 //! - [`authorizing`], [`concluding`]: linking by an admin's login; [`making`]: the rows of both;
 //! - [`profiles`]: what the linked orgs allow, asked at first and daily;
 //! - [`tokens`]: access tokens, and refreshing them by rule 11; [`sealed`]: their stored form;
+//! - [`announcing`]: telling of a change at once, beside the relay;
 //! - [`retired`]: giving up the tokens of links that were replaced;
 //! - [`restating`]: telling the state of links again, as the new owner of their shard (rule 13).
 
 mod adding;
+mod announcing;
 mod authorizing;
 mod concluding;
 mod config;
@@ -27,6 +29,7 @@ use moka::sync::Cache;
 use tokio::sync::watch;
 
 pub use self::adding::{Added, Bootstrap};
+pub use self::announcing::{Announcements, Announcer};
 pub use self::authorizing::{Back, Begin, Error as AuthorizationError, LoginChoice};
 pub use self::config::Config;
 use self::sealed::Cached;
@@ -91,6 +94,8 @@ pub struct Linking {
     owned: watch::Receiver<Vec<Fence>>,
     /// What is counted; nothing where nobody looks.
     metrics: Option<Metrics>,
+    /// Where changes are told at once; nowhere where the relay of this process suffices.
+    announcements: Option<Announcements>,
     /// Sessions in use, so that not each request opens a sealed row. Entries are short-lived:
     /// another process may have stored newer tokens.
     sessions: Cache<(AccountId, Generation), Cached>,
@@ -124,13 +129,9 @@ impl Linking {
             task_status,
             owned,
             metrics: None,
+            announcements: None,
             sessions,
         }
-    }
-
-    /// Accounts that may share one API user.
-    pub const fn accounts_per_api_user(&self) -> u32 {
-        self.config.accounts_per_api_user
     }
 
     /// Counts refreshes there.
@@ -140,6 +141,11 @@ impl Linking {
             metrics: Some(metrics),
             ..self
         }
+    }
+
+    /// Accounts that may share one API user.
+    pub const fn accounts_per_api_user(&self) -> u32 {
+        self.config.accounts_per_api_user
     }
 
     /// Our fence of a shard, if it is ours.

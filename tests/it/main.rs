@@ -11,6 +11,7 @@ mod operations;
 mod produce;
 mod salesforce;
 mod settings;
+mod sidecar;
 mod simulation;
 mod store;
 mod tokens;

@@ -6,12 +6,14 @@
 //! - [`session`]: who somebody is, for one account; [`access`]: the answer to those without rights;
 //! - [`pages`]: what an admin sees;
 //! - [`portal`], [`entry`]: how the portal hands its users over;
+//! - [`api`]: what the pages can do, for programs; [`problem`]: where it does not;
 //! - [`csrf`], [`headers`], [`limits`]: what browsers must prove, what they are told, how much they
 //!   may ask.
 //!
 //! Architecture invariant: only [`crate::linking`] changes a link; here requests become its calls.
 
 pub mod access;
+pub mod api;
 mod config;
 pub mod csrf;
 mod entry;
@@ -19,6 +21,7 @@ mod headers;
 mod limits;
 mod pages;
 pub mod portal;
+mod problem;
 pub mod session;
 
 use std::sync::Arc;
@@ -115,6 +118,7 @@ impl Sidecar {
 pub fn router(sidecar: &Arc<Sidecar>) -> Router {
     let state = || Arc::clone(sidecar);
     pages::router()
+        .merge(api::router())
         .layer(middleware::from_fn_with_state(state(), csrf::ours_alone))
         // From here on other sites may send browsers here.
         .route("/enter", post(entry::enter))

@@ -19,6 +19,8 @@ const ARROWS: &[(&str, &str)] = &[
     ("store", "clock domain telemetry"),
     // Domain values as sealed rows: between the stages and two adapters.
     ("sealing", "crypto domain store telemetry"),
+    // Domain values and rows as they are told, by the command line and the API alike.
+    ("telling", "domain sealing store"),
     (
         "linking",
         "clock crypto domain engine kafka salesforce sealing store telemetry",
@@ -30,7 +32,8 @@ const ARROWS: &[(&str, &str)] = &[
     ),
     (
         "http",
-        "clock crypto domain engine kafka linking readiness salesforce sealing store telemetry",
+        "clock crypto domain engine kafka linking readiness salesforce sealing store telemetry \
+         telling",
     ),
     // Puts the sections of all together.
     (
@@ -48,7 +51,7 @@ const ARROWS: &[(&str, &str)] = &[
 
 /// What the top may know.
 const EVERYBODY_BELOW: &str = "app clock config crypto domain engine http kafka linking pipeline \
-                               preflight readiness salesforce sealing store telemetry";
+                               preflight readiness salesforce sealing store telemetry telling";
 
 /// Packages that have one room each, so that their types go nowhere else.
 const PACKAGES: &[(&str, &[&str])] = &[

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::calls::time;
+use super::time;
 use super::words::{failure_in_words, health, outcome_in_words, status};
 use crate::domain::call::Call;
 use crate::domain::link::LinkState;
@@ -17,7 +17,7 @@ use crate::sealing;
 use crate::store::reports::{AttemptLine, CallLine, CallState, Story};
 
 /// All that is told of one call.
-pub(super) struct Told<'a> {
+pub struct Told<'a> {
     /// What the store knows.
     pub story: &'a Story,
     /// The opened bodies, or why they cannot be opened.
@@ -28,7 +28,7 @@ pub(super) struct Told<'a> {
 
 impl Told<'_> {
     /// The story in words.
-    pub(super) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let mut text = String::new();
         self.write(&mut text).expect("a string takes any text");
         text
@@ -169,7 +169,7 @@ impl Told<'_> {
     }
 
     /// The story as JSON.
-    pub(super) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         let line = &self.story.line;
         let answer = self.call.ok().and_then(|call| call.lookup.as_deref());
         json!({
@@ -201,7 +201,7 @@ impl Told<'_> {
 }
 
 /// When something happens to the call next: one in doubt has its time in what was seen of it.
-pub(super) fn due_at(line: &CallLine) -> Option<DateTime<Utc>> {
+pub fn due_at(line: &CallLine) -> Option<DateTime<Utc>> {
     match (line.state, &line.outcome) {
         (CallState::InDoubt, Some(Outcome::InDoubt { look_at, .. })) => Some(*look_at),
         _ => line.due_at,

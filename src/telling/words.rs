@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::calls::time;
+use super::time;
 use crate::domain::link::{Health, LinkStatus};
 use crate::domain::outcome::{DeadReason, Failure, LoggedAs, Outcome, ParkReason, SkipReason};
 
 /// An outcome in words, with what a person can do.
-pub(super) fn outcome_in_words(outcome: &Outcome) -> String {
+pub fn outcome_in_words(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Logged { how, task } => {
             let how = match how {
@@ -54,7 +54,7 @@ pub(super) fn outcome_in_words(outcome: &Outcome) -> String {
 }
 
 /// A failure in words.
-pub(super) fn failure_in_words(failure: &Failure) -> String {
+pub fn failure_in_words(failure: &Failure) -> String {
     let status = failure
         .http_status
         .map(|s| format!(", HTTP {s}"))
@@ -122,7 +122,7 @@ const fn dead_in_words(reason: DeadReason) -> &'static str {
 }
 
 /// The status in words.
-pub(super) const fn status(status: LinkStatus) -> &'static str {
+pub const fn status(status: LinkStatus) -> &'static str {
     match status {
         LinkStatus::Unlinked => "Unlinked",
         LinkStatus::Linked => "Linked",
@@ -131,7 +131,7 @@ pub(super) const fn status(status: LinkStatus) -> &'static str {
 }
 
 /// The health in words.
-pub(super) const fn health(health: Health) -> &'static str {
+pub const fn health(health: Health) -> &'static str {
     match health {
         Health::Healthy => "healthy",
         Health::AtRisk => "at risk",

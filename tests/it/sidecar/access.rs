@@ -1,0 +1,196 @@
+//! The way in, and what browsers are told.
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use reqwest::Method;
+use reqwest::header::{ORIGIN, SET_COOKIE};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+use vcc_link::http::sidecar::session::Role;
+
+use super::world::{World, browser_of};
+
+#[tokio::test]
+async fn the_portals_user_gets_a_session_of_one_account_once() {
+    let world = World::start().await;
+    let token = world.token("acme", Role::Admin);
+    let answer = world.enter(&token).await;
+    assert_eq!(answer.status(), 303);
+    assert_eq!(answer.headers()["location"], "/");
+    let cookie = answer.headers()[SET_COOKIE].to_str().expect("text");
+    for part in ["HttpOnly", "SameSite=Lax", "Path=/"] {
+        assert!(cookie.contains(part), "{part} is not in {cookie}");
+    }
+    let browser = browser_of(&answer);
+    let link = browser.reads(world.api(Method::GET, "acme", "link"));
+    assert_eq!(link.send().await.expect("an answer").status(), 200);
+
+    let again = world.enter(&token).await;
+    assert_eq!(again.status(), 403, "a token is taken once");
+    assert!(!again.headers().contains_key(SET_COOKIE));
+    let page = again.text().await.expect("a page");
+    assert!(page.contains("mailto:help@vcc.example"), "{page}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_is_always_a_new_one() {
+    let world = World::start().await;
+    let prepared = world.browser("acme", Role::Admin).await;
+    let url = format!("{}/enter", world.base);
+    let token = world.token("acme", Role::Admin);
+    let request = world.client.post(url).form(&[("token", token)]);
+    let answer = prepared.reads(request).send().await.expect("an answer");
+    let entered = browser_of(&answer);
+    assert_ne!(entered.id, prepared.id);
+    assert_ne!(entered.csrf, prepared.csrf);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn only_the_portal_may_send_somebody_here_and_frame_the_pages() {
+    let portal = "https://portal.example";
+    let world = World::with(
+        |config| vcc_link::http::sidecar::Config {
+            portal_origin: portal.to_owned(),
+            ..config
+        },
+        None,
+    )
+    .await;
+    let enter = async |origin: Option<&str>| {
+        let url = format!("{}/enter", world.base);
+        let token = world.token("acme", Role::Viewer);
+        let mut request = world.client.post(url).form(&[("token", token)]);
+        if let Some(origin) = origin {
+            request = request.header(ORIGIN, origin);
+        }
+        request.send().await.expect("an answer")
+    };
+    let answer = enter(Some(portal)).await;
+    assert_eq!(answer.status(), 303);
+    let policy = &answer.headers()["content-security-policy"];
+    let policy = policy.to_str().expect("text");
+    assert!(
+        policy.contains(&format!("frame-ancestors {portal}")),
+        "{policy}"
+    );
+    for origin in [None, Some("null"), Some("https://portal.example.evil")] {
+        assert_eq!(enter(origin).await.status(), 403, "{origin:?}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn every_answer_is_guarded() {
+    let world = World::start().await;
+    for path in [
+        "/enter",
+        "/api/v1/openapi.json",
+        "/api/v1/accounts/acme/link",
+    ] {
+        let url = format!("{}{path}", world.base);
+        let answer = world.client.get(url).send().await.expect("an answer");
+        let told = |name: &str| answer.headers()[name].to_str().expect("text");
+        assert!(told("content-security-policy").contains("frame-ancestors 'none'"));
+        assert!(!told("content-security-policy").contains("unsafe"));
+        assert_eq!(told("x-frame-options"), "DENY");
+        assert_eq!(told("x-content-type-options"), "nosniff");
+        assert_eq!(told("referrer-policy"), "no-referrer");
+        assert_eq!(told("cache-control"), "no-store");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn who_asks_too_much_is_told_when_to_come_again() {
+    let world = World::with(
+        |config| vcc_link::http::sidecar::Config {
+            requests_per_minute: 5,
+            ..config
+        },
+        None,
+    )
+    .await;
+    let browser = world.browser("acme", Role::Viewer).await;
+    let mut answers = Vec::new();
+    for _ in 0..6 {
+        let request = browser.reads(world.api(Method::GET, "acme", "link"));
+        answers.push(request.send().await.expect("an answer"));
+    }
+    let status: Vec<u16> = answers.iter().map(|a| a.status().as_u16()).collect();
+    assert_eq!(status, [200, 200, 200, 200, 200, 429]);
+    assert_eq!(answers[5].headers()["retry-after"], "60");
+    world.stop().await;
+}
+
+/// A portal that publishes the public half of its key.
+struct Portal {
+    url: String,
+    secret: EncodingKey,
+    public: Vec<u8>,
+}
+
+impl Portal {
+    async fn start(tasks: &TaskTracker) -> Self {
+        use base64::Engine as _;
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
+        let public = rcgen::PublicKeyData::der_bytes(&key).to_vec();
+        let encode = |part: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(part);
+        let keys = json!({ "keys": [{
+            "kty": "EC", "crv": "P-256", "kid": "one", "use": "sig", "alg": "ES256",
+            "x": encode(&public[1..33]), "y": encode(&public[33..]),
+        }] });
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}/keys", listener.local_addr().expect("an address"));
+        let answer = axum::routing::get(move || std::future::ready(axum::Json(keys.clone())));
+        let router = axum::Router::new().route("/keys", answer);
+        tasks.spawn(async move { axum::serve(listener, router).await });
+        Self {
+            url,
+            secret: EncodingKey::from_ec_der(&key.serialize_der()),
+            public,
+        }
+    }
+
+    fn sign(&self, algorithm: Algorithm, kid: &str, key: &EncodingKey, claims: &Value) -> String {
+        let mut header = Header::new(algorithm);
+        header.kid = Some(kid.to_owned());
+        jsonwebtoken::encode(&header, claims, key).expect("signed")
+    }
+}
+
+#[tokio::test]
+async fn a_published_key_signs_and_no_other() {
+    let tasks = TaskTracker::new();
+    let portal = Portal::start(&tasks).await;
+    let world = World::with(
+        |mut config| {
+            config.portal.jwks_url.clone_from(&portal.url);
+            config.portal.shared_key = String::new().into();
+            config
+        },
+        None,
+    )
+    .await;
+    let claims = |jti: &str| {
+        json!({
+            "iss": "https://portal.example", "aud": ["vcc-link"], "sub": "ann", "jti": jti,
+            "exp": vcc_link::clock::now().timestamp() + 60, "account": "acme", "role": "admin",
+        })
+    };
+    let es256 = Algorithm::ES256;
+    let good = portal.sign(es256, "one", &portal.secret, &claims("1"));
+    assert_eq!(world.enter(&good).await.status(), 303);
+    // The public key taken for a shared one, a key that is not published, and another of its name.
+    let public = EncodingKey::from_secret(&portal.public);
+    let other = Portal::start(&tasks).await;
+    for forged in [
+        portal.sign(Algorithm::HS256, "one", &public, &claims("2")),
+        portal.sign(es256, "two", &portal.secret, &claims("3")),
+        portal.sign(es256, "one", &other.secret, &claims("4")),
+    ] {
+        assert_eq!(world.enter(&forged).await.status(), 403);
+    }
+    world.stop().await;
+}
