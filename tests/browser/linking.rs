@@ -64,7 +64,7 @@ async fn another_user_replaces_the_link_and_unlinking_ends_it() {
     browser.says("#status", "Unlinked").await;
     browser.says(".notice", "Unlinked.").await;
     browser.photograph("unlinked-again").await;
-    browser.press("a[href='/history']").await;
+    browser.open("/history").await;
     browser.says(".history", "Unlinked").await;
     browser.photograph("history").await;
     browser.close().await;
@@ -213,7 +213,7 @@ async fn the_login_of_an_own_domain_is_checked() {
 async fn a_link_by_the_older_method_is_recommended_to_be_relinked() {
     let world = World::start("legacy").await;
     world.link("acme", "api@acme.example");
-    world.sql("update links set status = 'legacy'").await;
+    world.sql("update accounts set status = 'legacy'").await;
     let browser = Browser::enter(&world, "acme", "admin").await;
     browser.says("#status", "Legacy").await;
     browser.says("#health", "Works").await;

@@ -144,14 +144,16 @@ async fn a_link_that_does_not_work_says_why_and_what_to_press() {
     browser.says("[data-waiting]", "12").await;
     world
         .sql(
-            "update links set health = 'broken', reason = 'token_revoked', sequence = sequence + 1",
+            "update accounts set health = 'broken', reason = 'token_revoked', sequence = sequence + 1",
         )
         .await;
     browser.says("#health", "Broken").await;
     browser
         .says("#trouble", "Salesforce no longer accepts the connection")
         .await;
-    browser.says("#trouble", "12 calls wait").await;
+    browser
+        .says("#trouble", "Calls that wait for it: 12.")
+        .await;
     browser.says("#trouble", "Press Relink").await;
     browser.photograph("broken").await;
     browser.close().await;

@@ -11,7 +11,7 @@ use super::super::Sidecar;
 use super::super::session::Session;
 use super::{Shell, assets, page, texts, time, unavailable};
 use crate::domain::ids::Sequence;
-use crate::domain::link::{Health, LinkStatus};
+use crate::domain::link::{Actor, Health, LinkStatus};
 use crate::store::authorizations::HistoryLine;
 
 /// Lines on a page.
@@ -37,9 +37,14 @@ pub(super) struct Line {
 impl Line {
     /// A change in words.
     pub(super) fn of(line: HistoryLine) -> Self {
+        let learnt = line.from == line.to && line.actor == Actor::Salesforce;
         Self {
             at: time(line.at),
-            reason: texts::reason(line.reason),
+            reason: if learnt {
+                texts::LEARNT
+            } else {
+                texts::reason(line.reason)
+            },
             change: format!("{} → {}", standing(line.from), standing(line.to)),
             by: texts::actor(&line.actor),
         }

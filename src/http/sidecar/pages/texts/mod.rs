@@ -23,7 +23,8 @@ pub(super) const STANDING: &str = "Where it stands";
 pub(super) const STATUS: &str = "Status";
 pub(super) const HEALTH: &str = "Health";
 pub(super) const SINCE: &str = "Since";
-pub(super) const CALLS_WAIT: &str = "calls wait for it; they are kept, and logged once it works.";
+pub(super) const CALLS_WAIT: &str = "Calls that wait for it:";
+pub(super) const CALLS_KEPT: &str = "They are kept, and logged once it works.";
 pub(super) const WHAT_TO_DO: &str = "What to do";
 pub(super) const OPEN_SETUP: &str = "Open it in Salesforce";
 pub(super) const UNLINKED: &str = "This account is not linked to Salesforce. Link it with the API user that the contact centre shall act as.";
@@ -70,7 +71,10 @@ pub(super) const LINK_TITLE: &str = "Link this account";
 pub(super) const LINK_MEANS: &str = "Once everything below is prepared: choose where the API user logs in. Salesforce's login opens; log in as the API user, and press Allow.";
 pub(super) const LINK_GO: &str = "Link";
 pub(super) const RELINK: &str = "Relink";
-pub(super) const RELINK_MEANS: &str = "Use this to link another org or another API user, or to mend a broken link. The present link stays as it is until the new one is complete.";
+pub(super) const RELINK_MEANS: &str =
+    "Use this to link another org or another API user, or to mend a broken link.";
+pub(super) const RELINK_KEEPS: &str =
+    "The present link stays as it is until the new one is complete.";
 pub(super) const RELINK_GO: &str = "Relink now";
 pub(super) const LOG_IN_TO: &str = "Log in to";
 pub(super) const PRODUCTION: &str = "Production";
@@ -187,6 +191,9 @@ pub(super) fn actor(actor: &Actor) -> String {
         Actor::Salesforce => "Salesforce".to_owned(),
     }
 }
+
+/// A line of the history about which nothing changed but what is known.
+pub(super) const LEARNT: &str = "Salesforce told who the API user is";
 
 /// Why something changed, in the history.
 pub(super) const fn reason(reason: LinkReason) -> &'static str {
