@@ -113,11 +113,6 @@ impl Browser {
         self.client.current_url().await.expect("an address").into()
     }
 
-    /// Goes to an address of anybody's.
-    pub(crate) async fn go(&self, address: &str) {
-        self.client.goto(address).await.expect("opened");
-    }
-
     /// Presses the browser's Back.
     pub(crate) async fn back(&self) {
         self.client.back().await.expect("back");
@@ -161,6 +156,12 @@ impl Browser {
             return String::new();
         };
         body.text().await.unwrap_or_default()
+    }
+
+    /// How many there are.
+    pub(crate) async fn count(&self, css: &str) -> usize {
+        let found = self.client.find_all(Locator::Css(css)).await;
+        found.expect("an answer").len()
     }
 
     /// Whether something is there.

@@ -72,18 +72,27 @@ async fn a_callback_that_comes_again_or_from_nowhere_does_nothing() {
     browser.open("/").await;
     browser.press("form.link button.first").await;
     browser.log_in("api@acme.example").await;
-    let consent = browser.address().await;
     browser.allow().await;
     browser.says("#outcome", "Linked").await;
-    let done = browser.address().await;
-    assert!(
-        !done.contains("code=") && !done.contains("state="),
-        "{done}"
-    );
-    browser.back().await;
-    browser.go(&done).await;
-    browser.says("#outcome", "Linked").await;
-    assert_ne!(consent, done);
+    let callback = world.callback();
+
+    let thief = Browser::enter(&world, "beta", "admin").await;
+    thief.open(&callback).await;
+    thief.says("#outcome", "This login is not known here").await;
+    thief.close().await;
+
+    for _ in 0..3 {
+        browser.open(&callback).await;
+        browser.says("#outcome", "Linked").await;
+        let shown = browser.address().await;
+        assert!(
+            !shown.contains("code=") && !shown.contains("state="),
+            "{shown}"
+        );
+        browser.back().await;
+    }
+    browser.open("/history").await;
+    assert_eq!(browser.count(".history li").await, 1, "it was linked once");
 
     for forged in [
         "/callback?code=aPrx&state=forged",

@@ -5,14 +5,15 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use salesforce_simulator::{Config, Control, Running, Simulator};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 
 /// How long anything may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,6 +24,9 @@ static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 /// The key that portal and sidecar share.
 const SHARED_KEY: &str = "a key of thirty-two characters!!";
 
+/// Paths of callbacks, with their secrets.
+type Callbacks = Arc<Mutex<Vec<String>>>;
+
 /// The world.
 pub(crate) struct World {
     pub(crate) simulator: Running,
@@ -31,7 +35,8 @@ pub(crate) struct World {
     settings: PathBuf,
     folder: tempfile::TempDir,
     replicas: Vec<Child>,
-    front: AbortHandle,
+    front: JoinSet<()>,
+    callbacks: Callbacks,
     database: String,
     _turn: tokio::sync::MutexGuard<'static, ()>,
 }
@@ -63,13 +68,15 @@ impl World {
             settings,
             folder,
             replicas: Vec::new(),
-            front: tokio::spawn(async {}).abort_handle(),
+            front: JoinSet::new(),
+            callbacks: Arc::default(),
             database: name,
             _turn: turn,
         };
         world.cli(&["migrate"], "");
         let replicas = [world.replica(0).await, world.replica(1).await];
-        world.front = tokio::spawn(balance(listener, replicas)).abort_handle();
+        let callbacks = Arc::clone(&world.callbacks);
+        world.front.spawn(balance(listener, replicas, callbacks));
         world
     }
 
@@ -150,6 +157,12 @@ impl World {
         (name.to_owned(), value.to_owned())
     }
 
+    /// The first callback that came by.
+    pub(crate) fn callback(&self) -> String {
+        let callbacks = self.callbacks.lock().expect("not poisoned");
+        callbacks.first().expect("a callback").clone()
+    }
+
     /// The outside's control.
     pub(crate) fn control(&self) -> Control {
         self.simulator.control()
@@ -211,7 +224,6 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        self.front.abort();
         for (number, replica) in self.replicas.iter_mut().enumerate() {
             let _ = replica.kill();
             let _ = replica.wait();
@@ -228,16 +240,47 @@ impl Drop for World {
     }
 }
 
-/// Gives each connection to the next replica.
-async fn balance(listener: TcpListener, replicas: [SocketAddr; 2]) {
-    let next = AtomicUsize::new(0);
-    while let Ok((mut here, _)) = listener.accept().await {
-        let replica = replicas[next.fetch_add(1, Ordering::Relaxed) % replicas.len()];
-        tokio::spawn(async move {
-            if let Ok(mut there) = TcpStream::connect(replica).await {
-                let _ = tokio::io::copy_bidirectional(&mut here, &mut there).await;
+/// Gives each connection to the next replica, and notes the callbacks that come by.
+async fn balance(listener: TcpListener, replicas: [SocketAddr; 2], callbacks: Callbacks) {
+    let mut connections = JoinSet::new();
+    for replica in replicas.into_iter().cycle() {
+        let Ok((here, _)) = listener.accept().await else {
+            return;
+        };
+        let callbacks = Arc::clone(&callbacks);
+        connections.spawn(async move {
+            let Ok(there) = TcpStream::connect(replica).await else {
+                return;
+            };
+            let (mut from_browser, mut to_browser) = here.into_split();
+            let (mut from_replica, mut to_replica) = there.into_split();
+            let answers = tokio::io::copy(&mut from_replica, &mut to_browser);
+            let requests = async {
+                let mut bytes = vec![0; 64 * 1024];
+                while let Ok(read @ 1..) = from_browser.read(&mut bytes).await {
+                    note(&bytes[..read], &callbacks);
+                    if to_replica.write_all(&bytes[..read]).await.is_err() {
+                        return;
+                    }
+                }
+            };
+            tokio::select! {
+                _ = answers => {}
+                () = requests => {}
             }
         });
+    }
+}
+
+/// Notes a callback: a browser sends such a request in one piece.
+fn note(bytes: &[u8], callbacks: &Callbacks) {
+    let text = String::from_utf8_lossy(bytes);
+    let target = text
+        .strip_prefix("GET ")
+        .and_then(|rest| rest.split(' ').next());
+    if let Some(target) = target.filter(|target| target.starts_with("/callback?")) {
+        let mut callbacks = callbacks.lock().expect("not poisoned");
+        callbacks.push(target.to_owned());
     }
 }
 

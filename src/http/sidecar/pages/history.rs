@@ -45,7 +45,11 @@ impl Line {
             } else {
                 texts::reason(line.reason)
             },
-            change: format!("{} → {}", standing(line.from), standing(line.to)),
+            change: if learnt {
+                String::new()
+            } else {
+                format!("{} → {}", standing(line.from), standing(line.to))
+            },
             by: texts::actor(&line.actor),
         }
     }
