@@ -36,7 +36,7 @@ for (const form of document.querySelectorAll("form[data-login]")) {
 
 // Follows the account, or a login.
 const main = document.querySelector("main");
-if (main.dataset.follow) {
+function follow() {
   const events = new EventSource(main.dataset.follow);
   events.addEventListener("standing", (event) => {
     if (event.data === main.dataset.seen) return;
@@ -49,8 +49,13 @@ if (main.dataset.follow) {
   events.addEventListener("login", (event) => {
     if (begun && event.data !== main.dataset.lastLogin) location.assign(`/authorizations/${event.data}`);
   });
+  events.addEventListener("error", () => {
+    // Browsers try again by themselves, but not after an answer that is none.
+    if (events.readyState === EventSource.CLOSED) setTimeout(follow, 5000);
+  });
   addEventListener("pagehide", () => events.close());
 }
+if (main.dataset.follow) follow();
 
 // A window that came back from Salesforce closes, if it can, and if another one follows its login.
 const windows = new BroadcastChannel("logins");

@@ -113,6 +113,23 @@ impl Browser {
         self.client.current_url().await.expect("an address").into()
     }
 
+    /// Looks into the frame of the portal's page, which it opens.
+    pub(crate) async fn open_framed(&self, world: &World) {
+        self.client.goto(&world.portal).await.expect("opened");
+        self.look_into_frame().await;
+    }
+
+    /// Looks into the frame of the page.
+    pub(crate) async fn look_into_frame(&self) {
+        self.client.enter_frame(0).await.expect("a frame");
+    }
+
+    /// Forgets who it is.
+    pub(crate) async fn forget(&self) {
+        let none = json!({});
+        self.devtools("Network.clearBrowserCookies", none).await;
+    }
+
     /// Presses the browser's Back.
     pub(crate) async fn back(&self) {
         self.client.back().await.expect("back");

@@ -259,3 +259,24 @@ async fn a_sixth_account_is_refused_and_relinking_at_five_takes_consent() {
     browser.close().await;
     world.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_in_the_portals_frame_links_in_a_window_without_its_cookie() {
+    let world = World::start("framed").await;
+    let browser = Browser::enter(&world, "acme", "admin").await;
+    browser.open_framed(&world).await;
+    browser.says("#status", "Unlinked").await;
+    // A window beside the frame has cookies of its own.
+    browser.forget().await;
+    let page = browser.window().await;
+    browser.press("form.link button.first").await;
+    browser.look_at_other(&page).await;
+    browser.log_in("api@acme.example").await;
+    browser.allow().await;
+    browser.windows(1).await;
+    browser.look_at(&page).await;
+    browser.look_into_frame().await;
+    browser.says("#status", "Linked").await;
+    browser.close().await;
+    world.finish().await;
+}

@@ -32,6 +32,8 @@ pub(crate) struct World {
     pub(crate) simulator: Running,
     /// Where browsers find the pages.
     pub(crate) address: String,
+    /// Where the portal shows them in a frame.
+    pub(crate) portal: String,
     settings: PathBuf,
     folder: tempfile::TempDir,
     replicas: Vec<Child>,
@@ -51,6 +53,8 @@ impl World {
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
+        let portal = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let portal_origin = format!("http://{}", portal.local_addr().expect("an address"));
         let simulator = Simulator::start(Config {
             seed: serde_json::from_value(seed(&address)).expect("a seed"),
             https: None,
@@ -60,11 +64,17 @@ impl World {
         administer(&format!("create database {name}")).await;
         let folder = tempfile::tempdir().expect("a folder");
         let settings = folder.path().join("vcc-link.toml");
-        let text = settings_of(&database_url(&name), &simulator.base_url(), &address);
+        let text = settings_of(
+            &database_url(&name),
+            &simulator.base_url(),
+            &address,
+            &portal_origin,
+        );
         std::fs::write(&settings, text).expect("written");
         let mut world = Self {
             simulator,
             address,
+            portal: portal_origin,
             settings,
             folder,
             replicas: Vec::new(),
@@ -76,6 +86,8 @@ impl World {
         world.cli(&["migrate"], "");
         let replicas = [world.replica(0).await, world.replica(1).await];
         let callbacks = Arc::clone(&world.callbacks);
+        let frame = world.address.clone();
+        world.front.spawn(show_framed(portal, frame));
         world.front.spawn(balance(listener, replicas, callbacks));
         world
     }
@@ -147,6 +159,7 @@ impl World {
             .expect("a client");
         let entered = client
             .post(format!("{}/enter", self.address))
+            .header("origin", &self.portal)
             .form(&[("token", token.trim())])
             .send()
             .await
@@ -272,6 +285,23 @@ async fn balance(listener: TcpListener, replicas: [SocketAddr; 2], callbacks: Ca
     }
 }
 
+/// The portal: a page with ours in a frame.
+async fn show_framed(listener: TcpListener, address: String) {
+    let page = format!(
+        "<!doctype html><title>Portal</title><iframe src=\"{address}/\" width=900 height=700></iframe>"
+    );
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{page}",
+        page.len()
+    );
+    while let Ok((mut browser, _)) = listener.accept().await {
+        let mut request = [0; 8192];
+        let _ = browser.read(&mut request).await;
+        let _ = browser.write_all(answer.as_bytes()).await;
+        let _ = browser.shutdown().await;
+    }
+}
+
 /// Notes a callback: a browser sends such a request in one piece.
 fn note(bytes: &[u8], callbacks: &Callbacks) {
     let text = String::from_utf8_lossy(bytes);
@@ -300,7 +330,7 @@ fn seed(address: &str) -> Value {
     })
 }
 
-fn settings_of(database: &str, salesforce: &str, address: &str) -> String {
+fn settings_of(database: &str, salesforce: &str, address: &str, portal: &str) -> String {
     let salesforce = salesforce.trim_end_matches('/');
     let host = salesforce.trim_start_matches("http://");
     format!(
@@ -315,6 +345,7 @@ brokers = "127.0.0.1:1"
 [sidecar]
 listen = "127.0.0.1:0"
 public_url = "{address}"
+portal_origin = "{portal}"
 support = "support@vcc.example"
 legacy_until = "31 March 2027"
 egress_addresses = ["192.0.2.10", "192.0.2.11"]
