@@ -110,8 +110,9 @@ impl Config {
             let advice = "write more than salesforce.token_timeout: an answer that may still come is not yet in doubt";
             faults.push(Fault::new("store.refresh_answer_timeout", advice));
         }
-        if self.sidecar.is_on() && self.linking.callback_url != self.sidecar.callback_url() {
-            let wanted = self.sidecar.callback_url();
+        if let Some(wanted) = self.sidecar.callback_url()
+            && self.linking.callback_url != wanted
+        {
             let advice = format!(
                 "write \"{wanted}\", and the same in the app at Salesforce: there the sidecar takes browsers back"
             );

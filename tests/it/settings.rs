@@ -123,6 +123,38 @@ fn digits_are_text_where_text_is_wanted_and_a_number_where_a_number_is() {
 }
 
 #[test]
+fn the_sidecar_says_what_it_needs_once_there_are_pages() {
+    let file = "
+        [sidecar]
+        public_url = \"https://links.example/path\"
+        portal_origin = \"portal.example\"
+        machines = [{ name = \"a\", sha256 = \"plain\", role = \"admin\", accounts = [] }]
+        [sidecar.portal]
+        shared_key = \"c2VjcmV0\"
+    ";
+    insta::assert_snapshot!(faults(Some(file), &[]).join("\n"), @r#"
+    sidecar.public_url: write where browsers find the pages, without a path: "https://links.example", or http on this machine
+    sidecar.portal_origin: write the portal's origin, without a path: "https://portal.example"
+    sidecar.machines[0].sha256: write the SHA-256 of the token, 64 hexadecimal digits: `printf %s "$TOKEN" | sha256sum`
+    sidecar.machines[0].accounts: write the accounts that it may see, or ["*"]
+    sidecar.portal.issuer: write the `iss` of the portal's tokens
+    sidecar.portal.shared_key: write 32 characters or more: `openssl rand -base64 32`
+    "#);
+    let file = "
+        [sidecar]
+        public_url = \"https://links.example\"
+        [sidecar.portal]
+        issuer = \"https://portal.example\"
+        [linking]
+        callback_url = \"https://links.example/elsewhere\"
+    ";
+    insta::assert_snapshot!(faults(Some(file), &[]).join("\n"), @r#"
+    sidecar.portal.jwks_url: write where the portal's public keys are, or a shared_key of 32 characters or more: nobody can enter otherwise
+    linking.callback_url: write "https://links.example/callback", and the same in the app at Salesforce: there the sidecar takes browsers back
+    "#);
+}
+
+#[test]
 fn a_file_that_is_no_toml_or_not_there_is_a_fault() {
     let told = faults(
         Some("[crypto]\nkeys = [{ id = \"a\", key = \"c2VjcmV0 }]\n"),

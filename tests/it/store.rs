@@ -2,7 +2,7 @@
 //! folder of its own.
 
 #[path = "../conformance/mod.rs"]
-mod conformance;
+pub(crate) mod conformance;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

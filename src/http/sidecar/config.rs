@@ -26,7 +26,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where browsers find them: `https://links.example`, without a path. Empty: there are no pages.
     pub public_url: String,
-    /// Whose pages may show these in a frame: `https://portal.example`. Empty: nobody's.
+    /// Whose pages may show these in a frame, and send their users over: `https://portal.example`.
+    /// Those pages must not have the referrer policy `no-referrer`, with which browsers hide where a
+    /// form comes from. Empty: nobody's may frame them, and a signed token suffices to enter.
     pub portal_origin: String,
     /// The pages' title.
     pub title: String,
@@ -135,9 +137,9 @@ impl Config {
         self.public_url.starts_with("http:")
     }
 
-    /// Where Salesforce must send browsers back to.
-    pub fn callback_url(&self) -> String {
-        format!("{}{CALLBACK}", self.public_url.trim_end_matches('/'))
+    /// Where Salesforce must send browsers back to, if there are pages.
+    pub fn callback_url(&self) -> Option<String> {
+        Some(origin(&self.public_url)? + CALLBACK)
     }
 
     /// Collects what is wrong with these settings.

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use super::Sidecar;
 use super::access::Refused;
 use super::config::origin;
+use super::problem::Problem;
 use super::session::{Role, Session};
 use crate::crypto;
 
@@ -82,6 +83,9 @@ pub(super) async fn ours_alone(
     );
     if reads || is_ours(request.headers(), &sidecar.config.public_url) {
         return next.run(request).await;
+    }
+    if request.uri().path().starts_with("/api/") {
+        return Problem::forbidden(&sidecar.config.support).into_response();
     }
     Refused::new(&sidecar).into_response()
 }

@@ -12,7 +12,7 @@ use super::Sidecar;
 /// The headers that do not depend on the settings.
 const ALWAYS: [(HeaderName, &str); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    // Not `no-referrer`: with that, browsers hide from ourselves which page a form of ours is on.
+    // Not `no-referrer`: browsers would then hide even from us that our own forms are ours.
     (header::REFERRER_POLICY, "same-origin"),
     (
         HeaderName::from_static("permissions-policy"),

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use moka::sync::Cache;
 
 use super::Sidecar;
+use super::problem::Problem;
 use crate::crypto;
 
 /// What is counted together.
@@ -70,7 +71,7 @@ pub(super) async fn limit(
     for (who, most) in counted {
         if !sidecar.limits.allow(who, most) {
             let wait = [(header::RETRY_AFTER, WINDOW.as_secs().to_string())];
-            return (StatusCode::TOO_MANY_REQUESTS, wait).into_response();
+            return (wait, Problem::too_many()).into_response();
         }
     }
     next.run(request).await

@@ -96,6 +96,13 @@ impl Problem {
         Self::new(status, "changed", "The link has changed", detail)
     }
 
+    /// Whoever asks has asked too much lately.
+    pub(super) fn too_many() -> Self {
+        let detail = "Retry-After says in how many seconds to come again.";
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        Self::new(status, "too-many-requests", "Too many requests", detail)
+    }
+
     /// The database is away.
     pub(super) fn unavailable() -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;

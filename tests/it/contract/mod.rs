@@ -113,5 +113,9 @@ fn the_documents_follow_from_the_schema() {
         "docs/contract/asyncapi.json",
         &json_text(&asyncapi::document()),
     );
+    check_file(
+        "docs/contract/openapi.json",
+        &json_text(&vcc_link::http::sidecar::api::document()),
+    );
     check_file("docs/contract/README.md", readme::text().as_bytes());
 }

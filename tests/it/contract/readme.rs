@@ -16,6 +16,22 @@ AsyncAPI document ([asyncapi.json](asyncapi.json)) are generated from the Protob
 [proto/](../../proto/vcc/link/v1) and from the code; change those, then run
 `UPDATE_CONTRACT=1 cargo test --test it contract`.
 
+Accounts are linked by the sidecar: its API, for the portal and for programs, is
+[openapi.json](openapi.json), made of the handlers and served at `/api/v1/openapi.json`. The portal
+hands a user over by a form that it posts to `/enter`, with a JSON Web Token in the field `token`:
+
+| claim | |
+|---|---|
+| `iss`, `aud` | `sidecar.portal.issuer` and `sidecar.portal.audience` |
+| `exp` | at most five minutes ahead |
+| `jti` | another for each token: each is taken once |
+| `sub` | who it is, as histories name them |
+| `account` | the account; a session is about one |
+| `role` | `viewer` or `admin` |
+
+It is signed by HS256 with `sidecar.portal.shared_key`, or by RS256 or ES256 with a key of
+`sidecar.portal.jwks_url`. It is never put into an address.
+
 ";
 
 const FORM: &str = "

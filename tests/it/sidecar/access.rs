@@ -82,6 +82,36 @@ async fn only_the_portal_may_send_somebody_here_and_frame_the_pages() {
 }
 
 #[tokio::test]
+async fn a_sessions_cookie_is_for_its_own_host_and_in_a_frame_for_that_alone() {
+    let cookie = async |portal_origin: &str| {
+        let change = |config| vcc_link::http::sidecar::Config {
+            public_url: "https://links.example".to_owned(),
+            portal_origin: portal_origin.to_owned(),
+            ..config
+        };
+        let world = World::with(change, None).await;
+        let url = format!("{}/enter", world.base);
+        let form = [("token", world.token("acme", Role::Viewer))];
+        let request = world.client.post(url).form(&form);
+        let request = request.header(ORIGIN, "https://portal.example");
+        let answer = request.send().await.expect("an answer");
+        let cookie = answer.headers()[SET_COOKIE]
+            .to_str()
+            .expect("text")
+            .to_owned();
+        world.stop().await;
+        let (value, attributes) = cookie.split_once(';').expect("attributes");
+        assert!(value.starts_with("__Host-vcc-link="), "{value}");
+        attributes.trim().to_owned()
+    };
+    assert_eq!(cookie("").await, "HttpOnly; SameSite=Lax; Secure; Path=/");
+    assert_eq!(
+        cookie("https://portal.example").await,
+        "HttpOnly; SameSite=None; Partitioned; Secure; Path=/"
+    );
+}
+
+#[tokio::test]
 async fn every_answer_is_guarded() {
     let world = World::start().await;
     for path in [
@@ -96,7 +126,7 @@ async fn every_answer_is_guarded() {
         assert!(!told("content-security-policy").contains("unsafe"));
         assert_eq!(told("x-frame-options"), "DENY");
         assert_eq!(told("x-content-type-options"), "nosniff");
-        assert_eq!(told("referrer-policy"), "no-referrer");
+        assert_eq!(told("referrer-policy"), "same-origin");
         assert_eq!(told("cache-control"), "no-store");
     }
     world.stop().await;
@@ -121,6 +151,10 @@ async fn who_asks_too_much_is_told_when_to_come_again() {
     let status: Vec<u16> = answers.iter().map(|a| a.status().as_u16()).collect();
     assert_eq!(status, [200, 200, 200, 200, 200, 429]);
     assert_eq!(answers[5].headers()["retry-after"], "60");
+    assert_eq!(
+        answers[5].headers()["content-type"],
+        "application/problem+json"
+    );
     world.stop().await;
 }
 
@@ -152,12 +186,13 @@ impl Portal {
             public,
         }
     }
+}
 
-    fn sign(&self, algorithm: Algorithm, kid: &str, key: &EncodingKey, claims: &Value) -> String {
-        let mut header = Header::new(algorithm);
-        header.kid = Some(kid.to_owned());
-        jsonwebtoken::encode(&header, claims, key).expect("signed")
-    }
+/// A token that names its key.
+fn signed(algorithm: Algorithm, kid: &str, key: &EncodingKey, claims: &Value) -> String {
+    let mut header = Header::new(algorithm);
+    header.kid = Some(kid.to_owned());
+    jsonwebtoken::encode(&header, claims, key).expect("signed")
 }
 
 #[tokio::test]
@@ -180,15 +215,15 @@ async fn a_published_key_signs_and_no_other() {
         })
     };
     let es256 = Algorithm::ES256;
-    let good = portal.sign(es256, "one", &portal.secret, &claims("1"));
+    let good = signed(es256, "one", &portal.secret, &claims("1"));
     assert_eq!(world.enter(&good).await.status(), 303);
     // The public key taken for a shared one, a key that is not published, and another of its name.
     let public = EncodingKey::from_secret(&portal.public);
     let other = Portal::start(&tasks).await;
     for forged in [
-        portal.sign(Algorithm::HS256, "one", &public, &claims("2")),
-        portal.sign(es256, "two", &portal.secret, &claims("3")),
-        portal.sign(es256, "one", &other.secret, &claims("4")),
+        signed(Algorithm::HS256, "one", &public, &claims("2")),
+        signed(es256, "two", &portal.secret, &claims("3")),
+        signed(es256, "one", &other.secret, &claims("4")),
     ] {
         assert_eq!(world.enter(&forged).await.status(), 403);
     }

@@ -129,6 +129,8 @@ async fn no_change_comes_from_elsewhere() {
         };
         let answer = request.send().await.expect("an answer");
         assert_eq!(answer.status(), 403, "{}", n % 5);
+        let form = &answer.headers()["content-type"];
+        assert_eq!(form, "application/problem+json");
     }
     let answer = browser.changes(begin()).header(ORIGIN, &world.base);
     assert_eq!(answer.send().await.expect("an answer").status(), 201);

@@ -1,23 +1,28 @@
 //! A sidecar on a SQLite file, served on a port, with the simulator as its Salesforce.
 
+use std::cell::RefCell;
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use salesforce_simulator::seed::Seed;
-use salesforce_simulator::{Control, Running, Simulator};
+use salesforce_simulator::{Running, Simulator};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Level;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
 use url::Url;
 use vcc_link::http;
 use vcc_link::http::sidecar::session::Role;
-use vcc_link::http::sidecar::{Config, Machine, Parts, Sidecar, portal, router};
+use vcc_link::http::sidecar::{Config, Machine, Parts, Portal, Sidecar, portal, router};
 use vcc_link::linking::{self, Announcements, Linking};
 use vcc_link::salesforce;
 use vcc_link::sealing::Sealer;
@@ -73,20 +78,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         let callback = format!("{base}/callback");
-        let seed = json!({
-            "app": { "redirect_uris": [callback] },
-            "orgs": [{ "name": "Acme", "users": [
-                { "username": API_USER, "api_only": true, "view_all_data": true },
-                { "username": PERSON },
-            ] }],
-        });
-        let seed: Seed = serde_json::from_value(seed).expect("a seed");
-        let world = salesforce_simulator::Config {
-            https: None,
-            seed,
-            ..salesforce_simulator::Config::default()
-        };
-        let simulator = Simulator::start(world).await.expect("a simulator");
+        let simulator = simulated(&callback).await;
         let folder = tempfile::tempdir().expect("a folder");
         let database = open(folder.path()).await;
         let store = database.store();
@@ -123,13 +115,9 @@ impl World {
         });
         let pages = router(&Arc::new(sidecar.expect("a sidecar")));
         served.spawn(http::serve(listener, pages, stop.clone().cancelled_owned()));
-        let client = Client::builder()
-            .timeout(Duration::from_secs(30))
-            .redirect(reqwest::redirect::Policy::none())
-            .build();
         Self {
             base,
-            client: client.expect("a client"),
+            client: client(),
             config,
             linking,
             store,
@@ -139,10 +127,6 @@ impl World {
             database,
             _folder: folder,
         }
-    }
-
-    pub(super) fn control(&self) -> Control {
-        self.simulator.control()
     }
 
     /// Ends it all.
@@ -266,6 +250,32 @@ fn hidden(page: &str, name: &str) -> String {
     rest.split('"').next().expect("its value").to_owned()
 }
 
+/// Salesforce, with an org and our app.
+async fn simulated(callback: &str) -> Running {
+    let seed = json!({
+        "app": { "redirect_uris": [callback] },
+        "orgs": [{ "name": "Acme", "users": [
+            { "username": API_USER, "api_only": true, "view_all_data": true },
+            { "username": PERSON },
+        ] }],
+    });
+    let seed: Seed = serde_json::from_value(seed).expect("a seed");
+    let world = salesforce_simulator::Config {
+        https: None,
+        seed,
+        ..salesforce_simulator::Config::default()
+    };
+    Simulator::start(world).await.expect("a simulator")
+}
+
+/// A client that keeps no cookies and follows no redirects.
+fn client() -> Client {
+    let client = Client::builder()
+        .timeout(Duration::from_secs(30))
+        .redirect(reqwest::redirect::Policy::none());
+    client.build().expect("a client")
+}
+
 /// The keys of every test.
 fn keys() -> crypto::Config {
     crypto::Config {
@@ -314,7 +324,7 @@ fn settings_of(base: &str) -> Config {
         role,
         accounts: accounts.iter().map(|&account| account.to_owned()).collect(),
     };
-    let mut config = Config {
+    Config {
         public_url: base.to_owned(),
         support: "help@vcc.example".to_owned(),
         requests_per_minute: 1_000_000,
@@ -322,35 +332,49 @@ fn settings_of(base: &str) -> Config {
             machine("admin", ADMIN_MACHINE, Role::Admin, &["acme"]),
             machine("viewer", VIEWER_MACHINE, Role::Viewer, &["*"]),
         ],
+        portal: Portal {
+            issuer: "https://portal.example".to_owned(),
+            shared_key: SHARED_KEY.to_owned().into(),
+            ..Portal::default()
+        },
         ..Config::default()
-    };
-    config.portal.issuer = "https://portal.example".to_owned();
-    config.portal.shared_key = SHARED_KEY.to_owned().into();
-    config
-}
-
-/// What is logged, by whatever runs on this thread, as long as the guard lives.
-#[derive(Clone, Default)]
-pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    pub(super) fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_writer(move || writer.clone());
-        (log, tracing::subscriber::set_default(subscriber.finish()))
-    }
-
-    pub(super) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().expect("no panic")).into_owned()
     }
 }
 
-impl Write for Log {
+thread_local! {
+    /// What the house logs on this thread, once somebody listens.
+    static HEARD: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// Keeps what the house logs on this thread from now on, at every level. The subscriber is one for
+/// the whole process: those of single threads may miss what another thread has come by first.
+pub(super) fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let ours = Targets::new().with_target("vcc_link", Level::TRACE);
+        let lines = tracing_subscriber::fmt::layer().with_writer(|| Heard);
+        let subscriber = tracing_subscriber::registry().with(lines.with_filter(ours));
+        tracing::subscriber::set_global_default(subscriber).expect("nobody else listens");
+    });
+    HEARD.set(Some(Vec::new()));
+}
+
+/// What was logged since.
+pub(super) fn heard() -> String {
+    let bytes = HEARD.with_borrow(Clone::clone).expect("somebody listens");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Writes to [`HEARD`].
+struct Heard;
+
+impl Write for Heard {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        HEARD.with_borrow_mut(|heard| {
+            if let Some(heard) = heard {
+                heard.extend_from_slice(bytes);
+            }
+        });
         Ok(bytes.len())
     }
 

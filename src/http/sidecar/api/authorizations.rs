@@ -136,6 +136,7 @@ impl Fault {
 /// sidecar.
 #[utoipa::path(
     post,
+    operation_id = "beginAuthorization",
     path = "/api/v1/accounts/{account}/authorizations",
     params(
         ("account" = String, Path, description = "The account"),
@@ -185,6 +186,7 @@ pub(super) async fn begin(
 /// An authorization as it is.
 #[utoipa::path(
     get,
+    operation_id = "readAuthorization",
     path = "/api/v1/accounts/{account}/authorizations/{id}",
     params(
         ("account" = String, Path, description = "The account"),
@@ -213,6 +215,7 @@ pub(super) async fn read(
 /// Makes the link, though something looks wrong. Of one that is over, tells how it ended.
 #[utoipa::path(
     post,
+    operation_id = "confirmAuthorization",
     path = "/api/v1/accounts/{account}/authorizations/{id}/confirm",
     params(
         ("account" = String, Path, description = "The account"),
@@ -240,6 +243,7 @@ pub(super) async fn confirm(
 /// Gives an authorization up; tokens that came are revoked. Of one that is over, tells how it ended.
 #[utoipa::path(
     post,
+    operation_id = "cancelAuthorization",
     path = "/api/v1/accounts/{account}/authorizations/{id}/cancel",
     params(
         ("account" = String, Path, description = "The account"),

@@ -16,6 +16,7 @@ use crate::telling::story::Told;
 /// `vcc-link calls why --json` tells. Numbers, names and notes are left out.
 #[utoipa::path(
     get,
+    operation_id = "readCall",
     path = "/api/v1/accounts/{account}/calls/{call}",
     params(
         ("account" = String, Path, description = "The account"),

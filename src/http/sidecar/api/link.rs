@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -192,6 +192,7 @@ impl Change {
 /// The link of an account, with an `ETag` for changing it.
 #[utoipa::path(
     get,
+    operation_id = "readLink",
     path = "/api/v1/accounts/{account}/link",
     params(("account" = String, Path, description = "The account")),
     responses(
@@ -217,6 +218,7 @@ pub(super) async fn read(
 /// token is revoked.
 #[utoipa::path(
     delete,
+    operation_id = "unlink",
     path = "/api/v1/accounts/{account}/link",
     params(
         ("account" = String, Path, description = "The account"),
@@ -257,6 +259,7 @@ pub(super) async fn unlink(
 /// What changed of an account's link, when, and by whom.
 #[utoipa::path(
     get,
+    operation_id = "readHistory",
     path = "/api/v1/accounts/{account}/history",
     params(("account" = String, Path, description = "The account"), Paging),
     responses(
@@ -294,6 +297,7 @@ pub(super) async fn history(
 /// each.
 #[utoipa::path(
     get,
+    operation_id = "readSlots",
     path = "/api/v1/accounts/{account}/slots",
     params(("account" = String, Path, description = "The account")),
     responses(
@@ -336,9 +340,17 @@ fn etag(state: &LinkState) -> String {
     format!("\"{}-{}\"", state.generation.0, state.sequence.0)
 }
 
-/// Whether a condition names this state; `None`: there is none.
-fn names(headers: &HeaderMap, condition: header::HeaderName, state: &LinkState) -> Option<bool> {
-    let named = headers.get(condition)?.to_str().unwrap_or("");
+/// Whether a condition names this state (RFC 9110, 13.1); `None`: there is none. A proxy that packs
+/// an answer makes its tag a weak one, which still does for reading.
+fn names(headers: &HeaderMap, condition: HeaderName, state: &LinkState) -> Option<bool> {
+    let named = headers.get(&condition)?.to_str().unwrap_or("");
     let etag = etag(state);
-    Some(named.split(',').any(|one| one.trim() == etag))
+    let is_it = |one: &str| {
+        let one = one.trim();
+        let weak = one
+            .strip_prefix("W/")
+            .filter(|_| condition == header::IF_NONE_MATCH);
+        one == "*" || weak.unwrap_or(one) == etag
+    };
+    Some(named.split(',').any(is_it))
 }

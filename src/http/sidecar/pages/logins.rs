@@ -257,7 +257,9 @@ pub(super) async fn confirm(
     let Ok(id) = id.parse::<AuthorizationId>() else {
         return failed(&sidecar, &session, AuthorizationError::Unknown);
     };
-    match sidecar.linking.confirm(&id, &session.id).await {
+    let (linking, by) = (Arc::clone(&sidecar.linking), session.id.clone());
+    let confirmed = sidecar.whole(async move { linking.confirm(&id, &by).await });
+    match confirmed.await {
         Ok(login) => Redirect::to(&format!("/authorizations/{}", login.id)).into_response(),
         Err(error) => failed(&sidecar, &session, error),
     }
