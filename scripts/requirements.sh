@@ -2,8 +2,9 @@
 # What a machine needs beyond the sources: looks what is missing, and installs it from Debian's packages.
 #
 #   requirements.sh build    to build: a C and C++ compiler, make, pkg-config, OpenSSL's and zlib's headers
-#   requirements.sh test     to run the service tests: PostgreSQL, Java and Maven for Apache Kafka, Prometheus; and
-#                            Python for the tests of other people's Salesforce clients
+#   requirements.sh test     to run the service tests: PostgreSQL, Java and Maven for Apache Kafka, Prometheus;
+#                            Chromium and its driver for the tests of the pages; and Python for the tests of other
+#                            people's Salesforce clients
 #
 # Changes nothing where nothing is missing. Starts no service, and makes no PostgreSQL cluster run. Where there is no
 # apt-get, or nobody who may use it, it says what is missing and exits with 1. Rust itself is never installed.
@@ -51,6 +52,8 @@ test_needs() {
     [[ -n ${KAFKA_HOME:-} || -d $kafka_cache ]] || need 'Maven' maven command -v mvn
   fi
   need 'Prometheus' "$prometheus_package" prometheus_binary
+  need 'Chromium' chromium command -v chromium
+  need 'chromedriver' chromium-driver command -v chromedriver
   need 'Python 3 with venv' python3-venv python3 -c 'import ensurepip, venv'
 }
 

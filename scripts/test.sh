@@ -25,6 +25,7 @@ main() {
   if [[ $clients == yes ]]; then
     step "other people's clients against the simulator" scripts/clients.sh test
   fi
+  step "the admin's pages in a browser" with_postgres cargo test "${cargo_options[@]}" --no-fail-fast --test browser
   local services=(cargo test "${cargo_options[@]}" --no-fail-fast --test services)
   if [[ $kafka == yes ]]; then
     step 'tests with services' scripts/services/services.sh run "${services[@]}"
@@ -46,11 +47,11 @@ clients_missing() {
   return 1
 }
 
-# Prints `--test NAME` for every integration test but the one that needs services.
+# Prints `--test NAME` for every integration test but those that need services.
 targets_without_services() {
   cargo metadata --no-deps --format-version 1 |
     grep -o '"kind":\["test"\],"crate_types":\["bin"\],"name":"[^"]*"' | cut -d '"' -f 12 |
-    grep -vx services | sort -u | sed 's/^/--test\n/'
+    grep -vxE 'services|browser' | sort -u | sed 's/^/--test\n/'
 }
 
 with_postgres() {

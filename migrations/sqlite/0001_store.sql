@@ -253,6 +253,9 @@ create table authorizations (
 
 create index authorizations_open on authorizations (expires_at) where secret is not null;
 
+-- Whoever began one follows it.
+create index authorizations_session on authorizations (session, begun_at);
+
 -- Tokens of the portal that were taken, by a hash of their id: each is taken once.
 create table entries (
     id text primary key not null,

@@ -11,9 +11,11 @@ use super::sealed::{Secret, Tokens};
 use crate::clock;
 use crate::crypto::authorization_id;
 use crate::domain::authorization::{Authorization, Login, Stage};
+use crate::domain::ids::AccountId;
 use crate::domain::link::{Environment, LinkedOrg};
 use crate::salesforce::oauth::{Code, TokenSet};
 use crate::salesforce::{ApiUser, SendBy, Session};
+use crate::store;
 use crate::store::authorizations::RedeemClaim;
 
 /// What a browser brings back from Salesforce.
@@ -94,8 +96,7 @@ impl Linking {
             .move_authorization(Stage::Redeeming, &redeemed, Some(&kept))
             .await
         {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(account = %redeemed.account, error, "the new tokens are not stored yet, trying again");
+            unstored(&redeemed.account, &error);
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(2));
         }
@@ -152,6 +153,12 @@ impl Linking {
             ..redeemed
         })
     }
+}
+
+/// Says that tokens are not stored yet.
+fn unstored(account: &AccountId, error: &store::Error) {
+    let error = error as &dyn std::error::Error;
+    tracing::error!(%account, error, "the new tokens are not stored yet, trying again");
 }
 
 /// An org's environment.

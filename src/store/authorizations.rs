@@ -47,6 +47,9 @@ pub trait Authorizations: Send + Sync {
     /// An authorization as it is.
     async fn authorization(&self, id: &AuthorizationId) -> Result<Option<Authorization>>;
 
+    /// The authorization that this session began last.
+    async fn last_authorization(&self, session: &str) -> Result<Option<Authorization>>;
+
     /// Claims the code of an authorization that this session began and that has not expired: once,
     /// however many callbacks come at the same moment.
     async fn claim_redeem(

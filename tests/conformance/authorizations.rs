@@ -47,6 +47,9 @@ pub(crate) async fn a_code_is_redeemed_once(harness: Arc<dyn Harness>) {
     }
     let known = store.authorization(&begun.id).await.expect("read");
     assert_eq!(known.as_ref(), Some(&begun));
+    let last = async |session| store.last_authorization(session).await.expect("read");
+    assert_eq!(last("session").await.as_ref(), Some(&begun));
+    assert_eq!(last("another's").await, None);
     let claim = async |session, now| {
         let claim = store.claim_redeem(&begun.id, session, at(now)).await;
         claim.expect("claim_redeem")

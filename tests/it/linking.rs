@@ -139,7 +139,10 @@ async fn a_legacy_link_lives_by_its_own_app() {
 
     let again = site.take_over("r1").await;
     assert!(matches!(again, TakenOver::Known), "{again:?}");
-    let fresh = site.linking.refresh(&account(), Generation(1), true).await;
+    let fresh = site
+        .linking
+        .refresh(&account(), Generation(1), true, false)
+        .await;
     assert!(matches!(fresh, Refreshed::Fresh), "{fresh:?}");
     assert_eq!((site.taken("/token"), site.taken("/revoke")), (2, 0));
 

@@ -4,6 +4,7 @@
 //! behind one address: sessions are kept by the browsers ([`session`]), all else by the store.
 //!
 //! - [`session`]: who somebody is, for one account; [`access`]: the answer to those without rights;
+//! - [`pages`]: what an admin sees;
 //! - [`portal`], [`entry`]: how the portal hands its users over;
 //! - [`api`]: what the pages can do, for programs; [`problem`]: where it does not;
 //! - [`csrf`], [`headers`], [`limits`]: what browsers must prove, what they are told, how much they
@@ -18,6 +19,7 @@ pub mod csrf;
 mod entry;
 mod headers;
 mod limits;
+mod pages;
 pub mod portal;
 mod problem;
 pub mod session;
@@ -115,7 +117,8 @@ impl Sidecar {
 /// The pages and the API.
 pub fn router(sidecar: &Arc<Sidecar>) -> Router {
     let state = || Arc::clone(sidecar);
-    api::router()
+    pages::router()
+        .merge(api::router())
         .layer(middleware::from_fn_with_state(state(), csrf::ours_alone))
         // From here on other sites may send browsers here.
         .route("/enter", post(entry::enter))

@@ -42,6 +42,16 @@ impl Authorizations for Postgres {
         row.as_ref().map(authorization).transpose()
     }
 
+    async fn last_authorization(&self, session: &str) -> Result<Option<Authorization>> {
+        let row = sqlx::query(
+            "select facts::text from authorizations where session = $1 order by begun_at desc limit 1",
+        )
+        .bind(session)
+        .fetch_optional(&self.pool)
+        .await?;
+        row.as_ref().map(authorization).transpose()
+    }
+
     async fn claim_redeem(
         &self,
         id: &AuthorizationId,

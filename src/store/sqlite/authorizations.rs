@@ -43,6 +43,16 @@ impl Authorizations for Sqlite {
         row.as_ref().map(authorization).transpose()
     }
 
+    async fn last_authorization(&self, session: &str) -> Result<Option<Authorization>> {
+        let row = sqlx::query(
+            "select facts from authorizations where session = $1 order by begun_at desc limit 1",
+        )
+        .bind(session)
+        .fetch_optional(&self.readers)
+        .await?;
+        row.as_ref().map(authorization).transpose()
+    }
+
     async fn claim_redeem(
         &self,
         id: &AuthorizationId,
