@@ -1,6 +1,7 @@
 //! Links: status and health (two fields, never one), their transitions, and what those publish.
 
 use std::fmt;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -147,6 +148,12 @@ impl LinkState {
     pub fn broken_since(&self, before: &Self) -> Option<DateTime<Utc>> {
         let broken = |state: &Self| (state.health == Health::Broken).then_some(state.since);
         broken(self).map(|since| broken(before).unwrap_or(since))
+    }
+
+    /// Until when its calls wait for it to be linked again, if it was unlinked and they have `grace`.
+    pub fn calls_wait_until(&self, grace: Duration) -> Option<DateTime<Utc>> {
+        let was_linked = self.generation != Generation::default();
+        (self.status == LinkStatus::Unlinked && was_linked).then(|| self.since + grace)
     }
 
     /// Whether requests may be sent for it now.

@@ -287,7 +287,11 @@ impl Linking {
             is_sandbox,
             api_only,
         };
-        let doubts = login.doubts(redeemed.environment, &link, parked);
+        let before = match link.org {
+            Some(old) => Some(old.org),
+            None => self.store.left_org(&redeemed.account).await?,
+        };
+        let doubts = login.doubts(redeemed.environment, before.as_ref(), parked);
         Ok(Authorization {
             doubts,
             org: Some(LinkedOrg {
