@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{AccountId, Generation, OrgId, Sequence, ShardId, UserId};
+use super::preflight::{self, Check};
 use super::task::KeyMode;
 
 /// What the admin sees.
@@ -228,13 +229,19 @@ pub struct LinkedOrg {
     pub default_country: Option<String>,
     /// What the org calls a completed Task, where that is not what the settings say.
     pub closed_status: Option<String>,
-    /// What the API user may not do and should: `create Task`, or a field such as
-    /// `Task.CallObject`.
+    /// Whether org and API user are as the work needs them, as of the last time that they were asked;
+    /// empty until then.
     #[serde(default)]
-    pub missing: Vec<String>,
+    pub preflight: Vec<Check>,
 }
 
 impl LinkedOrg {
+    /// What is needed and missing, by name: `create Task`, or a field such as `Task.CallObject`.
+    /// With any, the link is at risk.
+    pub fn missing(&self) -> Vec<String> {
+        preflight::missing(&self.preflight)
+    }
+
     /// An org and a user of which nothing else is known yet.
     pub fn unasked(
         (org, user): (OrgId, UserId),
@@ -253,7 +260,7 @@ impl LinkedOrg {
             time_zone: None,
             default_country: None,
             closed_status: None,
-            missing: Vec::new(),
+            preflight: Vec::new(),
         }
     }
 }

@@ -78,7 +78,10 @@ impl Client {
         };
         let url = trusted(&address, &self.config.trusted_hosts)?;
         let host = url.host_str()?;
-        let own = MY_DOMAINS.iter().any(|domain| host.ends_with(domain));
+        let names = MY_DOMAINS
+            .iter()
+            .filter_map(|domain| host.strip_suffix(domain));
+        let own = names.into_iter().any(|name| !name.is_empty());
         let named = self
             .config
             .trusted_hosts

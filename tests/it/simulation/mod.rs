@@ -174,7 +174,7 @@ fn orgs(world: &mut World) -> Vec<LinkedOrg> {
             time_zone: None,
             default_country: None,
             closed_status: None,
-            missing: vec![],
+            preflight: vec![],
         })
         .collect()
 }
