@@ -10,8 +10,9 @@ use std::collections::HashMap;
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -293,6 +294,12 @@ impl KeyRing {
         body.truncate(plain);
         Ok(body)
     }
+}
+
+/// What a secret that only travels is known by: its SHA-256 in base64url, 43 characters. The secret
+/// must be random, as a hash hides nothing that can be guessed.
+pub fn hash(secret: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, secret.as_bytes()))
 }
 
 /// The id of the key that sealed a value, of which the first 34 bytes are enough; `None` where it

@@ -7,9 +7,6 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -18,6 +15,7 @@ use super::faults::{of_error, of_refusal};
 use super::making::Made;
 use super::sealed::{Secret, Tokens};
 use crate::clock;
+use crate::crypto::hash;
 use crate::domain::authorization::{Authorization, AuthorizationFault, Login, Stage};
 use crate::domain::ids::{AccountId, AuthorizationId};
 use crate::domain::link::{Actor, App, Environment, LinkState, LinkStatus, LinkedOrg};
@@ -410,8 +408,7 @@ impl Linking {
 
 /// What the `state` that travels is stored as.
 fn id_of(state: &SecretString) -> AuthorizationId {
-    let hash = digest(&SHA256, state.expose_secret().as_bytes());
-    let id = URL_SAFE_NO_PAD.encode(hash);
+    let id = hash(state.expose_secret());
     id.parse().expect("43 characters of base64url")
 }
 

@@ -174,46 +174,6 @@ pub struct Restated {
     pub event: OutboxRow,
 }
 
-/// What is told of a change of a link, beside the link itself.
-pub(super) struct News<'a> {
-    /// Who caused it.
-    pub(super) actor: &'a Actor,
-    /// When.
-    pub(super) at: DateTime<Utc>,
-    /// `link.statuschanged.v1`.
-    pub(super) event: &'a OutboxRow,
-}
-
-impl<'a> News<'a> {
-    /// Of a Link or Relink.
-    pub(super) const fn of_link(link: &'a NewLink) -> Self {
-        Self {
-            actor: &link.actor,
-            at: link.at,
-            event: &link.event,
-        }
-    }
-
-    /// Of a change of health, or an Unlink.
-    pub(super) const fn of_change(change: &'a LinkChange) -> Self {
-        Self {
-            actor: &change.actor,
-            at: change.at,
-            event: &change.event,
-        }
-    }
-
-    /// Of what an org says of itself, if that is news.
-    pub(super) fn of_profile(read: &'a ProfileRead) -> Option<Self> {
-        let news = read.news.as_ref()?;
-        Some(Self {
-            actor: &news.actor,
-            at: read.at,
-            event: &news.event,
-        })
-    }
-}
-
 /// What became of a compare-and-set on a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkWrite {

@@ -32,6 +32,7 @@ pub mod journal;
 pub mod leases;
 mod ledger;
 pub mod links;
+mod news;
 pub mod outbox;
 pub mod postgres;
 pub mod reports;

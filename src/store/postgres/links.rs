@@ -14,9 +14,10 @@ use super::{Postgres, Result, Tx};
 use crate::domain::ids::{AccountId, Generation, OrgId, ShardId, TokenSequence, UserId};
 use crate::domain::link::{LinkState, LinkStatus};
 use crate::store::links::{
-    Grant, LinkChange, LinkWrite, NewLink, News, ProfileRead, RefreshClaim, RefreshResult,
-    RefreshWish, Restated,
+    Grant, LinkChange, LinkWrite, NewLink, ProfileRead, RefreshClaim, RefreshResult, RefreshWish,
+    Restated,
 };
+use crate::store::news::News;
 use crate::store::outbox::Publish;
 use crate::store::rows::link_state;
 use crate::store::values::{corrupt, id, id_opt, shard_column, shard_opt, time, to_json, word};
