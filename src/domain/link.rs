@@ -81,6 +81,17 @@ pub enum Environment {
     Sandbox,
 }
 
+impl Environment {
+    /// Where the API users of an org log in, by whether it is a sandbox.
+    pub const fn of(is_sandbox: bool) -> Self {
+        if is_sandbox {
+            Self::Sandbox
+        } else {
+            Self::Production
+        }
+    }
+}
+
 /// Which app at Salesforce a refresh token was given to: no other can use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

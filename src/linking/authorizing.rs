@@ -152,22 +152,6 @@ impl Linking {
         Ok(())
     }
 
-    /// Revokes the account's own refresh token, so that its next approval displaces nobody's. The
-    /// link is found broken by that, and its calls wait.
-    async fn give_up_own(&self, link: &LinkState) -> Result<(), Error> {
-        let grant = self.store.grant(&link.account, link.generation).await?;
-        let Some(grant) = grant else {
-            return Ok(());
-        };
-        let tokens = self.tokens(&grant)?;
-        let token = SecretString::from(tokens.refresh);
-        if let Err(error) = self.salesforce.revoke(&grant.login_url, &token).await {
-            let code = error.failure.code;
-            tracing::warn!(account = %link.account, code, "the own approval could not be given up before relinking");
-        }
-        Ok(())
-    }
-
     /// Takes in what a browser brings back. A callback that comes again shows what became of it.
     pub async fn returned(
         &self,
@@ -293,7 +277,7 @@ impl Linking {
         Ok(Authorization {
             doubts,
             org: Some(LinkedOrg {
-                environment: is_sandbox.map_or(org.environment, environment_of),
+                environment: is_sandbox.map_or(org.environment, Environment::of),
                 ..org
             }),
             ..redeemed
@@ -410,13 +394,4 @@ impl Linking {
 fn id_of(state: &SecretString) -> AuthorizationId {
     let id = hash(state.expose_secret());
     id.parse().expect("43 characters of base64url")
-}
-
-/// An org's environment.
-const fn environment_of(is_sandbox: bool) -> Environment {
-    if is_sandbox {
-        Environment::Sandbox
-    } else {
-        Environment::Production
-    }
 }
