@@ -19,6 +19,8 @@ create table accounts (
     linked_org jsonb,
     -- When the org was last asked what it allows; null: not since it was linked.
     profile_read_at timestamptz,
+    -- The org that was unlinked last: calls that still wait were for it.
+    left_org text collate "C",
     org text collate "C" generated always as (linked_org ->> 'org') stored,
     api_user text collate "C" generated always as (linked_org ->> 'user') stored,
     check (shard between 0 and 255),

@@ -23,6 +23,8 @@ create table accounts (
     linked_org text,
     -- When the org was last asked what it allows; null: not since it was linked.
     profile_read_at integer,
+    -- The org that was unlinked last: calls that still wait were for it.
+    left_org text,
     org text generated always as (linked_org ->> 'org') stored,
     api_user text generated always as (linked_org ->> 'user') stored,
     check (shard between 0 and 255),

@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::output::{Output, print};
-use super::{Global, legacy, open_store, unlinking};
+use super::{Global, legacy, open_store, preflight, unlinking};
 use crate::config::Config;
 use crate::domain::ids::AccountId;
-use crate::domain::link::{Actor, App, Environment, LinkState, LinkStatus};
+use crate::domain::link::{Actor, App, Environment, LinkState, LinkStatus, LinkedOrg};
 use crate::domain::outcome::Failure;
 use crate::linking::{Added, Bootstrap, Linking};
 use crate::salesforce::Client;
@@ -93,6 +93,17 @@ Example:
         #[arg(long)]
         yes: bool,
     },
+    /// Ask an account's org anew whether it and the API user are as the work needs them.
+    ///
+    /// Each line says yes, no or unknown; each that is not yes, the setting in Salesforce that mends
+    /// it, and where Salesforce explains that. Exits with 1 if anything needed is missing.
+    #[command(after_help = "\
+Example:
+  vcc-link links preflight acme")]
+    Preflight {
+        /// The account.
+        account: AccountId,
+    },
     /// List every change of an account's link, the latest first: when, by whom, from what to what.
     #[command(after_help = "\
 Example:
@@ -163,6 +174,11 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
             let client = client(&config)?;
             let linking = linking(config, store, client.clone())?;
             legacy::import(&file, &linking, &client, &operator(), as_json).await
+        }
+        Action::Preflight { account } => {
+            let client = client(&config)?;
+            let linking = linking(config, store, client)?;
+            preflight::run(&linking, &account, as_json).await
         }
         Action::Unlink { account, yes } => {
             let client = client(&config)?;
@@ -280,8 +296,9 @@ fn line(state: &LinkState) -> String {
         let user = Some(&org.username).filter(|name| !name.is_empty());
         let user = user.map_or_else(|| org.user.to_string(), ToString::to_string);
         let _ = write!(text, "  org {} as {user}", org.org);
-        if !org.missing.is_empty() {
-            let missing = org.missing.join(", ");
+        let missing = org.missing();
+        if !missing.is_empty() {
+            let missing = missing.join(", ");
             let _ = write!(
                 text,
                 "\n    the API user lacks: {missing}; grant it, it is looked for again every day"
@@ -305,7 +322,7 @@ fn line_json(state: &LinkState) -> Value {
         "apiUser": state.org.as_ref().map(|o| &o.user),
         "username": state.org.as_ref().map(|o| &o.username).filter(|name| !name.is_empty()).map(ToString::to_string),
         "environment": state.org.as_ref().map(|o| o.environment),
-        "missing": state.org.as_ref().map(|o| &o.missing),
+        "missing": state.org.as_ref().map(LinkedOrg::missing),
     })
 }
 

@@ -10,6 +10,7 @@ mod legacy;
 pub mod links;
 pub mod migrate;
 pub mod output;
+mod preflight;
 mod progress;
 pub mod publish;
 pub mod sidecar;
@@ -189,6 +190,7 @@ mod tests {
             "links import-legacy - --json",
             "links unlink acme --yes --json",
             "links history acme --json",
+            "links preflight acme --json",
             "keys list --json",
             "keys add --json",
             "keys rotate --json",

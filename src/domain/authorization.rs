@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::ids::{AccountId, AuthorizationId, Generation};
-use super::link::{Actor, Environment, LinkState, LinkedOrg};
+use super::ids::{AccountId, AuthorizationId, Generation, OrgId};
+use super::link::{Actor, Environment, LinkedOrg};
 
 /// How far an authorization is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -135,11 +135,16 @@ pub struct Login<'a> {
 }
 
 impl Login<'_> {
-    /// What looks wrong about it, for a link as it was, with so many calls parked.
-    pub fn doubts(&self, chosen: Environment, before: &LinkState, parked: u64) -> BTreeSet<Doubt> {
+    /// What looks wrong about it, where the account was linked to the org `before`, and so many calls
+    /// wait.
+    pub fn doubts(
+        &self,
+        chosen: Environment,
+        before: Option<&OrgId>,
+        parked: u64,
+    ) -> BTreeSet<Doubt> {
         let wanted = chosen == Environment::Sandbox;
-        let old = before.org.as_ref().map(|old| &old.org);
-        let elsewhere = old.is_some_and(|old| *old != self.org.org);
+        let elsewhere = before.is_some_and(|old| *old != self.org.org);
         let signs = [
             (self.api_only == Some(false), Doubt::NotApiOnly),
             (

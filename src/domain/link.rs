@@ -1,11 +1,13 @@
 //! Links: status and health (two fields, never one), their transitions, and what those publish.
 
 use std::fmt;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{AccountId, Generation, OrgId, Sequence, ShardId, UserId};
+use super::preflight::{self, Check};
 use super::task::KeyMode;
 
 /// What the admin sees.
@@ -79,6 +81,17 @@ pub enum Environment {
     Sandbox,
 }
 
+impl Environment {
+    /// Where the API users of an org log in, by whether it is a sandbox.
+    pub const fn of(is_sandbox: bool) -> Self {
+        if is_sandbox {
+            Self::Sandbox
+        } else {
+            Self::Production
+        }
+    }
+}
+
 /// Which app at Salesforce a refresh token was given to: no other can use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -147,6 +160,12 @@ impl LinkState {
     pub fn broken_since(&self, before: &Self) -> Option<DateTime<Utc>> {
         let broken = |state: &Self| (state.health == Health::Broken).then_some(state.since);
         broken(self).map(|since| broken(before).unwrap_or(since))
+    }
+
+    /// Until when its calls wait for it to be linked again, if it was unlinked and they have `grace`.
+    pub fn calls_wait_until(&self, grace: Duration) -> Option<DateTime<Utc>> {
+        let was_linked = self.generation != Generation::default();
+        (self.status == LinkStatus::Unlinked && was_linked).then(|| self.since + grace)
     }
 
     /// Whether requests may be sent for it now.
@@ -221,13 +240,19 @@ pub struct LinkedOrg {
     pub default_country: Option<String>,
     /// What the org calls a completed Task, where that is not what the settings say.
     pub closed_status: Option<String>,
-    /// What the API user may not do and should: `create Task`, or a field such as
-    /// `Task.CallObject`.
+    /// Whether org and API user are as the work needs them, as of the last time that they were asked;
+    /// empty until then.
     #[serde(default)]
-    pub missing: Vec<String>,
+    pub preflight: Vec<Check>,
 }
 
 impl LinkedOrg {
+    /// What is needed and missing, by name: `create Task`, or a field such as `Task.CallObject`.
+    /// With any, the link is at risk.
+    pub fn missing(&self) -> Vec<String> {
+        preflight::missing(&self.preflight)
+    }
+
     /// An org and a user of which nothing else is known yet.
     pub fn unasked(
         (org, user): (OrgId, UserId),
@@ -246,7 +271,7 @@ impl LinkedOrg {
             time_zone: None,
             default_country: None,
             closed_status: None,
-            missing: Vec::new(),
+            preflight: Vec::new(),
         }
     }
 }

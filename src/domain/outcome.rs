@@ -168,6 +168,8 @@ pub enum ParkReason {
     Quota,
     /// An operator paused the account.
     Paused,
+    /// The account was unlinked a short while ago, and may be linked again.
+    Unlinked,
 }
 
 /// Why a call was given up.

@@ -455,7 +455,7 @@ mod tests {
             time_zone: Some("Europe/Berlin".into()),
             default_country: None,
             closed_status: None,
-            missing: vec![],
+            preflight: vec![],
         }
     }
 

@@ -6,7 +6,7 @@ use super::answers::{Pending, Then};
 use super::lookups::limited;
 use super::machine::{Engine, Load, Served, Turn};
 use super::pacing::Gate;
-use super::parking::park;
+use super::parking::{park, unlinked};
 use super::{Command, Decision};
 use crate::domain::ids::{AccountId, CallId};
 use crate::domain::link::{LinkState, LinkStatus};
@@ -29,10 +29,10 @@ impl Engine {
         if self.working_epoch(link.shard).is_none() {
             return Served::Nothing;
         }
-        let (live, status) = (link.is_live(), link.status);
+        let live = link.is_live();
         self.record_skips(turn, id);
         if !live {
-            self.record_unsendable(turn, id, status);
+            self.record_unsendable(turn, id);
             return Served::Nothing;
         }
         match self.gate(turn, id, Lane::Task) {
@@ -144,7 +144,7 @@ impl Engine {
     }
 
     /// Records the calls of an account without a working link.
-    fn record_unsendable(&mut self, turn: &mut Turn<'_>, id: &AccountId, status: LinkStatus) {
+    fn record_unsendable(&mut self, turn: &mut Turn<'_>, id: &AccountId) {
         let account = self.accounts.get(id).expect("served accounts are known");
         let link = account
             .link
@@ -159,12 +159,14 @@ impl Engine {
                 (call.clone(), known.and_then(|known| known.ended_at))
             })
             .collect();
-        let (at_most, now) = (self.config.links.parked_at_most, turn.now);
+        let (links, now) = (&self.config.links, turn.now);
+        let (at_most, until) = (
+            links.parked_at_most,
+            link.calls_wait_until(links.unlink_grace),
+        );
         for (call, ended_at) in calls {
-            let outcome = match status {
-                LinkStatus::Unlinked => Outcome::Skipped {
-                    reason: SkipReason::Unlinked,
-                },
+            let outcome = match link.status {
+                LinkStatus::Unlinked => unlinked(now, until),
                 LinkStatus::Linked | LinkStatus::Legacy => {
                     park(at_most, now, ended_at, ParkReason::LinkBroken, None)
                 }

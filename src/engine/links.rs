@@ -40,6 +40,10 @@ pub struct Config {
     /// without telling anybody.
     #[serde(with = "humantime_serde")]
     pub refused_every: Duration,
+    /// How long the calls of an account that was unlinked wait for it to be linked again. Then they
+    /// end as skipped *unlinked*.
+    #[serde(with = "humantime_serde")]
+    pub unlink_grace: Duration,
     /// How long after its end a call stays parked. Then it is tried once more, if its link works,
     /// and ends as skipped *expired*. Longer than `ingest.dedupe_horizon`.
     #[serde(with = "humantime_serde")]
@@ -57,6 +61,7 @@ impl Default for Config {
             unpark_page: 200,
             unpark_every: Duration::from_secs(5),
             refused_every: Duration::from_hours(1),
+            unlink_grace: Duration::from_mins(10),
             parked_at_most: Duration::from_hours(30 * 24),
         }
     }

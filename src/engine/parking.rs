@@ -1,7 +1,10 @@
 //! Parked calls: made due again, page by page, while the org takes them; and ended once they have
 //! waited too long.
 //!
-//! An account's parked calls are gone through in three phases. First those beyond their age: they
+//! The parked calls of an account that was unlinked wait for it to be linked again, for a grace time
+//! (`engine.links.unlink_grace`); then all of them are made due, to end as skipped.
+//!
+//! Else an account's parked calls are gone through in three phases. First those beyond their age: they
 //! are tried once more where the link works, and end as *expired* where they would be parked
 //! again. Then what waited for the link or the budget. Last what the org had refused: an admin
 //! mends a setting without telling anybody, so some of these are tried every hour, and all of them
@@ -49,10 +52,30 @@ enum Heard {
 }
 
 impl Unparking {
+    /// The next page of an account that is unlinked: whatever waits.
+    fn page_of_unlinked(limit: u32) -> ParkedPage {
+        ParkedPage {
+            reasons: vec![
+                ParkReason::LinkBroken,
+                ParkReason::OrgRefuses,
+                ParkReason::Quota,
+                ParkReason::Paused,
+                ParkReason::Unlinked,
+            ],
+            received_before: None,
+            after: None,
+            limit,
+        }
+    }
+
     /// The next page of its phase.
     fn page(&self, limit: u32, oldest: DateTime<Utc>) -> ParkedPage {
         let mut page = ParkedPage {
-            reasons: vec![ParkReason::LinkBroken, ParkReason::Quota],
+            reasons: vec![
+                ParkReason::LinkBroken,
+                ParkReason::Quota,
+                ParkReason::Unlinked,
+            ],
             received_before: None,
             after: None,
             limit,
@@ -78,7 +101,7 @@ enum Phase {
     /// Those beyond their age.
     #[default]
     Expired,
-    /// Those that waited for the link or the budget.
+    /// Those that waited for the link, for a new one, or for the budget.
     Waiting,
     /// Those that the org had refused.
     Refused,
@@ -104,6 +127,20 @@ pub(super) fn park(
     }
 }
 
+/// What becomes of a call whose account is unlinked: it is parked while that may be undone.
+pub(super) fn unlinked(now: DateTime<Utc>, until: Option<DateTime<Utc>>) -> Outcome {
+    match until {
+        Some(end) if now < end => Outcome::Parked {
+            reason: ParkReason::Unlinked,
+            failure: None,
+            until,
+        },
+        _ => Outcome::Skipped {
+            reason: SkipReason::Unlinked,
+        },
+    }
+}
+
 impl Engine {
     /// A link came to be known, or works again: its parked calls are gone through.
     pub(super) fn link_has_parked(
@@ -113,6 +150,13 @@ impl Engine {
         before: Option<&LinkState>,
     ) {
         let renewed = before.is_none_or(|old| old.generation != link.generation);
+        if let Some(end) = link.calls_wait_until(self.config.links.unlink_grace) {
+            if renewed || !self.is_gone_through(&link.account) {
+                // What was decided at the last moment is parked by then.
+                self.plan_unpark(&link.account, end + self.config.links.unpark_every);
+            }
+            return;
+        }
         let revived = link.is_live() && !before.is_some_and(LinkState::is_live);
         // Accounts that become known together, at a start, do not all ask together.
         let spread = if revived || (renewed && link.is_live()) {
@@ -195,14 +239,11 @@ impl Engine {
         };
         let unparking = &mut account.unparking;
         unparking.next = None;
-        let Some(link) = account
-            .link
-            .as_ref()
-            .filter(|link| link.status != LinkStatus::Unlinked)
-        else {
+        let Some(link) = &account.link else {
             return;
         };
         let shard = link.shard;
+        let unlinked = link.status == LinkStatus::Unlinked;
         if !link.is_live() {
             unparking.phase = Phase::Expired;
         }
@@ -221,7 +262,11 @@ impl Engine {
         };
         let unparking = &mut self.accounts.get_mut(&id).expect("read above").unparking;
         (unparking.asked, unparking.heard) = (true, Heard::Nothing);
-        let page = unparking.page(limit, oldest);
+        let page = if unlinked {
+            Unparking::page_of_unlinked(limit)
+        } else {
+            unparking.page(limit, oldest)
+        };
         turn.out.push(Command::Unpark {
             account: id,
             shard,
@@ -244,9 +289,14 @@ impl Engine {
         let live = account.is_live();
         let unparking = &mut account.unparking;
         unparking.asked = false;
-        let Some(shard) = account.link.as_ref().map(|link| link.shard) else {
+        let Some((shard, status)) = account.link.as_ref().map(|link| (link.shard, link.status))
+        else {
             return;
         };
+        if status == LinkStatus::Unlinked && page.calls == 0 {
+            // Nothing waits any more, and nothing is parked from now on.
+            return;
+        }
         let (phase, at) = match unparking.phase {
             phase @ (Phase::Expired | Phase::Waiting) if full => (phase, soon),
             Phase::Expired if live => (Phase::Waiting, soon),

@@ -335,7 +335,7 @@ mod tests {
             time_zone: None,
             default_country: None,
             closed_status: None,
-            missing: Vec::new(),
+            preflight: Vec::new(),
         };
         let attempt = OpenAttempt {
             attempt: AttemptId(1),

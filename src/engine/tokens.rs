@@ -112,7 +112,10 @@ impl Engine {
             Some(LinkReason::RefreshInDoubt) if !refreshed => return,
             _ => {}
         }
-        let lacks = link.org.as_ref().is_some_and(|org| !org.missing.is_empty());
+        let lacks = link
+            .org
+            .as_ref()
+            .is_some_and(|org| !org.missing().is_empty());
         let (health, reason) = if lacks {
             (Health::AtRisk, LinkReason::PermissionMissing)
         } else {

@@ -6,7 +6,7 @@
 //! durable before anything is asked with them. The link before stands untouched until the new one
 //! takes its place, in one transaction.
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use url::Url;
 
 use super::Linking;
@@ -133,22 +133,6 @@ impl Linking {
         let full = accounts.len() >= self.config.accounts_per_api_user as usize;
         if full {
             return Err(Error::ConsentNeeded { accounts });
-        }
-        Ok(())
-    }
-
-    /// Revokes the account's own refresh token, so that its next approval displaces nobody's. The
-    /// link is found broken by that, and its calls wait.
-    async fn give_up_own(&self, link: &LinkState) -> Result<(), Error> {
-        let grant = self.store.grant(&link.account, link.generation).await?;
-        let Some(grant) = grant else {
-            return Ok(());
-        };
-        let tokens = self.tokens(&grant)?;
-        let token = SecretString::from(tokens.refresh);
-        if let Err(error) = self.salesforce.revoke(&grant.login_url, &token).await {
-            let code = error.failure.code;
-            tracing::warn!(account = %link.account, code, "the own approval could not be given up before relinking");
         }
         Ok(())
     }

@@ -8,6 +8,10 @@ use url::Url;
 
 use crate::domain::fault::Fault;
 
+/// How long tokens may rest: far below the 30 days after which Salesforce lets a refresh token die
+/// that nobody used. Every link's are refreshed ahead of need, however quiet it is.
+const LONGEST_REST: Duration = Duration::from_hours(7 * 24);
+
 /// Settings of links and tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -58,8 +62,9 @@ impl Default for Config {
 impl Config {
     /// Collects what is wrong with these settings.
     pub fn validate(&self, faults: &mut Vec<Fault>) {
-        if self.refresh_after < Duration::from_mins(1) {
-            faults.push(Fault::new("linking.refresh_after", "write at least 1min"));
+        if !(Duration::from_mins(1)..=LONGEST_REST).contains(&self.refresh_after) {
+            let advice = "write 1min to 7d: Salesforce lets a refresh token die that nobody uses for 30 days";
+            faults.push(Fault::new("linking.refresh_after", advice));
         }
         if self.refresh_check.is_zero() {
             faults.push(Fault::new("linking.refresh_check", "write at least 1s"));

@@ -51,17 +51,18 @@ pub fn read(line: &str, client: &Client) -> Result<LegacyLink, String> {
     let Ok(Value::Object(line)) = serde_json::from_str(line) else {
         return Err("is no JSON object".to_owned());
     };
-    for name in line.keys() {
-        let lower = name.to_lowercase();
-        if PASSWORDS.iter().any(|word| lower.contains(word)) {
-            return Err("holds a password, and none is taken: it opens more than the link needs, and is of no use to OAuth. Take the older method's refresh token, or let the account be linked on its page".to_owned());
-        }
-        if !FIELDS.contains(&name.as_str()) {
-            let known = FIELDS.join(", ");
-            return Err(format!(
-                "holds a field that is not known; the fields are {known}"
-            ));
-        }
+    let is_password = |name: &String| {
+        let name = name.to_lowercase();
+        PASSWORDS.iter().any(|word| name.contains(word))
+    };
+    if line.keys().any(is_password) {
+        return Err("holds a password, and none is taken: it opens more than the link needs, and is of no use to OAuth. Take the older method's refresh token, or let the account be linked on its page".to_owned());
+    }
+    if line.keys().any(|name| !FIELDS.contains(&name.as_str())) {
+        let known = FIELDS.join(", ");
+        return Err(format!(
+            "holds a field that is not known; the fields are {known}"
+        ));
     }
     let account = text(&line, "account")?.ok_or("account: is missing")?;
     let account = account

@@ -38,7 +38,7 @@ impl Linking {
             LinkStatus::Unlinked => LinkReason::UserLinked,
             LinkStatus::Linked | LinkStatus::Legacy => LinkReason::UserRelinked,
         };
-        let (health, reason) = if made.org.missing.is_empty() {
+        let (health, reason) = if made.org.missing().is_empty() {
             (Health::Healthy, reason)
         } else {
             (Health::AtRisk, LinkReason::PermissionMissing)

@@ -58,6 +58,9 @@ pub enum Error {
     /// Salesforce refuses the refresh token, or did not answer: nothing is stored.
     #[error("Salesforce did not accept the refresh token: {} ({}). {}", .0.code, .0.class.as_str(), advice(.0))]
     Salesforce(Box<Failure>),
+    /// The org does not tell what it allows.
+    #[error("the org could not be asked now: {} ({}). {}", .0.code, .0.class.as_str(), .0.hint)]
+    Unasked(Box<Failure>),
     /// The database.
     #[error(transparent)]
     Store(#[from] store::Error),

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::tokens::store_failure;
-use super::{Linking, changed};
+use super::{Error, Linking, changed};
 use crate::clock;
 use crate::domain::ids::{AccountId, ShardId};
 use crate::domain::link::{Actor, Health, LinkReason, LinkState, LinkedOrg};
@@ -72,6 +72,13 @@ impl Linking {
         Ok(())
     }
 
+    /// Asks an account's org anew what it allows, as a person wishes; the link as it is then.
+    pub async fn preflight(&self, account: &AccountId) -> Result<LinkState, Error> {
+        let state = self.link(account).await?;
+        let asked = self.ask_profile(&state, None).await;
+        asked.map_err(|failure| Error::Unasked(Box::new(failure)))
+    }
+
     /// Asks a link's org what it allows, and stores it.
     pub(super) async fn ask_profile(
         &self,
@@ -111,14 +118,14 @@ impl Linking {
             key_mode: profile.key_mode,
             time_zone: profile.time_zone,
             default_country: profile.default_country,
-            missing: profile.missing,
+            preflight: profile.preflight,
             ..linked.clone()
         }
     }
 
     /// What is to be published of it: another health, or the API user's name.
     async fn news(&self, state: &LinkState, read: &ProfileRead) -> Option<ProfileNews> {
-        let lacks = !read.org.missing.is_empty();
+        let lacks = !read.org.missing().is_empty();
         let lacked =
             state.health == Health::AtRisk && state.reason == Some(LinkReason::PermissionMissing);
         let named = state.org.as_ref().map(|org| &org.username);

@@ -6,10 +6,12 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use super::Linking;
+use super::authorizing::Error;
 use super::sealed::{Secret, Tokens};
 use crate::clock;
 use crate::domain::authorization::{Authorization, AuthorizationFault};
 use crate::domain::ids::ShardId;
+use crate::domain::link::LinkState;
 use crate::domain::outcome::FailureClass;
 use crate::store;
 use crate::store::links::Grant;
@@ -64,6 +66,22 @@ impl Linking {
                 error.failure.class == FailureClass::Link
             }
         }
+    }
+
+    /// Revokes the account's own refresh token, so that its next approval displaces nobody's. The
+    /// link is found broken by that, and its calls wait.
+    pub(super) async fn give_up_own(&self, link: &LinkState) -> Result<(), Error> {
+        let grant = self.store.grant(&link.account, link.generation).await?;
+        let Some(grant) = grant else {
+            return Ok(());
+        };
+        let tokens = self.tokens(&grant)?;
+        let token = SecretString::from(tokens.refresh);
+        if let Err(error) = self.salesforce.revoke(&grant.login_url, &token).await {
+            let code = error.failure.code;
+            tracing::warn!(account = %link.account, code, "the own approval could not be given up before relinking");
+        }
+        Ok(())
     }
 
     /// Ends authorizations that were left lying: nobody came back, or tokens came that no link uses.

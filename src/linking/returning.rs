@@ -143,11 +143,15 @@ impl Linking {
             is_sandbox,
             api_only,
         };
-        let doubts = login.doubts(redeemed.environment, &link, parked);
+        let before = match link.org {
+            Some(old) => Some(old.org),
+            None => self.store.left_org(&redeemed.account).await?,
+        };
+        let doubts = login.doubts(redeemed.environment, before.as_ref(), parked);
         Ok(Authorization {
             doubts,
             org: Some(LinkedOrg {
-                environment: is_sandbox.map_or(org.environment, environment_of),
+                environment: is_sandbox.map_or(org.environment, Environment::of),
                 ..org
             }),
             ..redeemed
@@ -159,13 +163,4 @@ impl Linking {
 fn unstored(account: &AccountId, error: &store::Error) {
     let error = error as &dyn std::error::Error;
     tracing::error!(%account, error, "the new tokens are not stored yet, trying again");
-}
-
-/// An org's environment.
-const fn environment_of(is_sandbox: bool) -> Environment {
-    if is_sandbox {
-        Environment::Sandbox
-    } else {
-        Environment::Production
-    }
 }

@@ -56,12 +56,7 @@ impl Client {
             }
         }
         let address = self.my_domain(typed)?;
-        let environment = if address.contains(".sandbox.") {
-            Environment::Sandbox
-        } else {
-            Environment::Production
-        };
-        Some((environment, address))
+        Some((Environment::of(address.contains(".sandbox.")), address))
     }
 
     /// The login address of a My Domain as an admin types it: `acme`, `acme.my.salesforce.com` or an

@@ -4,7 +4,7 @@
 //! - [`oauth`]: refresh and revoke;
 //! - [`search`]: who has these numbers (SOSL), and `query`: SOQL reads;
 //! - [`tasks`]: creating, changing and finding Tasks; `duplicates`: what exists already;
-//! - [`profile`]: what an org and its API user allow;
+//! - [`profile`]: what an org and its API user allow; `preflight`: whether that is as it must be;
 //! - `soql`: text of SOQL and SOSL: escaping, bounds, splitting;
 //! - `trust`: which hosts may be told a token;
 //! - `error`: HTTP status × error code → `FailureClass`, by the one table in `error_table`.
@@ -18,6 +18,7 @@ mod error;
 mod error_table;
 pub mod login;
 pub mod oauth;
+mod preflight;
 pub mod profile;
 mod query;
 pub mod search;

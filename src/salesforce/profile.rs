@@ -5,13 +5,16 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::preflight::{Answers, Described, SEARCHED};
 use super::query::{Part, Rows, query_path};
 use super::soql::literal;
 use super::{Answered, Client, Error, Session};
 use crate::domain::link::Username;
 use crate::domain::outcome::Failure;
 use crate::domain::phone;
-use crate::domain::task::{KeyMode, TaskField};
+use crate::domain::preflight::Check;
+use crate::domain::task::KeyMode;
+use crate::domain::work::ApiUsage;
 
 /// What matters of an org and its API user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,9 +36,8 @@ pub struct Profile {
     pub is_sandbox: Option<bool>,
     /// The closed values of Task's Status, in the org's order.
     pub closed_statuses: Vec<String>,
-    /// What the API user may not do and should: `create Task`, or a field such as
-    /// `Task.CallObject`.
-    pub missing: Vec<String>,
+    /// Whether all is as the work needs it.
+    pub preflight: Vec<Check>,
 }
 
 impl Profile {
@@ -45,25 +47,6 @@ impl Profile {
         let known = self.closed_statuses.iter().any(|status| status == wanted);
         self.closed_statuses.first().filter(|_| !known).cloned()
     }
-}
-
-/// `describe` of Task.
-#[derive(Deserialize)]
-struct Described {
-    /// The user may create Tasks.
-    createable: bool,
-    /// The fields that the user sees.
-    fields: Vec<Field>,
-}
-
-/// One field of `describe`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Field {
-    name: String,
-    createable: bool,
-    external_id: bool,
-    unique: bool,
 }
 
 /// The rows of a query within a composite request.
@@ -118,12 +101,14 @@ impl Client {
             permissions_path(session),
             query("SELECT ApiName FROM TaskStatus WHERE IsClosed = true ORDER BY SortOrder"),
             query(&format!(
-                "SELECT Profile.PermissionsApiUserOnly FROM User WHERE Id = {user}"
+                "SELECT Profile.PermissionsApiUserOnly, Profile.PermissionsViewAllUsers FROM User WHERE Id = {user}"
             )),
         ];
+        let searched = SEARCHED.map(|object| format!("sobjects/{object}/describe"));
+        let paths = [&paths[..], &searched].concat();
         let answered = self.composite(session, &paths, None).await?;
         let usage = answered.usage;
-        match profile(answered.value, &self.config.task_key_field) {
+        match profile(answered.value, usage, &self.config.task_key_field) {
             Ok(value) => Ok(Answered { value, usage }),
             Err(failure) => Err(Error {
                 usage,
@@ -134,29 +119,51 @@ impl Client {
 }
 
 /// Reads the answers, in the order of their questions.
-fn profile(parts: Vec<Part>, key_field: &str) -> Result<Profile, Failure> {
+fn profile(parts: Vec<Part>, usage: Option<ApiUsage>, key_field: &str) -> Result<Profile, Failure> {
     let mut parts = parts.into_iter();
     let mut next = || parts.next().expect("an answer to each question");
     let described: Described = next().read()?;
     let organization: Option<Organization> = rows(next())?.into_iter().next();
     let user: Option<User> = rows(next())?.into_iter().next();
-    let sees_all = sees_all(next())?;
+    let all_data: Option<Permissions> = rows(next())?.into_iter().next();
+    let sees_all = all_data.map(|p| p.has(VIEW_ALL_DATA));
     let statuses: Vec<TaskStatus> = rows(next())?;
-    let api_only: Option<Permissions> = rows(next())?.into_iter().next();
+    let others: Option<Permissions> = rows(next())?.into_iter().next();
+    let other = |name| others.as_ref().map(|permissions| permissions.has(name));
+    let api_only = other("PermissionsApiUserOnly");
+    let searched = [
+        next().permitted()?,
+        next().permitted()?,
+        next().permitted()?,
+    ];
+    let key_mode = key_mode(&described, key_field, sees_all.unwrap_or_default());
+    let answers = Answers {
+        task: &described,
+        searched,
+        key_mode: &key_mode,
+        key_field,
+        sees_all,
+        sees_users: other("PermissionsViewAllUsers"),
+        api_only,
+        usage,
+    };
     Ok(Profile {
+        preflight: answers.checks(),
         org_name: organization.as_ref().and_then(|o| o.name.clone()),
         username: user
             .map(|user| Username::new(user.username))
             .unwrap_or_default(),
-        api_only: api_only.map(|p| p.has("PermissionsApiUserOnly")),
-        key_mode: key_mode(&described, key_field, sees_all),
+        api_only,
+        key_mode,
         default_country: organization.as_ref().and_then(Organization::country_code),
         is_sandbox: organization.as_ref().and_then(|o| o.is_sandbox),
         time_zone: organization.and_then(|o| o.time_zone_sid_key),
         closed_statuses: statuses.into_iter().map(|status| status.api_name).collect(),
-        missing: missing(&described),
     })
 }
+
+/// The permission to see every record, as a profile has it.
+const VIEW_ALL_DATA: &str = "PermissionsViewAllData";
 
 /// The path of the question what the API user's profile permits. An edition without the permission
 /// refuses the whole query, so it is asked by itself.
@@ -169,7 +176,7 @@ pub(super) fn permissions_path(session: &Session) -> String {
 /// Whether the API user sees every record, by the answer to [`permissions_path`].
 pub(super) fn sees_all(part: Part) -> Result<bool, Failure> {
     let permissions: Option<Permissions> = rows(part)?.into_iter().next();
-    Ok(permissions.is_some_and(|p| p.has("PermissionsViewAllData")))
+    Ok(permissions.is_some_and(|p| p.has(VIEW_ALL_DATA)))
 }
 
 /// The rows of a part; none where the API user may not ask.
@@ -215,40 +222,26 @@ fn key_mode(task: &Described, field: &str, sees_all: bool) -> KeyMode {
     }
 }
 
-/// What the API user may not write.
-fn missing(task: &Described) -> Vec<String> {
-    if !task.createable {
-        return vec!["create Task".into()];
-    }
-    let writable = |name: &str| task.fields.iter().any(|f| f.name == name && f.createable);
-    let wanted = TaskField::ALL
-        .into_iter()
-        .filter(|f| *f != TaskField::Type)
-        .map(TaskField::as_str);
-    let names = wanted.chain(["CallObject"]).filter(|name| !writable(name));
-    names.map(|name| format!("Task.{name}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn described(fields: &[(&str, bool, bool)]) -> Described {
-        let field = |(name, createable, key): &(&str, bool, bool)| Field {
-            name: (*name).to_owned(),
-            createable: *createable,
-            external_id: *key,
-            unique: *key,
-        };
-        Described {
-            createable: true,
-            fields: fields.iter().map(field).collect(),
-        }
+    fn described((name, createable, key): (&str, bool, bool)) -> Described {
+        let described = serde_json::json!({
+            "createable": true,
+            "fields": [{
+                "name": name,
+                "createable": createable,
+                "externalId": key,
+                "unique": key,
+            }],
+        });
+        serde_json::from_value(described).expect("a description")
     }
 
     #[test]
     fn the_unique_field_counts_only_if_it_is_unique_and_writable() {
-        let mode = |field| key_mode(&described(&[field]), "vcc_call_key__c", true);
+        let mode = |field| key_mode(&described(field), "vcc_call_key__c", true);
         let unique = KeyMode::UniqueField {
             field: "VCC_Call_Key__c".into(),
         };
@@ -292,7 +285,7 @@ mod tests {
                 default_country: None,
                 is_sandbox: None,
                 closed_statuses: statuses.iter().map(|s| (*s).to_owned()).collect(),
-                missing: vec![],
+                preflight: vec![],
             };
             profile.closed_status("Completed")
         };

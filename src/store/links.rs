@@ -305,8 +305,9 @@ pub trait Links: Send + Sync {
     /// lock, so two at the same moment cannot both be the last).
     async fn save_link(&self, link: &NewLink, max_accounts: u32) -> Result<LinkWrite>;
 
-    /// Stores a change of status or health with its event. Unlink makes the next generation, moves
-    /// the account to its own shard, and makes its parked calls due, so that they end as skipped.
+    /// Stores a change of status or health with its event. Unlink makes the next generation, and
+    /// moves the account to its own shard; its parked calls stay parked, until it is linked again or
+    /// somebody makes them due to end.
     async fn change_link(&self, change: &LinkChange) -> Result<LinkWrite>;
 
     /// Links of these shards whose org was not asked what it allows since `before`, those never
@@ -324,6 +325,10 @@ pub trait Links: Send + Sync {
     /// Writes the events of links whose state is still the one they tell, for the owner of their
     /// shard; others are left out, as their own event is on its way.
     async fn restate_links(&self, fence: Fence, links: &[Restated]) -> Result<Written>;
+
+    /// The org that an account was linked to before it was last unlinked, if it ever was: the calls
+    /// that wait since then were for it.
+    async fn left_org(&self, account: &AccountId) -> Result<Option<OrgId>>;
 
     /// How many calls of an account are parked.
     async fn parked_calls(&self, account: &AccountId) -> Result<u64>;

@@ -103,6 +103,9 @@ const fn park_in_words(reason: ParkReason) -> &'static str {
             "parked: the org's daily API limit is used up; it goes out when that recovers."
         }
         ParkReason::Paused => "parked: an operator paused the account.",
+        ParkReason::Unlinked => {
+            "parked: the account was unlinked. Link it to the same org in time, and it goes out by itself."
+        }
     }
 }
 

@@ -394,7 +394,7 @@ pub(crate) fn new_link(account: &str, org: &str, expected: Sequence) -> NewLink 
             time_zone: Some("Europe/London".to_owned()),
             default_country: Some("GB".to_owned()),
             closed_status: None,
-            missing: vec![],
+            preflight: vec![],
         },
         login_url: "https://login.salesforce.com".to_owned(),
         app: App::Own,

@@ -314,3 +314,27 @@ pub(crate) async fn a_claim_needs_the_lease_and_the_grant(harness: Arc<dyn Harne
     refresher.fence = refresher.fixture.fence(grant.shard);
     assert_eq!(granted(&refresher.claim(1, LONG).await), Some(false));
 }
+
+/// Tokens that grow old are found whether anybody calls or not, of links at risk too: no quiet link
+/// dies of not being used. A broken one cannot be helped by that.
+pub(crate) async fn old_tokens_of_quiet_links_are_found(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    for (account, health) in [
+        ("healthy", Health::Healthy),
+        ("at-risk", Health::AtRisk),
+        ("broken", Health::Broken),
+    ] {
+        fixture.link(account).await;
+        if health != Health::Healthy {
+            fixture.change(account, LinkStatus::Linked, health).await;
+        }
+    }
+    let stale = async |before| {
+        let shards = fixture.shards();
+        let grants = fixture.store.stale_grants(&shards, before, 9).await;
+        let accounts = grants.expect("stale_grants").into_iter();
+        accounts.map(|g| g.account.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(stale(at(0)).await, Vec::<String>::new());
+    assert_eq!(stale(at(1)).await, ["at-risk", "healthy"]);
+}

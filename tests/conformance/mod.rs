@@ -80,7 +80,7 @@ macro_rules! conformance_tests {
             links:
                 a_link_is_stored_and_changed,
                 work_moves_with_its_account,
-                unlinking_makes_parked_calls_due,
+                unlinking_leaves_calls_parked,
                 health_is_changed_by_the_owner,
                 a_profile_is_kept,
                 only_news_of_a_profile_is_told,
@@ -95,6 +95,7 @@ macro_rules! conformance_tests {
                 a_lost_refresh_leaves_one_last_step,
                 a_late_end_leaves_the_next_claim_alone,
                 the_last_step_is_not_taken_ahead_of_need,
+                old_tokens_of_quiet_links_are_found,
                 a_claim_needs_the_lease_and_the_grant;
             outbox:
                 events_come_in_order,

@@ -18,6 +18,7 @@ use vcc_link::domain::link::{App, LinkReason};
 use vcc_link::domain::matching::RecordType;
 use vcc_link::domain::outcome::{Answer, Failure, FailureClass, FailureScope};
 use vcc_link::domain::phone::{self, Number};
+use vcc_link::domain::preflight::{Found, missing};
 use vcc_link::domain::private::Private;
 use vcc_link::domain::task::{KeyMode, OwnerSource, TaskDraft, TaskField};
 use vcc_link::domain::work::Sight;
@@ -830,7 +831,7 @@ async fn the_profile_tells_how_tasks_are_found_and_what_is_missing() {
     assert_eq!(profile.default_country.as_deref(), Some("GB"));
     assert_eq!(profile.is_sandbox, Some(false));
     assert_eq!(profile.closed_status("Completed"), None);
-    assert_eq!(profile.missing, Vec::<String>::new());
+    assert_eq!(missing(&profile.preflight), Vec::<String>::new());
     assert_eq!(org.requests(Kind::Composite), 1, "one request tells it all");
 
     let less = json!({
@@ -842,7 +843,26 @@ async fn the_profile_tells_how_tasks_are_found_and_what_is_missing() {
         .expect("patched");
     let profile = ask().await;
     assert_eq!(profile.key_mode, KeyMode::CallObject { sees_all: false });
-    assert_eq!(profile.missing, ["Task.CallDisposition"]);
+    assert_eq!(missing(&profile.preflight), ["Task.CallDisposition"]);
+    let found = |wanted: &str| {
+        let mut checks = profile.preflight.iter();
+        let check = checks.find(|check| check.point.name().starts_with(wanted));
+        check
+            .unwrap_or_else(|| panic!("{wanted}: {checks:?}"))
+            .found
+    };
+    for wanted in [
+        "use the API",
+        "create Task",
+        "Task.CallObject",
+        "search Lead",
+        "API requests",
+    ] {
+        assert_eq!(found(wanted), Found::Yes, "{wanted}");
+    }
+    for unwanted in ["unique field", "see all data", "see all users", "API only"] {
+        assert_eq!(found(unwanted), Found::No, "{unwanted}");
+    }
 }
 
 #[tokio::test]

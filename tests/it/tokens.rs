@@ -12,6 +12,7 @@ use vcc_link::domain::link::{
     Environment, Health, LinkReason, LinkState, LinkStatus, LinkedOrg, Username,
 };
 use vcc_link::domain::outcome::{Failure, FailureClass, FailureScope};
+use vcc_link::domain::preflight::{Check, Found, Point};
 use vcc_link::domain::task::KeyMode;
 use vcc_link::domain::work::{Due, Lane};
 use vcc_link::engine::{BatchId, Command, Config, Engine, Input, Refreshed};
@@ -179,7 +180,7 @@ fn link(n: usize, now: DateTime<Utc>) -> LinkState {
         time_zone: None,
         default_country: None,
         closed_status: None,
-        missing: Vec::new(),
+        preflight: Vec::new(),
     };
     LinkState {
         shard: ShardId::of(&account, Some(&org.org)),
@@ -300,7 +301,10 @@ fn a_missing_permission_outlives_a_refresh() {
         link.health = Health::AtRisk;
         link.sequence = link.sequence.next();
         let org = link.org.as_mut().expect("linked");
-        org.missing = vec!["create Task".to_owned()];
+        org.preflight = vec![Check {
+            point: Point::EditTasks,
+            found: Found::No,
+        }];
     }
     world.links[0].reason = Some(LinkReason::PermissionMissing);
     world.links[1].reason = Some(LinkReason::RefreshInDoubt);

@@ -239,12 +239,13 @@ fn user() -> Object {
 }
 
 /// The permissions that a profile or permission set can grant here.
-fn permissions() -> [Field; 5] {
+fn permissions() -> [Field; 6] {
     [
         Field::boolean("PermissionsApiUserOnly"),
         Field::boolean("PermissionsApiEnabled"),
         Field::boolean("PermissionsEditTask"),
         Field::boolean("PermissionsViewAllData"),
+        Field::boolean("PermissionsViewAllUsers"),
         Field::boolean("PermissionsViewSetup"),
     ]
 }

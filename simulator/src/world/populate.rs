@@ -224,6 +224,8 @@ pub(crate) fn show_user(org: &mut Org, id: Id, settings: UserSettings) {
         "PermissionsApiEnabled": settings.api_enabled,
         "PermissionsEditTask": settings.edit_tasks,
         "PermissionsViewAllData": settings.view_all_data,
+        // The one cannot be granted without the other.
+        "PermissionsViewAllUsers": settings.view_all_data,
         "PermissionsViewSetup": settings.view_setup,
     });
     let sets: Vec<Id> = org

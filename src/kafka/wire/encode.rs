@@ -377,7 +377,7 @@ same_names! {
     dead_reason: DeadReason => dead_reason {
         Refused, RetriesExhausted, Unknown, UnresolvedInPreviousOrg, Bug,
     }
-    park_reason: ParkReason => park_reason { LinkBroken, OrgRefuses, Quota, Paused }
+    park_reason: ParkReason => park_reason { LinkBroken, OrgRefuses, Quota, Paused, Unlinked }
     status: LinkStatus => link_status { Unlinked, Linked, Legacy }
     health: Health => link_health { Healthy, AtRisk, Broken }
     environment: Environment => environment { Production, Sandbox }

@@ -57,7 +57,7 @@ impl Postgres {
             .execute(&mut *tx)
             .await?;
         let news = News::of_profile(read);
-        write_link(&mut tx, &before, &after, news, BTreeSet::new()).await?;
+        write_link(&mut tx, &before, &after, news).await?;
         tx.commit().await?;
         Ok(LinkWrite::Stored(after))
     }

@@ -22,7 +22,7 @@ use crate::store::links::{
 use crate::store::news::News;
 use crate::store::outbox::Publish;
 use crate::store::rows::link_state;
-use crate::store::values::{corrupt, id, shard_column, to_json, word};
+use crate::store::values::{corrupt, id, id_opt, shard_column, to_json, word};
 use crate::store::wakes::Told;
 use crate::store::{Fence, Links, Written};
 
@@ -109,14 +109,7 @@ impl Links for Sqlite {
             .bind(link.account.as_str())
             .execute(&mut *tx.inner)
             .await?;
-        write_link(
-            &mut tx,
-            &before,
-            &after,
-            Some(News::of_link(link)),
-            BTreeSet::new(),
-        )
-        .await?;
+        write_link(&mut tx, &before, &after, Some(News::of_link(link))).await?;
         tx.commit().await?;
         Ok(LinkWrite::Stored(after))
     }
@@ -129,22 +122,16 @@ impl Links for Sqlite {
         if before.sequence != change.expected || before.generation != change.generation {
             return Ok(LinkWrite::Changed(before));
         }
-        let mut woken = BTreeSet::new();
         let after = change.after(&before);
         if change.status == LinkStatus::Unlinked {
             retire_grants(&mut tx, &change.account, change.at).await?;
-            let unparked = make_parked_due(&mut tx, &change.account).await?;
-            // What is due where the account lies now has an owner who does not know it.
-            woken.extend(unparked.then_some(after.shard));
+            sqlx::query("update accounts set left_org = org where account = $1")
+                .bind(change.account.as_str())
+                .execute(&mut *tx.inner)
+                .await?;
         }
-        write_link(
-            &mut tx,
-            &before,
-            &after,
-            Some(News::of_change(change)),
-            woken,
-        )
-        .await?;
+        let news = Some(News::of_change(change));
+        write_link(&mut tx, &before, &after, news).await?;
         tx.commit().await?;
         Ok(LinkWrite::Stored(after))
     }
@@ -164,6 +151,15 @@ impl Links for Sqlite {
 
     async fn restate_links(&self, fence: Fence, links: &[Restated]) -> Result<Written> {
         self.write_restated(fence, links).await
+    }
+
+    async fn left_org(&self, account: &AccountId) -> Result<Option<OrgId>> {
+        let row = sqlx::query("select left_org from accounts where account = $1")
+            .bind(account.as_str())
+            .fetch_optional(&self.readers)
+            .await?;
+        let left = row.map(|row| id_opt(&row, "left_org")).transpose()?;
+        Ok(left.flatten())
     }
 
     async fn parked_calls(&self, account: &AccountId) -> Result<u64> {
@@ -266,29 +262,13 @@ async fn retire_grants(tx: &mut Tx, account: &AccountId, at: DateTime<Utc>) -> R
     Ok(())
 }
 
-/// Makes an account's parked calls due: without a link they are over, and the engine ends them so.
-/// Whether there were any.
-async fn make_parked_due(tx: &mut Tx, account: &AccountId) -> Result<bool> {
-    let done = sqlx::query(
-        "update calls indexed by calls_parked
-         set state = 'ready', parked_reason = null, task_due_at = $2
-         where account = $1 and parked_reason is not null",
-    )
-    .bind(account.as_str())
-    .bind(tx.micros())
-    .execute(&mut *tx.inner)
-    .await?;
-    Ok(done.rows_affected() > 0)
-}
-
-/// Writes the link with its event, moves the account's work if its shard changes, and wakes the
-/// owners of these shards.
+/// Writes the link with its event, moves the account's work if its shard changes, and wakes its
+/// owner there.
 pub(super) async fn write_link(
     tx: &mut Tx,
     before: &LinkState,
     after: &LinkState,
     news: Option<News<'_>>,
-    mut woken: BTreeSet<ShardId>,
 ) -> Result<()> {
     sqlx::query(
         "update accounts set shard = $2, status = $3, health = $4, reason = $5, since = $6,
@@ -306,6 +286,7 @@ pub(super) async fn write_link(
     .bind(after.org.as_ref().map(to_json))
     .execute(&mut *tx.inner)
     .await?;
+    let mut woken = BTreeSet::new();
     if before.shard != after.shard {
         move_work(tx, &after.account, before.shard, after.shard).await?;
         woken.insert(after.shard);

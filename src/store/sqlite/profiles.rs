@@ -56,7 +56,7 @@ impl Sqlite {
             .execute(&mut *tx.inner)
             .await?;
         let news = News::of_profile(read);
-        write_link(&mut tx, &before, &after, news, BTreeSet::new()).await?;
+        write_link(&mut tx, &before, &after, news).await?;
         tx.commit().await?;
         Ok(LinkWrite::Stored(after))
     }

@@ -342,6 +342,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         ParkReason::OrgRefuses,
         ParkReason::Quota,
         ParkReason::Paused,
+        ParkReason::Unlinked,
     ];
     prop_oneof![
         (select(how.to_vec()), record()).prop_map(|(how, task)| Outcome::Logged { how, task }),

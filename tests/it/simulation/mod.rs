@@ -31,12 +31,17 @@ use world::{Event, World};
 /// Worlds in a plain test run.
 const SEEDS: u64 = 2_000;
 
+/// How long an account's calls wait after an Unlink.
+const GRACE: Duration = Duration::from_mins(5);
+
 /// What must have happened to some call in some of them.
-const EVERYTHING: [&str; 25] = [
+const EVERYTHING: [&str; 27] = [
     "Created",
     "Updated",
     "Adopted",
     "Unlinked",
+    "parked: Unlinked",
+    "linked again in time",
     "Expired",
     "Unknown",
     "UnresolvedInPreviousOrg",
@@ -141,6 +146,7 @@ fn config() -> Config {
     config.links.storm_window = Duration::from_mins(1);
     config.links.unpark_page = 5;
     config.links.refused_every = Duration::from_mins(10);
+    config.links.unlink_grace = GRACE;
     config.links.parked_at_most = Duration::from_hours(3);
     config
 }
@@ -168,7 +174,7 @@ fn orgs(world: &mut World) -> Vec<LinkedOrg> {
             time_zone: None,
             default_country: None,
             closed_status: None,
-            missing: vec![],
+            preflight: vec![],
         })
         .collect()
 }
@@ -194,7 +200,15 @@ fn plan_links(world: &mut World, accounts: &[AccountId], orgs: &[LinkedOrg], cal
         for _ in 0..world.rng.random_range(0..3) {
             let at = world.now + Duration::from_secs(world.rng.random_range(0..span));
             let event = match world.rng.random_range(0..6) {
-                0 => Event::Link(account.clone(), None),
+                0 => {
+                    if world.rng.random_bool(0.5) {
+                        let again = world.rng.random_range(0..2 * GRACE.as_secs());
+                        let again = at + Duration::from_secs(again);
+                        let link = Event::Link(account.clone(), Some(pick(world)));
+                        world.plan(again.min(calm), link);
+                    }
+                    Event::Link(account.clone(), None)
+                }
                 1 | 2 => Event::Link(account.clone(), Some(pick(world))),
                 3 => Event::Revoke(account.clone()),
                 _ => Event::Expire(account.clone()),

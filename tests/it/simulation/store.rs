@@ -3,17 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use vcc_link::domain::call::{Call, CallEvent};
 use vcc_link::domain::ids::{
     AccountId, AttemptId, CallId, Epoch, Generation, OrgId, RecordId, Revision, Sequence, ShardId,
 };
 use vcc_link::domain::link::{Health, LinkReason, LinkState, LinkStatus, LinkedOrg};
 use vcc_link::domain::matching::LookupResult;
-use vcc_link::domain::outcome::{DeadReason, Outcome, ParkReason};
+use vcc_link::domain::outcome::{DeadReason, Outcome, ParkReason, SkipReason};
 use vcc_link::domain::task::TaskField;
 use vcc_link::domain::work::{AttemptKind, Due, Lane, OpenAttempt, ParkedPage, Refusal, Unparked};
 use vcc_link::engine::{BatchCall, Decision};
+
+use super::GRACE;
+use super::world::MAX_SKEW;
 
 /// Shards of this small world.
 pub(super) const SHARDS: u16 = 6;
@@ -367,7 +370,8 @@ impl Store {
     #[expect(clippy::too_many_lines, reason = "one arm for each outcome")]
     pub(super) fn record(&mut self, now: At, decision: &Decision) -> bool {
         let current = self.is_current(decision.shard, decision.epoch);
-        let current_generation = self.link(&decision.call.account, now).generation;
+        let link = self.link(&decision.call.account, now);
+        let current_generation = link.generation;
         let row = self
             .calls
             .get_mut(&decision.call)
@@ -417,6 +421,14 @@ impl Store {
                 row.task_due = Some(now);
             }
             Outcome::Parked { reason, .. } => row.parked = Some(*reason),
+            Outcome::Skipped {
+                reason: SkipReason::Unlinked,
+            } if current_generation == decision.generation => {
+                // A replica's clock may be some seconds ahead.
+                let end = link.calls_wait_until(GRACE);
+                let waits = end.is_some_and(|end| now + TimeDelta::milliseconds(MAX_SKEW) < end);
+                assert!(!waits, "{id} ends while its account may be linked again");
+            }
             Outcome::Skipped { .. } | Outcome::Dead { .. } => {}
             Outcome::InDoubt { .. } => panic!("in doubt without an attempt"),
         }
@@ -520,6 +532,11 @@ impl Store {
             };
             self.grants.insert((account.clone(), generation), grant);
         }
+        let waits = old.calls_wait_until(GRACE).is_some_and(|end| now < end);
+        let parked = |(id, row): (&CallId, &Row)| &id.account == account && row.parked.is_some();
+        if org.is_some() && waits && self.calls.iter().any(parked) {
+            self.happened.insert("linked again in time".to_owned());
+        }
         let status = if org.is_some() {
             LinkStatus::Linked
         } else {
@@ -541,7 +558,6 @@ impl Store {
             sequence: old.sequence.next(),
             org,
         };
-        let unlinked = link.org.is_none();
         self.links.insert(account.clone(), link);
         for (_, row) in self
             .calls
@@ -549,10 +565,6 @@ impl Store {
             .filter(|(id, _)| &id.account == account)
         {
             row.shard = shard;
-            // Unlinking ends what is parked as skipped: made due, so that it is.
-            if unlinked && row.parked.take().is_some() {
-                row.task_due = Some(now);
-            }
         }
         for attempt in self
             .attempts
@@ -657,6 +669,10 @@ fn word(outcome: &Outcome) -> String {
         Outcome::Logged { how, .. } => format!("{how:?}"),
         Outcome::Skipped { reason } => format!("{reason:?}"),
         Outcome::Dead { reason, .. } => format!("{reason:?}"),
+        Outcome::Parked {
+            reason: ParkReason::Unlinked,
+            ..
+        } => "parked: Unlinked".to_owned(),
         Outcome::Parked { reason, .. } => format!("{reason:?}"),
         Outcome::RetryAt { .. } => "retried".to_owned(),
         Outcome::NotSent { .. } => "not sent".to_owned(),

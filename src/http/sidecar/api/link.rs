@@ -158,7 +158,7 @@ impl Org {
             username: name.map(|name| name.whole().to_owned()),
             environment: word(&org.environment),
             instance_url: org.instance_url.clone(),
-            missing: org.missing.clone(),
+            missing: org.missing(),
         }
     }
 }

@@ -284,7 +284,7 @@ fn lacks(org: &LinkedOrg) -> Vec<Lack> {
             address: format!("{}{}", org.instance_url.trim_end_matches('/'), lack.path),
         }
     };
-    org.missing.iter().map(lack).collect()
+    org.missing().iter().map(lack).collect()
 }
 
 fn linked(org: &LinkedOrg, made: Option<(String, Option<String>)>, slots: String) -> Linked {
