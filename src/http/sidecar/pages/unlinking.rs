@@ -56,9 +56,10 @@ pub(super) async fn ask(State(sidecar): State<Arc<Sidecar>>, Admin(session): Adm
 /// `POST /unlink`
 pub(super) async fn unlink(State(sidecar): State<Arc<Sidecar>>, change: Change<Seen>) -> Response {
     let Change { session, form } = change;
-    let (linking, actor) = (&sidecar.linking, session.actor());
-    let generation = Generation(form.generation);
-    match linking.unlink(&session.account, generation, &actor).await {
+    let (linking, actor) = (Arc::clone(&sidecar.linking), session.actor());
+    let (account, generation) = (session.account.clone(), Generation(form.generation));
+    let unlinking = async move { linking.unlink(&account, generation, &actor).await };
+    match sidecar.whole(unlinking).await {
         Ok(_) => Redirect::to("/?notice=unlinked").into_response(),
         Err(error) => failed(&sidecar, &session, error),
     }
