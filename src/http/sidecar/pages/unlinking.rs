@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::super::Sidecar;
 use super::super::csrf::Change;
 use super::super::session::Admin;
-use super::{Shell, assets, failed, link, page, texts, unavailable};
+use super::{Shell, assets, failed, page, texts, unavailable};
 use crate::domain::ids::Generation;
 
 #[derive(Template)]
@@ -32,7 +32,7 @@ pub(super) struct Seen {
 
 /// `GET /unlink`
 pub(super) async fn ask(State(sidecar): State<Arc<Sidecar>>, Admin(session): Admin) -> Response {
-    let state = match link(&sidecar, &session.account).await {
+    let state = match sidecar.linking.link(&session.account).await {
         Ok(state) => state,
         Err(error) => return unavailable(&sidecar, &error),
     };
