@@ -58,7 +58,10 @@ impl Client {
         };
         let url = trusted(&address, &self.config.trusted_hosts)?;
         let host = url.host_str()?;
-        let own = MY_DOMAINS.iter().any(|domain| host.ends_with(domain));
+        let name = MY_DOMAINS
+            .iter()
+            .find_map(|domain| host.strip_suffix(domain));
+        let own = name.is_some_and(|name| !name.split('.').any(str::is_empty));
         let named = self
             .config
             .trusted_hosts
