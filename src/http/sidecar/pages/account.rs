@@ -14,7 +14,7 @@ use super::history::Line;
 use super::texts::checklist::{Item, checklist};
 use super::texts::troubles::{self, Trouble};
 use super::texts::{self, Notice};
-use super::{Shell, assets, link, page, time, unavailable};
+use super::{Shell, assets, page, time, unavailable};
 use crate::domain::link::{Actor, Health, LinkState, LinkStatus, LinkedOrg};
 use crate::store::authorizations::HistoryLine;
 use crate::store::{self, Store};
@@ -139,7 +139,7 @@ pub(super) async fn show(
 /// Reads what the page shows.
 async fn facts(sidecar: &Sidecar, session: &Session) -> store::Result<Facts> {
     let (store, account) = (&sidecar.store, &session.account);
-    let state = link(sidecar, account).await?;
+    let state = sidecar.linking.link(account).await?;
     let accounts = match &state.org {
         Some(org) => store.accounts_of_api_user(&org.org, &org.user).await?.len(),
         None => 0,

@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 use super::super::Sidecar;
 use super::super::session::Session;
+use super::failed;
 use super::logins::{Standing, named};
-use super::{failed, link};
 use crate::domain::authorization::Authorization;
 use crate::linking::AuthorizationError;
 use crate::store;
@@ -132,7 +132,7 @@ impl Follower {
 
     async fn of_account(&self) -> store::Result<Vec<Fact>> {
         let (store, account) = (&self.sidecar.store, &self.session.account);
-        let state = link(&self.sidecar, account).await?;
+        let state = self.sidecar.linking.link(account).await?;
         let waiting = store.parked_calls(account).await?;
         let last = store.last_authorization(&self.session.id).await?;
         let id = |last: Authorization| last.id.to_string();

@@ -30,9 +30,7 @@ use self::texts::faults::{self, Told};
 use super::session::Session;
 use super::{CALLBACK, Sidecar};
 use crate::domain::ids::AccountId;
-use crate::domain::link::LinkState;
 use crate::linking::AuthorizationError;
-use crate::{clock, store};
 
 /// The pages.
 pub(super) fn router() -> Router<Arc<Sidecar>> {
@@ -187,13 +185,6 @@ fn unavailable(sidecar: &Sidecar, error: &(dyn std::error::Error + 'static)) -> 
     tracing::error!(error, "a page cannot be shown");
     let status = StatusCode::SERVICE_UNAVAILABLE;
     message(Shell::bare(sidecar), status, faults::broken(), Vec::new())
-}
-
-/// A link as it is.
-async fn link(sidecar: &Sidecar, account: &AccountId) -> store::Result<LinkState> {
-    let states = sidecar.store.links(std::slice::from_ref(account)).await?;
-    let state = states.into_iter().next();
-    Ok(state.unwrap_or_else(|| LinkState::unlinked(account.clone(), clock::now())))
 }
 
 /// A time, in UTC; a script writes it as people there do.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::super::Sidecar;
 use super::super::csrf::Change;
 use super::super::session::Admin;
-use super::{Shell, assets, failed, link, page, texts, unavailable};
+use super::{Shell, assets, failed, page, texts, unavailable};
 use crate::domain::ids::Generation;
 
 #[derive(Template)]
@@ -32,7 +32,7 @@ pub(super) struct Seen {
 
 /// `GET /unlink`
 pub(super) async fn ask(State(sidecar): State<Arc<Sidecar>>, Admin(session): Admin) -> Response {
-    let state = match link(&sidecar, &session.account).await {
+    let state = match sidecar.linking.link(&session.account).await {
         Ok(state) => state,
         Err(error) => return unavailable(&sidecar, &error),
     };
@@ -56,9 +56,10 @@ pub(super) async fn ask(State(sidecar): State<Arc<Sidecar>>, Admin(session): Adm
 /// `POST /unlink`
 pub(super) async fn unlink(State(sidecar): State<Arc<Sidecar>>, change: Change<Seen>) -> Response {
     let Change { session, form } = change;
-    let (linking, actor) = (&sidecar.linking, session.actor());
-    let generation = Generation(form.generation);
-    match linking.unlink(&session.account, generation, &actor).await {
+    let (linking, actor) = (Arc::clone(&sidecar.linking), session.actor());
+    let (account, generation) = (session.account.clone(), Generation(form.generation));
+    let unlinking = async move { linking.unlink(&account, generation, &actor).await };
+    match sidecar.whole(unlinking).await {
         Ok(_) => Redirect::to("/?notice=unlinked").into_response(),
         Err(error) => failed(&sidecar, &session, error),
     }
