@@ -31,6 +31,7 @@ mod tokens;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::NaiveDate;
 use moka::sync::Cache;
 use tokio::sync::watch;
 
@@ -165,6 +166,11 @@ impl Linking {
     /// Accounts that may share one API user.
     pub const fn accounts_per_api_user(&self) -> u32 {
         self.config.accounts_per_api_user
+    }
+
+    /// Until when links of the older method are to be made anew, if that is set.
+    pub const fn legacy_until(&self) -> Option<NaiveDate> {
+        self.config.legacy_until
     }
 
     /// Our fence of a shard, if it is ours.

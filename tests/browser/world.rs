@@ -347,13 +347,13 @@ listen = "127.0.0.1:0"
 public_url = "{address}"
 portal_origin = "{portal}"
 support = "support@vcc.example"
-legacy_until = "31 March 2027"
 egress_addresses = ["192.0.2.10", "192.0.2.11"]
 requests_per_minute = 100000
 [sidecar.portal]
 issuer = "portal"
 shared_key = "{SHARED_KEY}"
 [linking]
+legacy_until = "2027-03-31"
 callback_url = "{address}/callback"
 [salesforce]
 client_id = "sim-client-id"

@@ -34,9 +34,6 @@ pub struct Config {
     pub title: String,
     /// Where people without rights are sent: an address of mail or of a page. Empty: none is named.
     pub support: String,
-    /// The last day on which links of the older method work, as the pages say it: `31 March 2027`.
-    /// None: they say no day.
-    pub legacy_until: Option<String>,
     /// The addresses that Salesforce sees us come from, for the admins' checklist.
     pub egress_addresses: Vec<String>,
     /// How long an admin may go on after coming from the portal.
@@ -89,7 +86,6 @@ impl Default for Config {
             portal_origin: String::new(),
             title: "Salesforce".to_owned(),
             support: String::new(),
-            legacy_until: None,
             egress_addresses: Vec::new(),
             session_for: Duration::from_hours(8),
             proxies: 0,

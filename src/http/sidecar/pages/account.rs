@@ -190,6 +190,8 @@ fn account(
 ) -> Account {
     let (state, config) = (&facts.state, &sidecar.config);
     let most = sidecar.linking.accounts_per_api_user();
+    let legacy_until = sidecar.linking.legacy_until();
+    let legacy_until = legacy_until.map(|day| day.format("%-d %B %Y").to_string());
     let is_linked = state.status != LinkStatus::Unlinked;
     let trouble = troubles::trouble(state.health, state.reason).filter(|_| is_linked);
     let full = is_linked && facts.accounts >= most as usize;
@@ -202,7 +204,7 @@ fn account(
         last_login: facts.last_login,
         status: status(state.status),
         health: is_linked.then(|| health(state.health)),
-        summary: summary(state, trouble.is_some(), config.legacy_until.as_deref()),
+        summary: summary(state, trouble.is_some(), legacy_until.as_deref()),
         relink_first: state.status == LinkStatus::Legacy
             || trouble.as_ref().is_some_and(|trouble| trouble.relink),
         trouble: trouble.map(|trouble| shown(&trouble, state)),
