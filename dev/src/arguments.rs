@@ -42,9 +42,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FOLDER", default_value = ".vcc-link-dev")]
     pub(crate) state: PathBuf,
 
-    /// Port of vcc-link's own pages; 0 for any
+    /// Port of vcc-link's operations pages; 0 for any
     #[arg(long, value_name = "PORT", default_value_t = 9464)]
     pub(crate) port: u16,
+
+    /// Port of the admins' pages, where accounts are linked; 0 for any
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub(crate) pages_port: u16,
 
     /// Port of the Salesforce simulator; 0 for any
     #[arg(long, value_name = "PORT", default_value_t = 0)]

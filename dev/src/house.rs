@@ -68,14 +68,14 @@ impl House {
         command
     }
 
-    /// Runs a subcommand to its end.
-    pub(crate) async fn call(&self, arguments: &[&str], input: &str) -> anyhow::Result<()> {
+    /// Runs a subcommand to its end; gives what it writes.
+    pub(crate) async fn call(&self, arguments: &[&str], input: &str) -> anyhow::Result<String> {
         let shown = arguments.join(" ");
         let mut child = self
             .command()
             .args(arguments)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("vcc-link {shown} cannot start"))?;
@@ -89,7 +89,7 @@ impl House {
             "vcc-link {shown}: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         );
-        Ok(())
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// Starts worker and sidecar. They write to this log, and serve their pages on this port.

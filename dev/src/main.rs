@@ -18,6 +18,7 @@ mod call;
 mod feed;
 mod house;
 mod outside;
+mod portal;
 mod report;
 mod results;
 mod run;

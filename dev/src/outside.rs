@@ -41,11 +41,16 @@ pub(crate) struct Counted {
 
 impl Outside {
     /// Starts both. Port 0: any.
-    pub(crate) async fn start(world: &World, run: Run, port: u16) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        world: &World,
+        run: Run,
+        port: u16,
+        callback: &str,
+    ) -> anyhow::Result<Self> {
         let salesforce = Simulator::start(Config {
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             https: None,
-            seed: world.seed()?,
+            seed: world.seed(callback)?,
             ..Config::default()
         });
         let salesforce = salesforce.await.with_context(|| {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{ExitCode, ExitStatus};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -14,10 +15,11 @@ use crate::call::Run;
 use crate::feed::{self, Feed};
 use crate::house::{House, Process};
 use crate::outside::{Counted, Outside};
+use crate::portal::Portal;
 use crate::report::{Report, Times};
 use crate::results::Results;
 use crate::screen::{Screen, View};
-use crate::settings;
+use crate::settings::{self, Ports};
 use crate::signals::Signals;
 use crate::state::State;
 use crate::tally::Tally;
@@ -85,6 +87,8 @@ struct Parts {
     run: Run,
     outside: Outside,
     process: Process,
+    /// It stands as long as the rest does.
+    _portal: Portal,
     results: Results,
     feed: Feed,
     tally: Tally,
@@ -115,23 +119,29 @@ impl Parts {
     ) -> anyhow::Result<Self> {
         let run = Run::begun(feed::now());
         let world = World::new(arguments.accounts);
-        let port = free_port(arguments.port)?;
-        let outside = Outside::start(&world, run, arguments.salesforce_port).await?;
-        let text = settings::of(state, &outside, port)?;
-        let house = House::new(state.write_private(settings::FILE, &text)?)?;
+        let ports = Ports {
+            operations: free_port(arguments.port, "--port")?,
+            admins: free_port(arguments.pages_port, "--pages-port")?,
+        };
+        let callback = format!("{}/callback", ports.admins());
+        let outside = Outside::start(&world, run, arguments.salesforce_port, &callback).await?;
+        let text = settings::of(state, &outside, ports)?;
+        let house = Arc::new(House::new(state.write_private(settings::FILE, &text)?)?);
         let migrated = house.call(&["migrate"], "").await;
         migrated.context("what earlier runs left cannot be used; --fresh begins without it")?;
         link(&house, &outside, &world).await?;
         let topics = &outside.topics;
         let published = [topics.call_logs.as_str(), topics.link_status.as_str()];
         let results = Results::read(&outside.kafka, &published, run)?;
-        let mut process = house.start(state.file("vcc-link.log"), port)?;
+        let mut process = house.start(state.file("vcc-link.log"), ports.operations)?;
         process.ready(READY).await?;
-        screen.say(&opening(&outside, state, port))?;
+        let portal = Portal::start(house, world.clone(), ports.admins()).await?;
+        screen.say(&opening(&outside, state, ports, &portal))?;
         let feed = Feed::new(&outside.kafka, &topics.calls, &world, run)?;
         Ok(Self {
             run,
             process,
+            _portal: portal,
             results,
             feed: feed.paced(arguments.rate, arguments.limit()),
             tally: Tally::new()?,
@@ -291,7 +301,8 @@ async fn link(house: &House, outside: &Outside, world: &World) -> anyhow::Result
         .map(Ok)
         .try_for_each_concurrent(LINKING, async |account| {
             let token = outside.approve(account)?;
-            house.call(&["links", "add", &account.id], &token).await
+            let added = house.call(&["links", "add", &account.id], &token).await;
+            added.map(drop)
         })
         .await?;
     for account in world.linked().filter(|a| a.link == Link::Broken) {
@@ -305,29 +316,32 @@ async fn link(house: &House, outside: &Outside, world: &World) -> anyhow::Result
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
 
 /// A port that nobody listens on; 0: any.
-fn free_port(port: u16) -> anyhow::Result<u16> {
+fn free_port(port: u16, flag: &str) -> anyhow::Result<u16> {
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).map(drop);
     if port != 0 {
         is_free(&port).with_context(|| {
-            format!("port {port} cannot be used; choose another with --port, or any with --port 0")
+            format!("port {port} cannot be used; choose another with {flag}, or any with {flag} 0")
         })?;
         return Ok(port);
     }
     let tried = (0..100).map(|_| rand::random_range(PORTS));
     let free = tried.into_iter().find(|port| is_free(port).is_ok());
-    free.context("no port is free between 20000 and 30000; choose one with --port")
+    free.with_context(|| format!("no port is free between 20000 and 30000; choose one with {flag}"))
 }
 
 /// Where everything is.
-fn opening(outside: &Outside, state: &State, port: u16) -> String {
+fn opening(outside: &Outside, state: &State, ports: Ports, portal: &Portal) -> String {
     format!(
         "\
 Salesforce  {salesforce}/__sim/tasks (simulated; /__sim/requests tells what was asked)
 Kafka       kcat -b {kafka} -C -t {results}
+Accounts    {portal} (link the broken one: its parked calls become Tasks)
 vcc-link    http://127.0.0.1:{port}/metrics
             settings {settings}
             log {log}
 ",
+        portal = portal.address(),
+        port = ports.operations,
         salesforce = outside.salesforce(),
         kafka = outside.kafka,
         results = outside.topics.call_logs,

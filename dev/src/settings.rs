@@ -22,8 +22,24 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The settings as a file's text; `port` is the one of its pages.
-pub(crate) fn of(state: &State, outside: &Outside, port: u16) -> anyhow::Result<String> {
+/// The ports that vcc-link serves on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ports {
+    /// Its operations pages.
+    pub(crate) operations: u16,
+    /// The admins' pages.
+    pub(crate) admins: u16,
+}
+
+impl Ports {
+    /// Where the admins' pages are.
+    pub(crate) fn admins(self) -> String {
+        format!("http://127.0.0.1:{}", self.admins)
+    }
+}
+
+/// The settings as a file's text.
+pub(crate) fn of(state: &State, outside: &Outside, ports: Ports) -> anyhow::Result<String> {
     let salesforce = outside.salesforce();
     let host = salesforce.trim_start_matches("http://");
     let topics = &outside.topics;
@@ -47,6 +63,7 @@ quarantine = "{quarantine}"
 client_id = "sim-client-id"
 client_secret = "sim-client-secret"
 production_url = "{salesforce}"
+sandbox_url = "{salesforce}"
 # A simulator: in production nobody is trusted but Salesforce.
 trusted_hosts = ["{host}"]
 
@@ -56,7 +73,21 @@ keys = [{{ id = "make-run", key = "{key}" }}]
 
 [http]
 listen = "127.0.0.1:{port}"
+
+[linking]
+callback_url = "{admins}/callback"
+
+[sidecar]
+listen = "127.0.0.1:{admins_port}"
+public_url = "{admins}"
+
+[sidecar.portal]
+issuer = "make-run"
+shared_key = "{key}"
 "#,
+        port = ports.operations,
+        admins = ports.admins(),
+        admins_port = ports.admins,
         store = quoted(&format!("sqlite:{}", path_of(state)?)),
         kafka = outside.kafka,
         calls = topics.calls,

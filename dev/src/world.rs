@@ -92,10 +92,13 @@ impl World {
         self.accounts.iter().filter(|a| a.link != Link::Missing)
     }
 
-    /// The world at Salesforce: an org for each account that has one.
-    pub(crate) fn seed(&self) -> anyhow::Result<Seed> {
+    /// The world at Salesforce: an org for each account that has one, and an app that sends browsers
+    /// back there.
+    pub(crate) fn seed(&self, callback: &str) -> anyhow::Result<Seed> {
         let orgs: Vec<Value> = self.linked().enumerate().map(|(n, a)| a.org(n)).collect();
-        Ok(serde_json::from_value(json!({ "orgs": orgs }))?)
+        Ok(serde_json::from_value(
+            json!({ "orgs": orgs, "app": { "redirect_uris": [callback] } }),
+        )?)
     }
 }
 
@@ -177,7 +180,10 @@ mod tests {
         let links: Vec<Link> = world.accounts.iter().map(|a| a.link).collect();
         let [a, b, c] = [Link::Sound; 3];
         assert_eq!(links, [a, b, c, Link::Broken, Link::Missing]);
-        assert_eq!(world.seed().unwrap().orgs.len(), 4);
+        assert_eq!(
+            world.seed("http://localhost/callback").unwrap().orgs.len(),
+            4
+        );
         let of = |link| (0..200).filter(|n| world.account(*n).link == link).count();
         assert_eq!((of(Link::Sound), of(Link::Broken)), (180, 10));
     }
