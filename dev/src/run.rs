@@ -335,7 +335,7 @@ fn opening(outside: &Outside, state: &State, ports: Ports, portal: &Portal) -> S
         "\
 Salesforce  {salesforce}/__sim/tasks (simulated; /__sim/requests tells what was asked)
 Kafka       kcat -b {kafka} -C -t {results}
-Accounts    {portal} (link the broken one: its parked calls become Tasks)
+Accounts    {portal} (as their admin: link the broken one, and its calls are logged)
 vcc-link    http://127.0.0.1:{port}/metrics
             settings {settings}
             log {log}
