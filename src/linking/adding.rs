@@ -4,12 +4,10 @@
 //! exists only here. So what can fail without it is tried before, and it is stored before anything
 //! else is asked; what the org allows is asked afterwards, by the worker too.
 
-use std::time::Duration;
-
 use secrecy::SecretString;
 
 use super::making::Made;
-use super::sealed::Tokens;
+use super::sealed::{Tokens, kept};
 use super::{Error, Linking};
 use crate::domain::ids::AccountId;
 use crate::domain::link::{Actor, App, Environment, LinkState, LinkStatus, LinkedOrg};
@@ -84,7 +82,6 @@ impl Linking {
         redeemed: &TokenSet,
         tokens: &Tokens,
     ) -> Result<LinkState, Error> {
-        let mut wait = Duration::from_millis(50);
         loop {
             let made = Made {
                 org: LinkedOrg::unasked(
@@ -101,19 +98,13 @@ impl Linking {
             };
             let link = self.new_link(&state, made).await;
             let most = self.config.accounts_per_api_user;
-            match self.store.save_link(&link, most).await {
-                Ok(LinkWrite::Stored(state)) => return Ok(state),
+            match kept(|| self.store.save_link(&link, most)).await? {
+                LinkWrite::Stored(state) => return Ok(state),
                 // This token is the newest that anybody has: it stands.
-                Ok(LinkWrite::Changed(now)) => state = now,
-                Ok(LinkWrite::Stale) => return Err(Error::Changed),
-                Ok(LinkWrite::ApiUserFull { accounts }) => {
+                LinkWrite::Changed(now) => state = now,
+                LinkWrite::Stale => return Err(Error::Changed),
+                LinkWrite::ApiUserFull { accounts } => {
                     return Err(Error::ApiUserFull { accounts });
-                }
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::error!(account = %bootstrap.account, error, "the new tokens are not stored yet: do not stop this, it is tried again");
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(Duration::from_secs(2));
                 }
             }
         }

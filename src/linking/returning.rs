@@ -1,21 +1,17 @@
 //! The way back from Salesforce: a browser's code becomes tokens, once.
 
-use std::time::Duration;
-
 use secrecy::SecretString;
 
 use super::Linking;
 use super::authorizing::Error;
 use super::faults::{of_error, of_refusal};
-use super::sealed::{Secret, Tokens};
+use super::sealed::{Secret, Tokens, kept};
 use crate::clock;
 use crate::crypto::authorization_id;
 use crate::domain::authorization::{Authorization, Login, Stage};
-use crate::domain::ids::AccountId;
 use crate::domain::link::{Environment, LinkedOrg};
 use crate::salesforce::oauth::{Code, TokenSet};
 use crate::salesforce::{ApiUser, SendBy, Session};
-use crate::store;
 use crate::store::authorizations::RedeemClaim;
 
 /// What a browser brings back from Salesforce.
@@ -87,19 +83,10 @@ impl Linking {
             org: Some(org.clone()),
             ..claimed
         };
-        let kept = Secret::Tokens(Tokens::of(tokens, &SecretString::default()));
-        let kept = self.seal_secret(&redeemed.id, &kept);
-        // These tokens exist only here until they are stored: never given up on.
-        let mut wait = Duration::from_millis(50);
+        let secret = Secret::Tokens(Tokens::of(tokens, &SecretString::default()));
+        let secret = self.seal_secret(&redeemed.id, &secret);
         let store = &self.store;
-        while let Err(error) = store
-            .move_authorization(Stage::Redeeming, &redeemed, Some(&kept))
-            .await
-        {
-            unstored(&redeemed.account, &error);
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(2));
-        }
+        kept(|| store.move_authorization(Stage::Redeeming, &redeemed, Some(&secret))).await?;
         crate::crash_point("authorization.redeemed");
         let next = self.with_answers(redeemed, org, tokens).await?;
         store
@@ -157,10 +144,4 @@ impl Linking {
             ..redeemed
         })
     }
-}
-
-/// Says that tokens are not stored yet.
-fn unstored(account: &AccountId, error: &store::Error) {
-    let error = error as &dyn std::error::Error;
-    tracing::error!(%account, error, "the new tokens are not stored yet, trying again");
 }

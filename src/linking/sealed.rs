@@ -3,6 +3,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use super::Linking;
 use crate::crypto::Context;
@@ -10,8 +11,8 @@ use crate::domain::ids::{AccountId, AuthorizationId, Generation, TokenSequence};
 use crate::salesforce::oauth::TokenSet;
 use crate::salesforce::{ApiUser, Session};
 use crate::sealing;
-use crate::store::Sealed;
 use crate::store::links::Grant;
+use crate::store::{self, Sealed, until_stored};
 
 /// The stored form of a link's tokens. It exists in the clear only between opening and use.
 #[derive(Clone, Serialize, Deserialize)]
@@ -111,6 +112,16 @@ impl Linking {
         let context = Context::Authorization { id: id.clone() };
         self.sealer.open(&context, secret, "login")
     }
+}
+
+/// Stores tokens that exist nowhere else yet: however long the database is away.
+pub(super) async fn kept<T, F>(method: impl FnMut() -> F) -> store::Result<T>
+where
+    F: Future<Output = store::Result<T>>,
+{
+    let never = CancellationToken::new();
+    let kept = until_stored(&never, "new tokens", method).await;
+    kept.expect("nobody cancels it")
 }
 
 /// What binds tokens to their place.

@@ -10,15 +10,13 @@
 //! What is to be refreshed and what its end means for the link is the engine's to decide, ahead of
 //! need too: only it sees when so many links die that it is probably us (rule 12).
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Linking;
-use super::sealed::Tokens;
+use super::sealed::{Tokens, kept};
 use crate::clock;
 use crate::domain::ids::{AccountId, Generation, ShardId};
 use crate::domain::link::LinkReason;
@@ -247,26 +245,19 @@ impl Linking {
             issued_at: new.issued_at,
             instance_url: new.instance_url.clone(),
         };
-        // The new tokens exist only here until they are stored: never given up on.
-        let mut wait = Duration::from_millis(50);
-        loop {
-            let record = self.store.record_refresh(
+        let record = || {
+            self.store.record_refresh(
                 &grant.account,
                 grant.generation,
                 grant.token_sequence,
                 claim.send_by,
                 &result,
-            );
-            match record.await {
-                Ok(Written::Yes | Written::Already) => return Refreshed::Fresh,
-                Ok(Written::Stale) => return Refreshed::Later(later("tokens_moved")),
-                Err(error) => {
-                    let source = &error as &dyn std::error::Error;
-                    tracing::error!(account = %grant.account, error = source, "new tokens are not stored yet, trying again");
-                }
-            }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(2));
+            )
+        };
+        match kept(record).await {
+            Ok(Written::Yes | Written::Already) => Refreshed::Fresh,
+            Ok(Written::Stale) => Refreshed::Later(later("tokens_moved")),
+            Err(error) => Refreshed::Later(store_failure(&error)),
         }
     }
 

@@ -21,7 +21,6 @@ use tokio_util::sync::CancellationToken;
 use super::append::bisect;
 use super::delay::Progress;
 use super::fold::Folder;
-use super::until_stored;
 use crate::clock;
 use crate::crypto::Context;
 use crate::domain::call::{CallEvent, CallOutcome, Direction};
@@ -36,6 +35,7 @@ use crate::readiness::Component;
 use crate::sealing::Sealer;
 use crate::store::Store;
 use crate::store::inbox::{Appended, IngestBatch, Partition, QuarantineRow};
+use crate::store::until_stored;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Consumed;
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::until_stored;
 use crate::clock;
 use crate::domain::ids::{AccountId, CallId, ReplicaId, ShardId};
 use crate::domain::work::Lane;
 use crate::domain::work::ParkedPage;
 use crate::engine::{Command, Input};
+use crate::store::until_stored;
 use crate::store::{Fence, Store};
 
 /// How far ahead due calls are loaded, so that the engine's own clock decides the moment.

@@ -7,7 +7,6 @@ use chrono::Utc;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::until_stored;
 use crate::clock;
 use crate::domain::call::Call;
 use crate::domain::event::{CallLog, Published};
@@ -18,6 +17,7 @@ use crate::engine::{Decision, Input};
 use crate::sealing::Sealer;
 use crate::store::inbox::StoredCall;
 use crate::store::journal::OutcomeRow;
+use crate::store::until_stored;
 use crate::store::{Fence, Store, Written};
 use crate::telemetry::names::field;
 use crate::telemetry::{Metrics, trace};

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::until_stored;
 use crate::engine::Input;
 use crate::store::Store;
+use crate::store::until_stored;
 
 /// How long one wait lasts at most.
 const PATIENCE: Duration = Duration::from_millis(500);

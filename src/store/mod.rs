@@ -34,6 +34,7 @@ mod ledger;
 pub mod links;
 mod news;
 pub mod outbox;
+mod patience;
 pub mod postgres;
 pub mod reports;
 pub mod rings;
@@ -53,6 +54,7 @@ pub use journal::Journal;
 pub use leases::Leases;
 pub use links::Links;
 pub use outbox::Outbox;
+pub use patience::until_stored;
 pub use reports::Reports;
 pub use rings::Rings;
 

@@ -84,7 +84,8 @@ pub struct Parts {
 impl Sidecar {
     /// A sidecar of its parts.
     pub fn new(parts: Parts) -> anyhow::Result<Self> {
-        let mut logins = vec!["https://*.salesforce.com".to_owned()];
+        let own = ["salesforce.com", "my.salesforce.mil", "my.sfcrmproducts.cn"];
+        let mut logins: Vec<String> = own.map(|domain| format!("https://*.{domain}")).into();
         for environment in [Environment::Production, Environment::Sandbox] {
             let address = parts.salesforce.login_url(environment);
             logins.extend(url::Url::parse(&address).map(|url| url.origin().ascii_serialization()));
