@@ -151,7 +151,7 @@ create table attempts (
     generation integer not null,
     mode text not null,
     kind text not null,
-    -- The Task that an update changes.
+    -- The Task that is adopted or updated.
     task text,
     revision integer not null,
     degraded text,
@@ -162,12 +162,17 @@ create table attempts (
     look_at integer not null,
     closed_at integer,
     outcome text,
-    check ((kind = 'update') = (task is not null))
+    check (kind in ('create', 'adopt', 'update')),
+    check ((kind = 'create') = (task is null))
 ) strict;
 
 -- At most one open attempt per call (the shard is the call's), and a new owner's first question.
 create unique index attempts_open on attempts (shard, account, interaction)
     where closed_at is null;
+-- At most one open change of a Task: of two calls dialled from one, a late request of the first must
+-- not overwrite the key that the second has written.
+create unique index attempts_open_by_task on attempts (org, task)
+    where closed_at is null and task is not null;
 create index attempts_by_call on attempts (account, interaction);
 
 -- Who owns which shard.

@@ -6,6 +6,7 @@
 //!
 //! Architecture invariant: `domain` imports nobody else in the house.
 
+pub mod adoption;
 pub mod authorization;
 pub mod call;
 pub mod event;

@@ -226,12 +226,6 @@ impl Default for Owner {
     }
 }
 
-/// Whether a Task that the agent dialled from may carry this call: its key is empty or ours. A
-/// Task with another call's key stays that call's (two calls dialled from one Task).
-pub fn may_adopt(existing: Option<&str>, ours: &str) -> bool {
-    existing.is_none_or(|key| key.trim().is_empty() || key == ours)
-}
-
 /// The longest Subject, in characters (Salesforce Object Reference, Task).
 const SUBJECT: usize = 255;
 /// The longest Description.
@@ -518,13 +512,5 @@ mod tests {
             ),
             None
         );
-    }
-
-    #[test]
-    fn a_task_is_adopted_only_if_its_key_is_free_or_ours() {
-        assert!(may_adopt(None, "vcc:a:1"));
-        assert!(may_adopt(Some(""), "vcc:a:1"));
-        assert!(may_adopt(Some("vcc:a:1"), "vcc:a:1"));
-        assert!(!may_adopt(Some("vcc:a:2"), "vcc:a:1"));
     }
 }

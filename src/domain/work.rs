@@ -63,11 +63,35 @@ pub struct Due {
 pub enum AttemptKind {
     /// Creates the call's Task.
     Create,
-    /// Changes this Task: click-to-dial, or a later revision.
+    /// Makes this Task the call's: an agent dialled from it.
+    Adopt {
+        /// The Task.
+        task: RecordId,
+    },
+    /// Changes the call's Task: a later revision.
     Update {
         /// The Task.
         task: RecordId,
     },
+}
+
+impl AttemptKind {
+    /// The kind as it is written in the database and told.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Adopt { .. } => "adopt",
+            Self::Update { .. } => "update",
+        }
+    }
+
+    /// The Task that it changes.
+    pub const fn task(&self) -> Option<&RecordId> {
+        match self {
+            Self::Create => None,
+            Self::Adopt { task } | Self::Update { task } => Some(task),
+        }
+    }
 }
 
 /// An attempt without an outcome.
@@ -85,7 +109,7 @@ pub struct OpenAttempt {
     pub generation: Generation,
     /// How its Task can be found.
     pub mode: KeyMode,
-    /// Create or update.
+    /// Create, adopt or update.
     pub kind: AttemptKind,
     /// The revision that was sent.
     pub revision: Revision,
@@ -126,6 +150,8 @@ pub enum Refusal {
     Moved,
     /// The link is not live, or at another generation.
     LinkChanged,
+    /// An open attempt of another call changes the same Task, and may take effect later still.
+    TaskTaken,
 }
 
 /// A place in the order of an account's parked calls, the longest known first: behind this one.

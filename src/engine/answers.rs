@@ -259,9 +259,8 @@ impl Engine {
         let Some(account) = self.accounts.get_mut(&id.account) else {
             return;
         };
-        if refusal == Refusal::LinkChanged {
+        if matches!(refusal, Refusal::LinkChanged | Refusal::TaskTaken) {
             account.place_task(id, Place::Ready(again));
-            self.links_wanted.insert(id.account.clone());
         } else {
             account.place_task(id, Place::Idle);
             let newer = account.calls.get_mut(id).and_then(|call| call.newer.take());
@@ -275,10 +274,10 @@ impl Engine {
             // An attempt that this replica does not know: begun, and its answer lost.
             Refusal::Open => self.want_attempts(turn, call.shard),
             // The account may lie in another shard by now.
-            Refusal::Stale => {
+            Refusal::Stale | Refusal::LinkChanged => {
                 self.links_wanted.insert(id.account.clone());
             }
-            Refusal::Moved | Refusal::LinkChanged => {}
+            Refusal::Moved | Refusal::TaskTaken => {}
         }
         self.drop_lost(id);
     }

@@ -26,7 +26,7 @@ pub(super) struct Sent<'a> {
     pub(super) degraded: &'a BTreeSet<TaskField>,
     /// The most calls that its request was allowed to hold.
     pub(super) batch_limit: Option<u32>,
-    /// Create or update.
+    /// Create, adopt or update.
     pub(super) kind: &'a AttemptKind,
     /// No byte was written after this.
     pub(super) send_by: DateTime<Utc>,
@@ -192,10 +192,12 @@ impl Judge<'_> {
         if self.is_shared(&failure) {
             return self.bisect(failure);
         }
-        if failure.fields.is_empty() && matches!(self.sent.kind, AttemptKind::Update { .. }) {
-            return self.unwritable(failure);
+        match self.sent.kind {
+            AttemptKind::Update { .. } if failure.fields.is_empty() => self.unwritable(failure),
+            // The next attempt makes a Task of its own.
+            AttemptKind::Adopt { .. } if failure.fields.is_empty() => self.retry(failure),
+            _ => self.park(ParkReason::OrgRefuses, failure),
         }
-        self.park(ParkReason::OrgRefuses, failure)
     }
 
     /// The Task that is to be changed is gone or out of reach, whatever the change says: no
@@ -405,9 +407,14 @@ mod tests {
                 "ENTITY_IS_DELETED",
             )
         };
-        let ends = |attempts| kind(&judged_of(&change, attempts, 9, gone()));
-        assert_eq!(ends(1), "retry later without 1");
-        assert_eq!(ends(3), "dead Refused");
+        let adopt = AttemptKind::Adopt {
+            task: "00T000000000001".parse().expect("an id"),
+        };
+        let ends = |change, attempts| kind(&judged_of(change, attempts, 9, gone()));
+        assert_eq!(ends(&change, 1), "retry later without 1");
+        assert_eq!(ends(&change, 3), "dead Refused");
+        let own = "retry later without 1";
+        assert_eq!(ends(&adopt, 3), own, "it gets a Task of its own");
         assert_eq!(kind(&judged(3, 9, gone())), "parked OrgRefuses");
     }
 

@@ -92,7 +92,7 @@ pub enum ReplyResult {
     Answered {
         /// The attempt.
         attempt: AttemptId,
-        /// Create or update.
+        /// Create, adopt or update.
         kind: AttemptKind,
         /// How its Task can be found.
         mode: KeyMode,

@@ -108,7 +108,7 @@ pub(super) fn first_look(
 ) -> DateTime<Utc> {
     match sent.kind {
         _ if answered => now,
-        AttemptKind::Create => now + config.first_look,
+        AttemptKind::Create | AttemptKind::Adopt { .. } => now + config.first_look,
         AttemptKind::Update { .. } => {
             (sent.send_by + config.final_after + config.clock_margin).max(now)
         }
@@ -213,10 +213,12 @@ impl Settler<'_> {
     ) -> Conclusion {
         let sight = match finding {
             Finding::Found(task) => {
-                return Conclusion::Over(Box::new(Outcome::Logged {
-                    how: LoggedAs::Adopted,
-                    task: task.clone(),
-                }));
+                let how = match attempt.kind {
+                    AttemptKind::Create => LoggedAs::Adopted,
+                    AttemptKind::Adopt { .. } | AttemptKind::Update { .. } => LoggedAs::Updated,
+                };
+                let task = task.clone();
+                return Conclusion::Over(Box::new(Outcome::Logged { how, task }));
             }
             Finding::Absent(sight) => *sight,
         };

@@ -11,15 +11,16 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tracing::{Instrument as _, Span};
 
-use super::adoptions::{Adoptions, Claim};
+use super::adoptions::{Adoptions, Kinds};
 use super::owners::Owners;
 use super::record::{Sent, SentNotes};
+use crate::domain::adoption;
 use crate::domain::call::Call;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{AccountId, AttemptId, CallId, Generation, OrgId, RecordId};
 use crate::domain::link::LinkedOrg;
 use crate::domain::outcome::{Answer, Failure, FailureClass, FailureScope};
-use crate::domain::task::{self, KeyMode, TaskDraft, TaskField};
+use crate::domain::task::{self, KeyMode, TaskDraft};
 use crate::domain::work::{ApiUsage, AttemptKind, Lane, Refusal};
 use crate::engine::{BatchCall, BatchId, Input, Reply, ReplyResult};
 use crate::linking::Linking;
@@ -27,7 +28,7 @@ use crate::salesforce::{Client, SendBy, Session};
 use crate::sealing::Sealer;
 use crate::store::inbox::StoredCall;
 use crate::store::journal::{BeginAttempt, Begun};
-use crate::store::{Fence, Store};
+use crate::store::{self, Fence, Store};
 use crate::telemetry::names::field;
 use crate::telemetry::{Metrics, trace};
 
@@ -100,16 +101,13 @@ pub struct Dispatcher {
     pub metrics: Metrics,
 }
 
-/// What the attempt of each call does, and what is claimed for it.
-type Kinds = (HashMap<CallId, AttemptKind>, Vec<Claim>);
-
 /// An attempt that began, with the Task it sends.
 struct Prepared {
     /// The attempt.
     attempt: AttemptId,
     /// The call.
     call: CallId,
-    /// Create or update.
+    /// Create, adopt or update.
     kind: AttemptKind,
     /// By the database's clock.
     send_by: chrono::DateTime<chrono::Utc>,
@@ -152,18 +150,17 @@ impl Dispatcher {
             .filter_map(|opened| opened.call.traceparent());
         traces.for_each(|producer| trace::link_to(&Span::current(), producer));
         let owners = self.owners.of(&session, &work.org, &calls).await;
-        let (kinds, _claims) = match self.kinds(&session, &calls).await {
+        let adoptions = self.adoptions.clone();
+        let kinds = adoptions.kinds(&self.salesforce, &session, &work.org, &calls);
+        let kinds = match kinds.await {
             Ok(found) => found,
             Err((failure, usage)) => return (unavailable(work, &failure), usage),
         };
         // Taken before the note, so that the note's own deadline can only be later.
         let send_by = SendBy::after(self.send_within);
-        let items: Vec<BeginAttempt> = work
-            .calls
-            .iter()
-            .map(|call| self.begin(work, call, &kinds))
-            .collect();
-        let answers = match self.store.begin_attempts(&items).await {
+        let wishes = work.calls.iter().map(|call| self.wish(work, call, &kinds));
+        let mut items: Vec<BeginAttempt> = wishes.collect();
+        let answers = match self.begin(&mut items).await {
             Ok(answers) => answers,
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
@@ -220,57 +217,38 @@ impl Dispatcher {
         Ok(opened.collect())
     }
 
-    /// What each call's attempt does: a call with a Task updates it; one that was dialled from a
-    /// Task adopts that Task if its key is empty or ours; all others create. The claims on dialled
-    /// Tasks are held until the batch is over: two calls may be dialled from one Task, and it becomes
-    /// one call's only.
-    async fn kinds(
+    /// Notes the attempts. Where another call's open attempt changes the Task that a call was
+    /// dialled from, that Task may become the other's yet, however late its request takes effect:
+    /// this call gets one of its own.
+    async fn begin(
         &self,
-        session: &Session,
-        calls: &HashMap<CallId, OpenedCall>,
-    ) -> Result<Kinds, (Failure, Option<ApiUsage>)> {
-        let mut kinds: HashMap<CallId, AttemptKind> = HashMap::new();
-        let mut dialled: Vec<(CallId, RecordId)> = Vec::new();
-        for (id, opened) in calls {
-            if let Some(task) = &opened.stored.task {
-                kinds.insert(id.clone(), AttemptKind::Update { task: task.clone() });
-            } else if let Some(task) = opened.dialled_from() {
-                dialled.push((id.clone(), task));
+        items: &mut [BeginAttempt],
+    ) -> store::Result<Vec<Result<Begun, Refusal>>> {
+        let mut answers = self.store.begin_attempts(items).await?;
+        let adopts = |n: &usize| matches!(items[*n].kind, AttemptKind::Adopt { .. });
+        let taken: Vec<usize> = (0..items.len())
+            .filter(|&n| matches!(answers[n], Err(Refusal::TaskTaken)))
+            .filter(adopts)
+            .collect();
+        if taken.is_empty() {
+            return Ok(answers);
+        }
+        let mut own = Vec::with_capacity(taken.len());
+        for &n in &taken {
+            items[n].kind = AttemptKind::Create;
+            own.push(items[n].clone());
+        }
+        // Those that have begun go out whatever becomes of these.
+        if let Ok(begun) = self.store.begin_attempts(&own).await {
+            for (n, answer) in taken.into_iter().zip(begun) {
+                answers[n] = answer;
             }
         }
-        if dialled.is_empty() {
-            return Ok((kinds, vec![]));
-        }
-        // Claimed before it is read: what somebody else writes there meanwhile is then seen.
-        let mut claims = Vec::new();
-        dialled.sort();
-        dialled.retain(|(_, task)| match self.adoptions.claim(task) {
-            Some(claim) => {
-                claims.push(claim);
-                true
-            }
-            None => false,
-        });
-        let ids: Vec<RecordId> = dialled.iter().map(|(_, task)| task.clone()).collect();
-        let tasks = self.salesforce.task_keys(session, &ids).await;
-        let keys = tasks.map_err(|error| (error.failure, error.usage))?.value;
-        for (call, task) in dialled {
-            // A Task that is gone, or that the API user cannot see, is not adopted.
-            let Some(key) = keys.get(&task) else { continue };
-            if task::may_adopt(key.as_deref(), &call.task_key()) {
-                kinds.insert(call, AttemptKind::Update { task });
-            }
-        }
-        Ok((kinds, claims))
+        Ok(answers)
     }
 
     /// The note of one call.
-    fn begin(
-        &self,
-        work: &Batch,
-        call: &BatchCall,
-        kinds: &HashMap<CallId, AttemptKind>,
-    ) -> BeginAttempt {
+    fn wish(&self, work: &Batch, call: &BatchCall, kinds: &Kinds) -> BeginAttempt {
         BeginAttempt {
             call: call.call.clone(),
             fence: Fence {
@@ -280,10 +258,7 @@ impl Dispatcher {
             generation: work.generation,
             org: work.org.clone(),
             mode: work.mode.clone(),
-            kind: kinds
-                .get(&call.call)
-                .cloned()
-                .unwrap_or(AttemptKind::Create),
+            kind: kinds.of(&call.call),
             revision: call.revision,
             degraded: call.degraded.clone(),
             together: u32::try_from(work.calls.len()).unwrap_or(u32::MAX),
@@ -308,10 +283,7 @@ impl Dispatcher {
         })?;
         let owner = owners.get(&item.call).cloned().unwrap_or_default();
         let mut omit = item.degraded.clone();
-        if begun.call.task.is_none() && item.kind != AttemptKind::Create {
-            // A Task that the agent dialled from: what a person wrote there stays.
-            omit.insert(TaskField::Description);
-        }
+        omit.extend(adoption::kept(&call, &item.kind));
         let draft = task::draft(&call, org, &owner, &omit, &self.tasks).ok_or_else(|| {
             Failure::new(FailureClass::Bug, FailureScope::Record, "call_without_end")
         })?;
@@ -359,15 +331,17 @@ impl Dispatcher {
         if !updates.is_empty() {
             let changes: Vec<(RecordId, &TaskDraft)> = updates
                 .iter()
-                .filter_map(|p| match &p.kind {
-                    AttemptKind::Update { task } => Some((task.clone(), &p.draft)),
-                    AttemptKind::Create => None,
-                })
+                .filter_map(|p| Some((p.kind.task()?.clone(), &p.draft)))
                 .collect();
             let sent = self
                 .salesforce
                 .update_tasks(session, &changes, &work.mode, send_by)
                 .await;
+            for (prepared, answer) in updates.iter().zip(&sent.answers) {
+                if let AttemptKind::Adopt { task } = &prepared.kind {
+                    self.adoptions.learn(&work.org, task, answer);
+                }
+            }
             replies.extend(answered(updates, sent.answers, &work.mode));
             usage = sent.usage.or(usage);
         }
@@ -381,15 +355,6 @@ pub(super) struct OpenedCall {
     pub call: Call,
     /// The row.
     pub stored: StoredCall,
-}
-
-impl OpenedCall {
-    /// The Task that the agent dialled from.
-    fn dialled_from(&self) -> Option<RecordId> {
-        let of = |facts: &crate::domain::call::CallFacts| facts.crm.existing_task.clone();
-        let ended = self.call.ended.as_deref().and_then(|e| of(&e.facts));
-        ended.or_else(|| self.call.started.as_deref().and_then(|s| of(&s.facts)))
-    }
 }
 
 /// Replies for a batch of which nothing was sent and nothing noted.

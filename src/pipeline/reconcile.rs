@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::ids::{AccountId, AttemptId, Generation};
+use crate::domain::ids::{AccountId, AttemptId, Generation, RecordId};
 use crate::domain::outcome::Failure;
 use crate::domain::work::{ApiUsage, AttemptKind, OpenAttempt};
 use crate::engine::{BatchId, Finding, Input};
@@ -44,8 +44,15 @@ impl Reconciler {
             return over(batch, vec![], None, None);
         };
         let keys: Vec<String> = attempts.iter().map(|a| a.call.task_key()).collect();
+        // Tasks that were dialled from are older than their attempts.
+        let adopted = attempts.iter().filter_map(|a| match &a.kind {
+            AttemptKind::Adopt { task } => Some(task.clone()),
+            AttemptKind::Create | AttemptKind::Update { .. } => None,
+        });
+        let adopted: Vec<RecordId> = adopted.collect();
         let look = Look {
             keys: &keys,
+            also: &adopted,
             mode: &first.mode,
             created_after: oldest - CLOCK_SKEW,
             prove,
@@ -61,11 +68,13 @@ impl Reconciler {
     }
 }
 
-/// What a look showed of an attempt. An update leaves nothing to be found by; writing the same
+/// What a look showed of an attempt. A revision leaves nothing to be found by; writing the same
 /// values again is harmless, once nothing earlier can still arrive.
 fn finding(attempt: &OpenAttempt, shown: &Shown) -> Finding {
     let task = match attempt.kind {
-        AttemptKind::Create => shown.tasks.get(&attempt.call.task_key()).cloned(),
+        AttemptKind::Create | AttemptKind::Adopt { .. } => {
+            shown.tasks.get(&attempt.call.task_key()).cloned()
+        }
         AttemptKind::Update { .. } => None,
     };
     task.map_or(Finding::Absent(shown.sight), Finding::Found)

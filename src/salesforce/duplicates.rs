@@ -90,6 +90,7 @@ impl Client {
         let keys: Vec<String> = taken.iter().map(|(key, _)| key.clone()).collect();
         let look = Look {
             keys: &keys,
+            also: &[],
             mode,
             created_after: crate::clock::now() - LOOK_BACK,
             prove: false,

@@ -32,6 +32,8 @@ pub struct Sent {
 pub struct Look<'a> {
     /// Their keys.
     pub keys: &'a [String],
+    /// Tasks that may have got a key of these, though they are older.
+    pub also: &'a [RecordId],
     /// How they were sent.
     pub mode: &'a KeyMode,
     /// Bounds the search where the key has no index; it must lie before the send by more than
@@ -187,8 +189,12 @@ impl Client {
         let (key_field, since) = match look.mode {
             KeyMode::UniqueField { .. } => (true, String::new()),
             KeyMode::CallObject { .. } => {
-                let since = format!(" AND CreatedDate >= {}", moment(look.created_after));
-                (false, since)
+                let mut since = format!("CreatedDate >= {}", moment(look.created_after));
+                if !look.also.is_empty() {
+                    let also = list(look.also.iter().map(RecordId::as_str));
+                    since = format!("({since} OR Id IN {also})");
+                }
+                (false, format!(" AND {since}"))
             }
         };
         let statement = format!(

@@ -27,7 +27,7 @@ pub struct BeginAttempt {
     pub org: OrgId,
     /// How the Task can be found again.
     pub mode: KeyMode,
-    /// Create or update.
+    /// Create, adopt or update.
     pub kind: AttemptKind,
     /// The revision that is sent; it must be the call's current one.
     pub revision: Revision,
@@ -76,7 +76,9 @@ pub struct OutcomeRow {
 #[async_trait]
 pub trait Journal: Send + Sync {
     /// Notes attempts before their request is sent: for each call a compare-and-set (no open
-    /// attempt, link live, this generation, this revision, this epoch). What is begun is durable.
+    /// attempt, link live, this generation, this revision, this epoch), and one for each Task of an
+    /// org that is changed: another call's open attempt on it may take effect late, and must not do
+    /// so behind this one (two calls dialled from one Task). What is begun is durable.
     /// Calling again with the same items refuses those that began, as open.
     async fn begin_attempts(
         &self,

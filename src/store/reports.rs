@@ -120,7 +120,7 @@ pub struct AttemptLine {
     pub generation: Generation,
     /// The org.
     pub org: OrgId,
-    /// Create or update.
+    /// Create, adopt or update.
     pub kind: AttemptKind,
     /// The revision that was sent.
     pub revision: Revision,

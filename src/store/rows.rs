@@ -150,7 +150,9 @@ pub(super) fn work_row(row: &impl Columns) -> Result<WorkRow> {
 
 /// What an attempt does.
 fn attempt_kind(row: &impl Columns) -> Result<AttemptKind> {
+    let adopts = text(row, "kind")? == "adopt";
     Ok(match id_opt(row, "task")? {
+        Some(task) if adopts => AttemptKind::Adopt { task },
         Some(task) => AttemptKind::Update { task },
         None => AttemptKind::Create,
     })

@@ -12,7 +12,6 @@ use crate::domain::call::Call;
 use crate::domain::link::LinkState;
 use crate::domain::matching::LookupAnswer;
 use crate::domain::outcome::Outcome;
-use crate::domain::work::AttemptKind;
 use crate::sealing;
 use crate::store::reports::{AttemptLine, CallLine, CallState, Story};
 
@@ -237,10 +236,8 @@ fn attempt_json(attempt: &AttemptLine) -> Value {
         "attempt": attempt.attempt,
         "generation": attempt.generation,
         "org": attempt.org,
-        "updates": match &attempt.kind {
-            AttemptKind::Create => None,
-            AttemptKind::Update { task } => Some(task),
-        },
+        "kind": attempt.kind.as_str(),
+        "task": attempt.kind.task(),
         "revision": attempt.revision,
         "begunAt": time(attempt.begun_at),
         "closedAt": attempt.closed_at.map(time),
@@ -250,9 +247,10 @@ fn attempt_json(attempt: &AttemptLine) -> Value {
 
 /// An attempt in one line.
 fn attempt_in_words(attempt: &AttemptLine) -> String {
-    let kind = match &attempt.kind {
-        AttemptKind::Create => "create".to_owned(),
-        AttemptKind::Update { task } => format!("update {task}"),
+    let kind = attempt.kind.as_str();
+    let kind = match attempt.kind.task() {
+        Some(task) => format!("{kind} {task}"),
+        None => kind.to_owned(),
     };
     let outcome = attempt
         .outcome

@@ -9,7 +9,7 @@ use vcc_link::domain::ids::{Generation, Revision};
 use vcc_link::domain::link::{Health, LinkStatus};
 use vcc_link::domain::outcome::{Outcome, ParkReason, SkipReason};
 use vcc_link::domain::task::TaskField;
-use vcc_link::domain::work::{ParkedPage, Refusal, Unparked};
+use vcc_link::domain::work::{AttemptKind, ParkedPage, Refusal, Unparked};
 use vcc_link::store::Written;
 use vcc_link::store::journal::BeginAttempt;
 
@@ -81,6 +81,49 @@ pub(crate) async fn an_open_attempt_is_kept(harness: Arc<dyn Harness>) {
         (&open[0].mode, &open[0].kind, &open[0].org),
         (&wish.mode, &wish.kind, &wish.org)
     );
+}
+
+/// Of two calls dialled from one Task, one changes it at a time: the second is refused while the
+/// first's attempt is open, even in the same batch, and begins once it is closed. In another org the
+/// same id is another Task, and creates are not kept apart.
+pub(crate) async fn a_task_is_changed_by_one_attempt_at_a_time(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    fixture.link("acme").await;
+    fixture.link_to("copy", OTHER_ORG).await;
+    for (account, call) in [("acme", "a"), ("acme", "b"), ("acme", "c"), ("copy", "d")] {
+        fixture.append(vec![ended(account, call, 0)]).await;
+    }
+    let adopts = async |account: &str, call: &str| BeginAttempt {
+        kind: AttemptKind::Adopt { task: task_id() },
+        ..fixture.wish(account, call, 0).await
+    };
+    let (a, b) = (adopts("acme", "a").await, adopts("acme", "b").await);
+    let wishes = [
+        a,
+        b.clone(),
+        fixture.wish("acme", "c", 0).await,
+        adopts("copy", "d").await,
+    ];
+    let begin = async |wishes: &[BeginAttempt]| {
+        let begun = fixture.store.begin_attempts(wishes).await;
+        begun.expect("begin_attempts")
+    };
+    let begun = begin(&wishes).await;
+    let refused: Vec<_> = begun.iter().map(|b| b.as_ref().err().copied()).collect();
+    assert_eq!(refused, [None, Some(Refusal::TaskTaken), None, None]);
+    let again = begin(std::slice::from_ref(&b)).await;
+    assert_eq!(again[0].as_ref().err(), Some(&Refusal::TaskTaken));
+    let due = fixture.due("acme").await;
+    assert_eq!(due.len(), 1, "the refused call waits as before: {due:?}");
+
+    let open = fixture
+        .open_attempts(fixture.link_of("acme").await.shard)
+        .await;
+    assert_eq!(open[0].kind, wishes[0].kind);
+    let first = begun[0].as_ref().expect("it began");
+    let row = fixture.outcome(first, 0, created()).await;
+    assert_eq!(fixture.record(&row).await, Written::Yes);
+    assert!(begin(&[b]).await[0].is_ok());
 }
 
 /// Each reason against an attempt refuses it, and its neighbours begin.

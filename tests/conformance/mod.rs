@@ -62,6 +62,7 @@ macro_rules! conformance_tests {
                 an_attempt_begins_once,
                 an_open_attempt_is_kept,
                 an_attempt_is_refused_for_each_reason,
+                a_task_is_changed_by_one_attempt_at_a_time,
                 an_outcome_is_taken_once,
                 retries_are_due_at_their_time,
                 an_attempt_in_doubt_stays_open,

@@ -94,6 +94,7 @@ impl Org {
         let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
         let look = Look {
             keys: &keys,
+            also: &[],
             mode,
             created_after: now() - Duration::from_hours(1),
             prove,
@@ -371,6 +372,7 @@ async fn fewer_rows_than_salesforce_counted_are_no_answer() {
             let keys = ["vcc:a:1".to_owned()];
             let look = Look {
                 keys: &keys,
+                also: &[],
                 mode: &unique(),
                 created_after: now(),
                 prove: false,

@@ -10,8 +10,8 @@ use super::inbox::STORED_CALLS;
 use super::values::{column, get, key_columns};
 use super::work::{lock_calls, write_calls};
 use super::{Postgres, Result, Tx};
-use crate::domain::ids::{AccountId, AttemptId, CallId, ShardId};
-use crate::domain::work::{AttemptKind, OpenAttempt, ParkedPage, Refusal, Unparked};
+use crate::domain::ids::{AccountId, AttemptId, CallId, RecordId, ShardId};
+use crate::domain::work::{OpenAttempt, ParkedPage, Refusal, Unparked};
 use crate::store::inbox::StoredCall;
 use crate::store::journal::{BeginAttempt, Begun, OutcomeRow};
 use crate::store::rows::{open_attempt, stored_call};
@@ -38,10 +38,7 @@ impl Journal for Postgres {
         judged
             .into_iter()
             .map(|judged| match judged {
-                Ok(item) => noted
-                    .remove(&item.call)
-                    .map(Ok)
-                    .ok_or_else(|| corrupt("attempt")),
+                Ok(item) => Ok(noted.remove(&item.call).ok_or(Refusal::TaskTaken)),
                 Err(refusal) => Ok(Err(refusal)),
             })
             .collect()
@@ -115,7 +112,8 @@ impl Journal for Postgres {
     }
 }
 
-/// Notes the attempts, with their calls as they are sent.
+/// Notes the attempts, with their calls as they are sent; left out are those whose Task another
+/// open attempt changes.
 async fn note_attempts(
     tx: &mut Tx,
     items: &[&BeginAttempt],
@@ -156,23 +154,19 @@ async fn insert_attempts(
     items: &[&BeginAttempt],
 ) -> Result<BTreeMap<CallId, (AttemptId, DateTime<Utc>)>> {
     let (accounts, interactions) = key_columns(items.iter().map(|item| &item.call));
-    let tasks = items.iter().map(|item| match &item.kind {
-        AttemptKind::Create => None,
-        AttemptKind::Update { task } => Some(task.as_str()),
-    });
     let within = items.iter().map(|item| item.send_within.as_secs_f64());
     let rows = sqlx::query(
         "insert into attempts (account, interaction, shard, org, generation, mode, kind, task,
             revision, degraded, together, begun_at, send_by, look_at)
          select account, interaction, shard, org, generation, mode::jsonb,
-            case when task is null then 'create' else 'update' end, task, revision,
-            degraded::jsonb, together, now(), send_by, send_by
+            kind, task, revision, degraded::jsonb, together, now(), send_by, send_by
          from unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::bigint[],
-                $6::text[], $7::text[], $8::integer[], $9::text[], $10::integer[],
-                $11::double precision[])
-            as item (account, interaction, shard, org, generation, mode, task, revision,
+                $6::text[], $7::text[], $8::text[], $9::integer[], $10::text[], $11::integer[],
+                $12::double precision[])
+            as item (account, interaction, shard, org, generation, mode, kind, task, revision,
                 degraded, together, within),
             lateral (select now() + make_interval(secs => within) as send_by) as time
+         on conflict (org, task) where closed_at is null and task is not null do nothing
          returning attempt, account, interaction, send_by",
     )
     .bind(accounts)
@@ -181,7 +175,8 @@ async fn insert_attempts(
     .bind(column(items, |item| item.org.as_str()))
     .bind(column(items, |item| item.generation.0))
     .bind(column(items, |item| to_json(&item.mode)))
-    .bind(tasks.collect::<Vec<_>>())
+    .bind(column(items, |item| item.kind.as_str()))
+    .bind(column(items, |item| item.kind.task().map(RecordId::as_str)))
     .bind(column(items, |item| item.revision.0))
     .bind(column(items, |item| degraded_column(&item.degraded)))
     .bind(column(items, |item| {

@@ -11,7 +11,7 @@ use super::values::{batch, keys, micros};
 use super::work::{calls, write_calls};
 use super::{Result, Sqlite, Tx};
 use crate::domain::ids::{AccountId, AttemptId, CallId, ShardId};
-use crate::domain::work::{AttemptKind, OpenAttempt, ParkedPage, Refusal, Unparked};
+use crate::domain::work::{OpenAttempt, ParkedPage, Refusal, Unparked};
 use crate::store::inbox::StoredCall;
 use crate::store::journal::{BeginAttempt, Begun, OutcomeRow};
 use crate::store::rows::{open_attempt, stored_call};
@@ -40,10 +40,7 @@ impl Journal for Sqlite {
         judged
             .into_iter()
             .map(|judged| match judged {
-                Ok(item) => noted
-                    .remove(&item.call)
-                    .map(Ok)
-                    .ok_or_else(|| corrupt("attempt")),
+                Ok(item) => Ok(noted.remove(&item.call).ok_or(Refusal::TaskTaken)),
                 Err(refusal) => Ok(Err(refusal)),
             })
             .collect()
@@ -114,7 +111,8 @@ impl Journal for Sqlite {
     }
 }
 
-/// Notes the attempts, with their calls as they are sent.
+/// Notes the attempts, with their calls as they are sent; left out are those whose Task another
+/// open attempt changes.
 async fn note_attempts(
     tx: &mut Tx,
     items: &[&BeginAttempt],
@@ -155,10 +153,6 @@ async fn insert_attempts(
     items: &[&BeginAttempt],
 ) -> Result<BTreeMap<CallId, (AttemptId, DateTime<Utc>)>> {
     let rows = batch(items, |item| {
-        let task = match &item.kind {
-            AttemptKind::Create => None,
-            AttemptKind::Update { task } => Some(task),
-        };
         let send_by = (tx.now + item.send_within).trunc_subsecs(6);
         (
             &item.call.account,
@@ -167,7 +161,8 @@ async fn insert_attempts(
             &item.org,
             item.generation,
             to_json(&item.mode),
-            task,
+            item.kind.as_str(),
+            item.kind.task(),
             item.revision,
             degraded_column(&item.degraded),
             i32::try_from(item.together).unwrap_or(i32::MAX),
@@ -178,9 +173,10 @@ async fn insert_attempts(
         "insert into attempts (account, interaction, shard, org, generation, mode, kind, task,
             revision, degraded, together, begun_at, send_by, look_at)
          select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-            case when value ->> 6 is null then 'create' else 'update' end, value ->> 6,
-            value ->> 7, value ->> 8, value ->> 9, $2, value ->> 10, value ->> 10
-         from json_each($1)
+            value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, $2, value ->> 11,
+            value ->> 11
+         from json_each($1) where true
+         on conflict (org, task) where closed_at is null and task is not null do nothing
          returning attempt, account, interaction, send_by",
     )
     .bind(rows)

@@ -19,7 +19,7 @@ use vcc_link::domain::call::{
     Agent, CallEnded, CallEvent, CallFacts, CallOutcome, CallStarted, CrmContext, Direction,
     Durations, EventMeta, Party, Service,
 };
-use vcc_link::domain::ids::{AccountId, CallId, OrgId, Revision};
+use vcc_link::domain::ids::{AccountId, CallId, OrgId, RecordId, Revision};
 use vcc_link::domain::link::{Environment, LinkedOrg, Username};
 use vcc_link::domain::outcome::{DeadReason, LoggedAs, Outcome};
 use vcc_link::domain::task::KeyMode;
@@ -35,7 +35,7 @@ const SEEDS: u64 = 2_000;
 const GRACE: Duration = Duration::from_mins(5);
 
 /// What must have happened to some call in some of them.
-const EVERYTHING: [&str; 27] = [
+const EVERYTHING: [&str; 28] = [
     "Created",
     "Updated",
     "Adopted",
@@ -54,6 +54,7 @@ const EVERYTHING: [&str; 27] = [
     "not sent",
     "in doubt",
     "stale",
+    "Task taken",
     "looked up: None",
     "looked up: Timeout",
     "looked up: Throttled",
@@ -112,7 +113,11 @@ fn live(seed: u64, tell: bool) -> BTreeSet<String> {
         .map(|n| format!("account-{n}").parse().expect("an id"))
         .collect();
     plan_links(&mut world, &accounts, &orgs, calm);
-    plan_calls(&mut world, &accounts, troubles);
+    // Several calls may be dialled from each.
+    let planned: Vec<RecordId> = (0..4)
+        .map(|n| world.salesforce.plan_task(&orgs[n % orgs.len()].org))
+        .collect();
+    plan_calls(&mut world, &accounts, &planned, troubles);
     plan_accidents(&mut world, calm);
     world.plan(calm, Event::Calm);
     world.run(calm, |_| false);
@@ -257,7 +262,7 @@ fn mend_links(world: &mut World, accounts: &[AccountId], orgs: &[LinkedOrg]) {
     }
 }
 
-fn plan_calls(world: &mut World, accounts: &[AccountId], troubles: Duration) {
+fn plan_calls(world: &mut World, accounts: &[AccountId], planned: &[RecordId], troubles: Duration) {
     for n in 0..world.rng.random_range(5..40) {
         let account = accounts[world.rng.random_range(0..accounts.len())].clone();
         let id = CallId {
@@ -269,6 +274,9 @@ fn plan_calls(world: &mut World, accounts: &[AccountId], troubles: Duration) {
         if world.rng.random_bool(0.02) {
             world.salesforce.spoilers.insert(id.clone());
         }
+        let dialled = world.rng.random_bool(0.2);
+        let task = planned[world.rng.random_range(0..planned.len())].clone();
+        let task = dialled.then_some(task);
         let mut events = Vec::new();
         if world.rng.random_bool(0.8) {
             events.push((began, started(&id, began)));
@@ -276,7 +284,9 @@ fn plan_calls(world: &mut World, accounts: &[AccountId], troubles: Duration) {
         let revisions = [0, 1, 1, 1, 2, 3][world.rng.random_range(0..6)];
         for revision in 0..revisions {
             let at = ended + Duration::from_secs(u64::try_from(revision).expect("small") * 40);
-            events.push((at, end(&id, began, ended, Revision(revision))));
+            let mut end = end(&id, began, ended, Revision(revision));
+            end.facts.crm.existing_task.clone_from(&task);
+            events.push((at, CallEvent::Ended(Box::new(end))));
         }
         for (at, event) in events {
             let late = if world.rng.random_bool(0.2) {
@@ -344,8 +354,8 @@ fn started(id: &CallId, at: DateTime<Utc>) -> CallEvent {
     }))
 }
 
-fn end(id: &CallId, began: DateTime<Utc>, at: DateTime<Utc>, revision: Revision) -> CallEvent {
-    CallEvent::Ended(Box::new(CallEnded {
+fn end(id: &CallId, began: DateTime<Utc>, at: DateTime<Utc>, revision: Revision) -> CallEnded {
+    CallEnded {
         meta: meta(id, &format!("ended-{revision}"), at),
         facts: facts(id, began),
         ended_at: at,
@@ -360,7 +370,7 @@ fn end(id: &CallId, began: DateTime<Utc>, at: DateTime<Utc>, revision: Revision)
         voicemail: None,
         revision,
         last: false,
-    }))
+    }
 }
 
 /// The promises, once the world is calm.
@@ -371,6 +381,8 @@ fn check(world: &World) {
         .map(|(id, _)| &world.store.calls[id])
         .collect();
     assert!(open.is_empty(), "calls without an end: {open:#?}");
+    let robbed = &world.salesforce.robbed;
+    assert!(robbed.is_empty(), "lost their Task to another: {robbed:?}");
     for (id, row) in &world.store.calls {
         let tasks = world.salesforce.tasks.get(id).into_iter().flatten();
         let tasks = tasks.filter(|task| !world.salesforce.is_excused(task));

@@ -39,6 +39,10 @@ pub(super) struct Troubles {
 pub(super) struct Salesforce {
     /// By call; more than one is what must never be.
     pub(super) tasks: BTreeMap<CallId, Vec<Task>>,
+    /// Tasks without a key, which agents dial from.
+    pub(super) planned: BTreeMap<RecordId, OrgId>,
+    /// Tasks whose key another call wrote over.
+    pub(super) robbed: BTreeSet<CallId>,
     pub(super) troubles: BTreeMap<OrgId, Troubles>,
     /// Access tokens that work, with the refresh token that they came from.
     access: BTreeSet<u64>,
@@ -161,24 +165,62 @@ impl Salesforce {
         if unique && self.is_keyless(now, &attempt.org) {
             return row(FailureClass::Admin, "INVALID_FIELD");
         }
-        let tasks = self.tasks.entry(attempt.call.clone()).or_default();
-        match &attempt.kind {
-            AttemptKind::Update { task } => {
-                match tasks
-                    .iter_mut()
-                    .find(|t| &t.id == task && t.org == attempt.org)
-                {
-                    Some(found) => {
-                        found.revision = attempt.revision;
-                        found.keyed |= unique;
-                        Answer::Updated(task.clone())
-                    }
-                    // It was made in an org that the account has left.
-                    None => row(FailureClass::Payload, "ENTITY_IS_DELETED"),
-                }
-            }
-            AttemptKind::Create => self.create(attempt, unique),
+        match attempt.kind.task() {
+            Some(task) => self.change(attempt, task, unique),
+            None => self.create(attempt, unique),
         }
+    }
+
+    /// Changes a Task, with its key, whosever it was.
+    fn change(&mut self, attempt: &OpenAttempt, id: &RecordId, unique: bool) -> Answer {
+        let is_it = |t: &Task| &t.id == id && t.org == attempt.org;
+        let found = self.tasks.iter().find(|(_, tasks)| tasks.iter().any(is_it));
+        let mut task = if let Some((holder, _)) = found {
+            let holder = holder.clone();
+            if holder != attempt.call {
+                self.robbed.insert(holder.clone());
+            }
+            let held = self.tasks.get_mut(&holder).expect("just found");
+            let place = held.iter().position(is_it).expect("just found");
+            held.remove(place)
+        } else if self.planned.get(id) == Some(&attempt.org) {
+            self.planned.remove(id);
+            Task {
+                id: id.clone(),
+                org: attempt.org.clone(),
+                revision: attempt.revision,
+                keyed: false,
+            }
+        } else {
+            // It was made in an org that the account has left.
+            let (class, scope) = (FailureClass::Payload, FailureScope::Record);
+            return Answer::Failed(Failure::new(class, scope, "ENTITY_IS_DELETED"));
+        };
+        task.revision = attempt.revision;
+        task.keyed |= unique;
+        let tasks = self.tasks.entry(attempt.call.clone()).or_default();
+        tasks.push(task);
+        self.check_single(&attempt.call);
+        Answer::Updated(id.clone())
+    }
+
+    /// A Task that agents may dial from.
+    pub(super) fn plan_task(&mut self, org: &OrgId) -> RecordId {
+        self.next += 1;
+        let id: RecordId = format!("00T{:012}", self.next)
+            .parse()
+            .expect("a record id");
+        self.planned.insert(id.clone(), org.clone());
+        id
+    }
+
+    /// Whether a call may adopt this Task, as its key is empty or the call's.
+    pub(super) fn may_adopt(&self, org: &OrgId, task: &RecordId, call: &CallId) -> bool {
+        let own = self.tasks.get(call).into_iter().flatten();
+        let is_own = own
+            .clone()
+            .any(|t| &t.id == task && &t.org == org && self.sees(org));
+        is_own || self.planned.get(task) == Some(org)
     }
 
     fn create(&mut self, attempt: &OpenAttempt, unique: bool) -> Answer {
@@ -204,14 +246,20 @@ impl Salesforce {
             revision,
             keyed: unique,
         });
-        let tasks = &self.tasks[&attempt.call];
-        let second = |t: &Task| t.org == attempt.org || !self.is_excused(t);
-        assert!(
-            !tasks[..tasks.len() - 1].iter().any(second),
-            "two Tasks for {}: {tasks:?}",
-            attempt.call
-        );
+        self.check_single(&attempt.call);
         Answer::Created(id)
+    }
+
+    /// The last of a call's Tasks must be its only one.
+    fn check_single(&self, call: &CallId) {
+        let Some((last, others)) = self.tasks[call].split_last() else {
+            return;
+        };
+        let second = |t: &Task| t.org == last.org || !self.is_excused(t);
+        assert!(
+            !others.iter().any(second),
+            "two Tasks for {call}: {last:?} beside {others:?}"
+        );
     }
 
     /// Where the user saw nothing, the org's unique field was trusted; it refuses nothing in the

@@ -315,7 +315,7 @@ impl Store {
         item: &BatchCall,
         generation: Generation,
         org: &LinkedOrg,
-        together: u32,
+        (kind, together): (AttemptKind, u32),
     ) -> Result<OpenAttempt, Refusal> {
         if !self.is_current(item.shard, item.epoch) {
             return Err(Refusal::Stale);
@@ -338,10 +338,11 @@ impl Store {
         if !link.is_live() || link.generation != generation {
             return Err(Refusal::LinkChanged);
         }
-        let kind = row
-            .task
-            .clone()
-            .map_or(AttemptKind::Create, |task| AttemptKind::Update { task });
+        let changes = |open: &OpenAttempt| open.org == org.org && open.kind.task() == kind.task();
+        if kind.task().is_some() && self.attempts.values().any(changes) {
+            self.happened.insert("Task taken".to_owned());
+            return Err(Refusal::TaskTaken);
+        }
         row.attempts += 1;
         let attempt =
             AttemptId(i64::try_from(self.attempts.len() + self.closed.len()).expect("few"));

@@ -6,13 +6,14 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use vcc_link::domain::adoption;
 use vcc_link::domain::call::CallEvent;
-use vcc_link::domain::ids::{AccountId, AttemptId, CallId, Generation, OrgId};
+use vcc_link::domain::ids::{AccountId, AttemptId, CallId, Generation, OrgId, RecordId};
 use vcc_link::domain::link::{LinkReason, LinkedOrg};
 use vcc_link::domain::matching::LookupResult;
 use vcc_link::domain::outcome::{Answer, Failure, FailureClass, FailureScope};
 use vcc_link::domain::task::KeyMode;
-use vcc_link::domain::work::{ApiUsage, OpenAttempt};
+use vcc_link::domain::work::{ApiUsage, AttemptKind, OpenAttempt, Refusal};
 use vcc_link::engine::{
     BatchCall, BatchId, Command, Config, Engine, Input, Refreshed, Reply, ReplyResult, leases,
 };
@@ -45,6 +46,8 @@ pub(super) enum Event {
     Run(To, Command),
     /// A shell stores lookups' answers, which it worked out from what it read before.
     Keep(To, Answers),
+    /// A shell notes attempts, as it decided by what it had read before.
+    Begin(To, Batch),
     /// A shell writes a request's first byte.
     Send(To, Request),
     /// Salesforce works on a request; whoever sent it may be dead.
@@ -85,6 +88,16 @@ pub(super) struct Answers {
     usage: Option<ApiUsage>,
 }
 
+/// Calls whose attempts are to be noted, with what each is to do.
+pub(super) struct Batch {
+    batch: BatchId,
+    account: AccountId,
+    generation: Generation,
+    org: OrgId,
+    access: u64,
+    calls: Vec<(BatchCall, AttemptKind)>,
+}
+
 /// A write on its way.
 #[derive(Clone)]
 pub(super) struct Request {
@@ -117,6 +130,8 @@ struct Replica {
     tick: Option<At>,
     /// The tokens as its shells last saw them.
     tokens: BTreeMap<(AccountId, Generation), (u64, u64)>,
+    /// The Tasks that its batches are about to adopt.
+    claims: BTreeMap<RecordId, BatchId>,
 }
 
 /// How often things go wrong.
@@ -182,6 +197,7 @@ impl World {
                     beats: 0,
                     tick: None,
                     tokens: BTreeMap::new(),
+                    claims: BTreeMap::new(),
                 })
                 .collect(),
             rng,
@@ -242,6 +258,7 @@ impl World {
         if let Event::Hear(to, _)
         | Event::Run(to, _)
         | Event::Keep(to, _)
+        | Event::Begin(to, _)
         | Event::Send(to, _)
         | Event::Refresh(to, _)
         | Event::Tick(to)
@@ -261,6 +278,7 @@ impl World {
             Event::Hear(to, input) => self.hear(to, input),
             Event::Run(to, command) => self.carry_out(to, command),
             Event::Keep(to, answers) => self.keep(to, &answers),
+            Event::Begin(to, batch) => self.begin(to, &batch),
             Event::Send(to, request) => self.send(to, request),
             Event::Work(to, request) => self.work(to, &request),
             Event::Refresh(to, refresh) => self.refresh(to, &refresh),
@@ -316,6 +334,7 @@ impl World {
         replica.engine = Some(Engine::with_shards(self.config.clone(), SHARDS));
         (replica.replicas, replica.tick, replica.paused_until) = (0, None, None);
         replica.tokens.clear();
+        replica.claims.clear();
         let to = To {
             replica: id,
             life: replica.life,
@@ -368,6 +387,9 @@ impl World {
 
     fn hear(&mut self, to: To, input: Input) {
         let replica = &mut self.replicas[to.replica];
+        if let Input::Answered { batch, .. } = &input {
+            replica.claims.retain(|_, claimed_by| claimed_by != batch);
+        }
         let now = self.now + replica.skew;
         if self.tell && !matches!(input, Input::Tick | Input::Leases { .. }) {
             println!(
@@ -541,7 +563,7 @@ impl World {
             }
             Command::Release { shards } => self.store.release(now, to.replica, &shards),
             Command::Lookup { .. } => self.search(to, command),
-            Command::Dispatch { .. } => self.begin(to, command),
+            Command::Dispatch { .. } => self.read(to, command),
             Command::Reconcile { .. } => self.reconcile(to, command),
             Command::RefreshToken {
                 account,
@@ -640,7 +662,8 @@ impl World {
         self.answer(to, input);
     }
 
-    fn begin(&mut self, to: To, command: Command) {
+    /// Reads, for each call of a batch, what its attempt is to do.
+    fn read(&mut self, to: To, command: Command) {
         let Command::Dispatch {
             batch,
             account,
@@ -656,21 +679,64 @@ impl World {
             self.answer(to, unavailable(batch, &calls));
             return;
         };
-        let linked = self
-            .store
-            .link(&account, self.now)
-            .org
-            .filter(|linked| linked.org == org);
+        let kinds = calls.into_iter().map(|call| {
+            let kind = self.kind(to.replica, batch, &org, &call.call);
+            (call, kind)
+        });
+        let calls = kinds.collect();
+        let work = Batch {
+            batch,
+            account,
+            generation,
+            org,
+            access,
+            calls,
+        };
+        let at = self.soon(50..3_000);
+        self.plan(at, Event::Begin(to, work));
+    }
+
+    /// What a call's attempt is to do, by what is stored and by the Task that it was dialled from.
+    fn kind(&mut self, replica: usize, batch: BatchId, org: &OrgId, call: &CallId) -> AttemptKind {
+        let row = &self.store.calls[call];
+        if let Some(task) = row.task.clone() {
+            return AttemptKind::Update { task };
+        }
+        let claims = &mut self.replicas[replica].claims;
+        match adoption::dialled_from(&row.call).cloned() {
+            Some(task) if !claims.contains_key(&task) => {
+                claims.insert(task.clone(), batch);
+                if self.salesforce.may_adopt(org, &task, call) {
+                    return AttemptKind::Adopt { task };
+                }
+                AttemptKind::Create
+            }
+            _ => AttemptKind::Create,
+        }
+    }
+
+    /// Notes attempts; a call whose Task is another's meanwhile gets one of its own.
+    fn begin(&mut self, to: To, work: &Batch) {
+        let linked = self.store.link(&work.account, self.now).org;
+        let linked = linked.filter(|linked| linked.org == work.org);
         let mut attempts = Vec::new();
         let mut refused = Vec::new();
-        let together = u32::try_from(calls.len()).expect("few");
-        for call in &calls {
-            let begun = match &linked {
-                Some(linked) => self
-                    .store
-                    .begin(self.now, call, generation, linked, together),
-                None => Err(vcc_link::domain::work::Refusal::LinkChanged),
+        let together = u32::try_from(work.calls.len()).expect("few");
+        for (call, kind) in &work.calls {
+            let mut begin = |kind| match &linked {
+                Some(linked) => {
+                    let (now, what) = (self.now, (kind, together));
+                    self.store.begin(now, call, work.generation, linked, what)
+                }
+                None => Err(Refusal::LinkChanged),
             };
+            let mut begun = begin(kind.clone());
+            if matches!(
+                (&begun, kind),
+                (Err(Refusal::TaskTaken), AttemptKind::Adopt { .. })
+            ) {
+                begun = begin(AttemptKind::Create);
+            }
             match begun {
                 Ok(attempt) => attempts.push(attempt),
                 Err(refusal) => refused.push(Reply {
@@ -680,9 +746,9 @@ impl World {
             }
         }
         let request = Request {
-            batch,
-            org,
-            access,
+            batch: work.batch,
+            org: work.org.clone(),
+            access: work.access,
             attempts,
             refused,
             began: self.now,
