@@ -14,8 +14,8 @@ use crate::domain::task::TaskField::{
 };
 
 /// What one error code means.
-#[derive(Debug)]
-pub(super) struct Row {
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
     /// The code; one that ends in `*` stands for all that begin so.
     pub code: &'static str,
     /// What Salesforce's text or the fields beside it must contain, in lower case; empty: anything.
@@ -83,7 +83,7 @@ const LOCKED: &str = "unable_to_lock_row";
 
 /// The table.
 #[rustfmt::skip]
-pub(super) const TABLE: &[Row] = &[
+pub const TABLE: &[Row] = &[
     // Session and app.
     row("*", "not valid for use with the rest api", Admin, Request, "in the org's connected app, allow REST API sessions for the API user"),
     row("*", "not attached to agent", Admin, Request, "in the org's connected app settings, remove the restriction to agents"),
@@ -156,6 +156,7 @@ pub(super) const TABLE: &[Row] = &[
     row("FIELD_CUSTOM_VALIDATION_EXCEPTION", "", Admin, Record, "a validation rule on Task refuses it: exempt the API user from the rule, then resume the account"),
     row("FIELD_FILTER_VALIDATION_EXCEPTION", "", Admin, Record, "a lookup filter on Task refuses it: exempt the API user, then resume the account"),
     row("FIELD_INTEGRITY_EXCEPTION", "", Admin, Record, RULE),
+    row("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "record type missing", Admin, Record, "give the API user's profile a default record type of the named object, then resume the account"),
     row("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", LOCKED, Transient, Record, BY_ITSELF),
     row("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "", Admin, Record, RULE),
     row("CANNOT_EXECUTE_FLOW_TRIGGER", LOCKED, Transient, Record, BY_ITSELF),

@@ -30,6 +30,7 @@ mod trust;
 use std::time::Duration;
 
 pub use client::{ApiUser, Client, Session};
+pub use error_table::{Row as ErrorRow, TABLE as ERRORS};
 use secrecy::{ExposeSecret, SecretString};
 pub use send_by::SendBy;
 use serde::{Deserialize, Serialize};

@@ -11,6 +11,7 @@ mod operations;
 #[path = "../produce/mod.rs"]
 mod produce;
 mod salesforce;
+mod salesforce_errors;
 mod settings;
 mod settings_page;
 mod sidecar;

@@ -187,6 +187,14 @@ fn instead(fault: &Action) -> Option<(bool, Option<Reply>)> {
             message,
             commit,
         } => (*commit, Some(Refusal::new(*status, code, message).into())),
+        Action::Throttle {
+            status,
+            retry_after_s,
+        } => {
+            let reply = Reply::html(*status, "<html><body>Too Many Requests</body></html>");
+            let reply = reply.with_header("Retry-After", retry_after_s.to_string());
+            (false, Some(reply))
+        }
         Action::Constant500 => {
             let text = "An unexpected error occurred. Please include this ErrorId if you contact support: 1234567890-12345 (-1234567890)";
             (

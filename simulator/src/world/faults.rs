@@ -106,6 +106,14 @@ pub enum Action {
         #[serde(default)]
         commit: bool,
     },
+    /// Answers that there were too many requests, and for how long to leave it alone, as what stands
+    /// before Salesforce may; without a commit.
+    Throttle {
+        /// HTTP status: 429, or 503.
+        status: u16,
+        /// `Retry-After`.
+        retry_after_s: u32,
+    },
     /// Answers 500 `UNKNOWN_EXCEPTION` without a commit.
     #[serde(rename = "constant_500")]
     Constant500,
