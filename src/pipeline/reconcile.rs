@@ -69,15 +69,20 @@ impl Reconciler {
 }
 
 /// What a look showed of an attempt. A revision leaves nothing to be found by; writing the same
-/// values again is harmless, once nothing earlier can still arrive.
+/// values again is harmless, once nothing earlier can still arrive. A Task that was to be adopted and
+/// is shown without the call's key proves by itself that it was not.
 fn finding(attempt: &OpenAttempt, shown: &Shown) -> Finding {
-    let task = match attempt.kind {
-        AttemptKind::Create | AttemptKind::Adopt { .. } => {
-            shown.tasks.get(&attempt.call.task_key()).cloned()
+    let mut sight = shown.sight;
+    let found = match &attempt.kind {
+        AttemptKind::Create => shown.tasks.get(&attempt.call.task_key()),
+        AttemptKind::Adopt { task } => {
+            sight.sees_all |= shown.seen.contains(task);
+            shown.tasks.get(&attempt.call.task_key())
         }
         AttemptKind::Update { .. } => None,
     };
-    task.map_or(Finding::Absent(shown.sight), Finding::Found)
+    let found = found.cloned();
+    found.map_or(Finding::Absent(sight), Finding::Found)
 }
 
 /// The end of a query.

@@ -267,6 +267,11 @@ pub(super) struct TaskRow {
 }
 
 impl TaskRow {
+    /// The Task.
+    pub(super) const fn id(&self) -> &RecordId {
+        &self.id
+    }
+
     /// The Task and the text of a field, whose name's case Salesforce does not heed.
     pub(super) fn with(self, field: &str) -> (RecordId, Option<String>) {
         let value = self

@@ -8,6 +8,7 @@ use std::ops::Range;
 use chrono::{DateTime, SecondsFormat, Utc};
 use url::form_urlencoded;
 
+use crate::domain::ids::RecordId;
 use crate::domain::matching::RecordType;
 use crate::domain::phone::{self, Number};
 
@@ -41,6 +42,25 @@ pub(super) fn list<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
 /// A moment as SOQL writes it: without quotes.
 pub(super) fn moment(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// The statement that finds Tasks by a key: made `since`, where the key's field has no index, and `also`
+/// these, whatever their key.
+pub(super) fn tasks_by_key(
+    field: &str,
+    keys: &[String],
+    since: Option<DateTime<Utc>>,
+    also: &[RecordId],
+) -> String {
+    let mut wanted = format!("{field} IN {}", list(keys.iter().map(String::as_str)));
+    if let Some(since) = since {
+        wanted = format!("{wanted} AND CreatedDate >= {}", moment(since));
+    }
+    if !also.is_empty() {
+        let also = list(also.iter().map(RecordId::as_str));
+        wanted = format!("({wanted}) OR Id IN {also}");
+    }
+    format!("SELECT Id, {field} FROM Task WHERE {wanted} ORDER BY CreatedDate")
 }
 
 /// What means something in a SOSL search term (SOSL Reference, Reserved Characters).

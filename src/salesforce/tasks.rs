@@ -1,6 +1,6 @@
 //! Tasks: creating and changing up to 200 in one request, and finding them again.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use reqwest::Method;
@@ -11,7 +11,7 @@ use super::client::Call;
 use super::duplicates::duplicate;
 use super::error::{self, ApiError, Trouble};
 use super::query::{Rows, TaskRow};
-use super::soql::{list, moment};
+use super::soql::tasks_by_key;
 use super::{Answered, Client, Error, SendBy, Session};
 use crate::domain::ids::RecordId;
 use crate::domain::outcome::{Answer, Failure, FailureClass, FailureScope};
@@ -32,7 +32,7 @@ pub struct Sent {
 pub struct Look<'a> {
     /// Their keys.
     pub keys: &'a [String],
-    /// Tasks that may have got a key of these, though they are older.
+    /// Tasks that are older, and may have got a key of these: shown whatever key they have.
     pub also: &'a [RecordId],
     /// How they were sent.
     pub mode: &'a KeyMode,
@@ -48,6 +48,8 @@ pub struct Look<'a> {
 pub struct Shown {
     /// The Tasks by their key.
     pub tasks: HashMap<String, RecordId>,
+    /// All that were shown, with such a key or without.
+    pub seen: HashSet<RecordId>,
     /// What the absence of the others is worth.
     pub sight: Sight,
 }
@@ -184,22 +186,10 @@ impl Client {
         look: &Look<'_>,
     ) -> Result<Answered<Shown>, Error> {
         let field = key_field(look.mode);
-        let keys_listed = list(look.keys.iter().map(String::as_str));
         // CallObject has no index and cannot be asked for alone in a large org.
-        let (key_field, since) = match look.mode {
-            KeyMode::UniqueField { .. } => (true, String::new()),
-            KeyMode::CallObject { .. } => {
-                let mut since = format!("CreatedDate >= {}", moment(look.created_after));
-                if !look.also.is_empty() {
-                    let also = list(look.also.iter().map(RecordId::as_str));
-                    since = format!("({since} OR Id IN {also})");
-                }
-                (false, format!(" AND {since}"))
-            }
-        };
-        let statement = format!(
-            "SELECT Id, {field} FROM Task WHERE {field} IN {keys_listed}{since} ORDER BY CreatedDate"
-        );
+        let key_field = matches!(look.mode, KeyMode::UniqueField { .. });
+        let since = (!key_field).then_some(look.created_after);
+        let statement = tasks_by_key(field, look.keys, since, look.also);
         let answered: Answered<(Vec<TaskRow>, bool)> = if look.prove {
             self.query_with_sight(session, Rows::All, &statement)
                 .await?
@@ -208,6 +198,7 @@ impl Client {
             rows.map(|rows| (rows, false))
         };
         Ok(answered.map(|(rows, sees_all)| Shown {
+            seen: rows.iter().map(TaskRow::id).cloned().collect(),
             tasks: first_by_key(rows, field, look.keys),
             sight: Sight {
                 sees_all,

@@ -30,14 +30,14 @@ const API_USER: &str = "api@acme.example";
 const KEY_FIELD: &str = "VCC_Call_Key__c";
 
 /// A simulated org, and the adapter that speaks to it.
-struct Org {
+pub(crate) struct Org {
     running: Running,
-    client: Client,
-    session: Session,
+    pub(crate) client: Client,
+    pub(crate) session: Session,
 }
 
 impl Org {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let seed = json!({ "orgs": [{
             "name": "Acme",
             "task_external_id_field": KEY_FIELD,
@@ -103,7 +103,7 @@ impl Org {
         found.expect("an answer").value
     }
 
-    fn fault(&self, kind: Kind, action: Action) {
+    pub(crate) fn fault(&self, kind: Kind, action: Action) {
         let rule = Rule {
             kind: Some(kind),
             times: Some(1),
@@ -120,7 +120,7 @@ impl Org {
         all.iter().filter(|request| request.kind == kind).count()
     }
 
-    fn tasks(&self) -> usize {
+    pub(crate) fn tasks(&self) -> usize {
         self.control().tasks(None).expect("tasks").len()
     }
 
@@ -193,17 +193,17 @@ fn nobody() -> ApiUser {
     }
 }
 
-fn unique() -> KeyMode {
+pub(crate) fn unique() -> KeyMode {
     KeyMode::UniqueField {
         field: KEY_FIELD.into(),
     }
 }
 
-fn soon() -> SendBy {
+pub(crate) fn soon() -> SendBy {
     SendBy::after(Duration::from_secs(10))
 }
 
-fn draft(key: &str) -> TaskDraft {
+pub(crate) fn draft(key: &str) -> TaskDraft {
     TaskDraft {
         key: key.to_owned(),
         subject: "Inbound call from +442079460018".to_owned().into(),
@@ -343,6 +343,47 @@ async fn what_the_api_user_sees_is_proven_with_the_look_itself() {
     let refused = failure(refused);
     assert_eq!(refused.class, FailureClass::Done);
     assert!(refused.hint.contains("View All Data"), "{}", refused.hint);
+}
+
+/// A Task that was dialled from is older than the attempt to adopt it, and is shown all the same.
+#[tokio::test]
+async fn a_task_that_was_to_be_adopted_is_shown_whatever_its_age_and_key() {
+    let org = Org::start().await;
+    let planned = json!({ "type": "Task", "Subject": "Call back", "Status": "Open" });
+    let planned = planned.as_object().expect("an object").clone();
+    let made = org.control().add_records("Acme", vec![planned]);
+    let id = made.expect("a Task")[0].to_string();
+    let task: RecordId = id.parse().expect("an id");
+    let keys = ["vcc:a:1".to_owned()];
+    for mode in [unique(), KeyMode::CallObject { sees_all: true }] {
+        let look = async || {
+            let look = Look {
+                keys: &keys,
+                also: std::slice::from_ref(&task),
+                mode: &mode,
+                created_after: now() + Duration::from_hours(1),
+                prove: false,
+            };
+            let shown = org.client.find_tasks(&org.session, &look).await;
+            let shown = shown.expect("an answer").value;
+            (shown.tasks.len(), shown.seen.contains(&task))
+        };
+        assert_eq!(look().await, (0, true), "{mode:?}");
+        let edit = |key: &str| {
+            let edited = org.control().edit_task(&id, &key_fields(key));
+            edited.expect("edited");
+        };
+        edit("vcc:a:1");
+        assert_eq!(look().await, (1, true), "{mode:?}");
+        edit("vcc:a:2");
+        assert_eq!(look().await, (0, true), "{mode:?}");
+    }
+}
+
+/// Both key fields of a Task.
+fn key_fields(key: &str) -> serde_json::Map<String, serde_json::Value> {
+    let fields = json!({ "CallObject": key, KEY_FIELD: key });
+    fields.as_object().expect("an object").clone()
 }
 
 #[tokio::test]

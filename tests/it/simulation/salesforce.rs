@@ -295,8 +295,11 @@ impl Salesforce {
         let sees_all = self.sees(&attempt.org);
         let shown = |t: &&Task| t.org == attempt.org && sees_all && (t.keyed || !key_field);
         let tasks = self.tasks.get(&attempt.call).into_iter().flatten();
+        // A Task that was to be adopted, and has no key, is shown to whoever read it before.
+        let unkeyed = |task| self.planned.get(task) == Some(&attempt.org);
+        let seen = attempt.kind.task().is_some_and(unkeyed);
         let sight = Sight {
-            sees_all: sees_all && prove,
+            sees_all: (sees_all && prove) || seen,
             key_field,
         };
         tasks

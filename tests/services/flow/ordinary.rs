@@ -73,18 +73,9 @@ async fn ordinary_day(mut world: World) {
 async fn two_calls_from_one_task_get_a_task_each() {
     let mut world = World::start("dialled").await;
     world.link("acme", "api@acme.example");
-    let planned = json!({"type": "Task", "Subject": "Call Ada back", "Status": "Open"});
-    let planned = planned.as_object().cloned().expect("a map");
-    let made = world.control().add_records("Acme", vec![planned]);
-    let task = made.expect("a Task")[0].to_string();
+    let task = planned_task(&world, "Acme");
     for _ in 0..2 {
-        let dialled = Call::new("acme", KNOWN[0])
-            .with("direction", json!("outbound"))
-            .with(
-                "crmContext",
-                json!({"existingTaskId": task, "origin": "click_to_dial"}),
-            );
-        world.end(&dialled, 0, End::Logged);
+        world.end(&dialled_from("acme", &task), 0, End::Logged);
     }
     world.flush();
     // They wait for the worker, and so go out together.
@@ -93,6 +84,52 @@ async fn two_calls_from_one_task_get_a_task_each() {
     let tasks = world.control().tasks(Some("Acme")).expect("the Tasks");
     assert_eq!(tasks.len(), 2, "the planned one, and one more: {tasks:?}");
     world.finish().await;
+}
+
+/// The first call's adoption is answered by nobody, and commits late: the second call, dialled from the
+/// same Task meanwhile, gets one of its own, which the late commit leaves alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_adoption_takes_nobodys_task() {
+    let mut world = World::start("late_adoption").await;
+    world.link("beta", "api@beta.example");
+    let task = planned_task(&world, "Beta");
+    let late = json!({"type": "commit_late", "ms": 3000});
+    world.fault(json!({"kind": "collectionsUpdate", "times": 1, "action": late}));
+    world.work(1).await;
+    let first = dialled_from("beta", &task);
+    world.end(&first, 0, End::Logged);
+    world.flush();
+    world
+        .until("the first adoption on its way", |w| {
+            let faults = w.control().faults();
+            faults.iter().any(|fault| fault.fired > 0).then_some(())
+        })
+        .await;
+    world.end(&dialled_from("beta", &task), 0, End::Logged);
+    world.flush();
+    world.settled().await;
+    let tasks = world.control().tasks(Some("Beta")).expect("the Tasks");
+    assert_eq!(tasks.len(), 2, "the planned one, and one more: {tasks:?}");
+    let planned = tasks.iter().find(|t| t["Id"] == task.as_str());
+    let planned = planned.expect("the planned Task");
+    assert_eq!(planned["CallObject"], first.task_key());
+    world.finish().await;
+}
+
+/// A Task that an agent planned, in an org.
+fn planned_task(world: &World, org: &str) -> String {
+    let planned = json!({"type": "Task", "Subject": "Call Ada back", "Status": "Open"});
+    let planned = planned.as_object().cloned().expect("a map");
+    let made = world.control().add_records(org, vec![planned]);
+    made.expect("a Task")[0].to_string()
+}
+
+/// A call that an agent dialled from a Task.
+fn dialled_from(account: &str, task: &str) -> Call {
+    let context = json!({"existingTaskId": task, "origin": "click_to_dial"});
+    Call::new(account, KNOWN[0])
+        .with("direction", json!("outbound"))
+        .with("crmContext", context)
 }
 
 /// One call of every kind of one account.
