@@ -86,6 +86,10 @@ create table calls (
     looked_up boolean not null default false,
     lookup_generation bigint,
 
+    -- When it was closed as a call whose end does not come. It stays ringing, so that an end which comes
+    -- all the same is logged like any other.
+    never_ended_at timestamptz,
+
     -- The end that stands.
     ended_event text collate "C",
     ended_time timestamptz,

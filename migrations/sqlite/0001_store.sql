@@ -81,6 +81,10 @@ create table calls (
     looked_up integer not null default 0,
     lookup_generation integer,
 
+    -- When it was closed as a call whose end does not come. It stays ringing, so that an end which comes
+    -- all the same is logged like any other.
+    never_ended_at integer,
+
     -- The end that stands.
     ended_event text,
     ended_time integer,

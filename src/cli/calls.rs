@@ -9,6 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use serde_json::{Value, json};
 
+use super::audit;
 use super::left::Left;
 use super::output::{Output, print};
 use super::{Global, open_store};
@@ -21,11 +22,12 @@ use crate::telling::story::{self, Told};
 use crate::telling::time;
 use crate::telling::words::outcome_in_words;
 
-/// Show where calls stand, and why.
+/// Show where calls stand, and why, and whether each is accounted for.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   vcc-link calls list --state dead
+  vcc-link calls audit --since 1day
   vcc-link calls why acme 016f1c6b-9766-4a5c-9f6e-3c1d5a8b2e47")]
 pub struct Args {
     /// How it is told.
@@ -68,6 +70,8 @@ Example:
         /// The interaction id.
         interaction: InteractionId,
     },
+    /// The audit.
+    Audit(audit::Args),
 }
 
 /// So many of the latest quarantined records are searched for a call that is not stored.
@@ -86,7 +90,12 @@ fn state_parser() -> impl TypedValueParser<Value = CallState> {
 
 /// Runs it. A call that is not stored is a failure.
 pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
-    let settings = global.sections(&["store", "crypto"])?;
+    let sections: &[&str] = match &args.action {
+        Action::List { .. } => &["store"],
+        Action::Why { .. } => &["store", "crypto"],
+        Action::Audit(_) => &["store", "engine", "ingest", "watchdog"],
+    };
+    let settings = global.sections(sections)?;
     let store = open_store(&settings.config).await?;
     let as_json = args.output.json;
     match args.action {
@@ -105,6 +114,7 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
             };
             list(&filter, &*store, as_json).await
         }
+        Action::Audit(args) => audit::run(args, &settings.config, &*store, as_json).await,
         Action::Why {
             account,
             interaction,

@@ -2,6 +2,7 @@
 //!
 //! Here arguments become calls, and results become text and exit codes. Nothing is decided.
 
+mod audit;
 pub mod calls;
 pub mod check;
 pub mod keys;
@@ -196,6 +197,7 @@ mod tests {
             "keys rotate --json",
             "calls list --json",
             "calls why acme 1 --json",
+            "calls audit --since 1day --json",
             "publish - --json",
         ] {
             let cli = parse(&format!("vcc-link {line}")).expect(line);

@@ -72,6 +72,8 @@ sections! {
     dispatch: pipeline::dispatch::Config,
     /// What is sent when: batches, retries, pacing.
     engine: engine::Config,
+    /// From which age on a call is told of as forgotten.
+    watchdog: pipeline::watchdog::Config,
     /// How workers share the accounts.
     leases: pipeline::leases::Config,
     /// Links and their tokens.
@@ -105,6 +107,19 @@ impl Config {
         if self.engine.links.parked_at_most <= self.ingest.dedupe_horizon {
             let advice = "write more than ingest.dedupe_horizon: a call that comes late must have time to wait";
             faults.push(Fault::new("engine.links.parked_at_most", advice));
+        }
+        if self.watchdog.ends_within >= self.ingest.dedupe_horizon {
+            let advice = "write less than ingest.dedupe_horizon: beyond that a call is forgotten";
+            faults.push(Fault::new("watchdog.ends_within", advice));
+        }
+        if self.watchdog.stuck_after <= self.engine.reconcile.previous_org_patience {
+            let advice = "write more than engine.reconcile.previous_org_patience: so long may an attempt be looked for";
+            faults.push(Fault::new("watchdog.stuck_after", advice));
+        }
+        if self.watchdog.expiry_notice >= self.engine.links.parked_at_most {
+            let advice =
+                "write less than engine.links.parked_at_most: calls are told of before they end";
+            faults.push(Fault::new("watchdog.expiry_notice", advice));
         }
         if self.store.refresh_answer_timeout <= self.salesforce.token_timeout {
             let advice = "write more than salesforce.token_timeout: an answer that may still come is not yet in doubt";

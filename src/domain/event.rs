@@ -196,7 +196,7 @@ impl Published {
         let fact = match self {
             Self::CallLookedUp(e) => format!("lookedup/{}", e.call),
             Self::CallLog(e) if e.outcome.is_terminal() => {
-                format!("terminal/{}/{}", e.call, e.revision)
+                return terminal_id(&e.call, e.revision);
             }
             Self::CallLog(e) => format!("deferred/{}/{}/{}", e.call, e.revision, e.deferral),
             Self::LinkStatusChanged(e) => match e.restated {
@@ -204,8 +204,18 @@ impl Published {
                 Some(epoch) => format!("link/{}/{}/{epoch}", e.account, e.sequence),
             },
         };
-        let namespace = uuid::Uuid::NAMESPACE_URL;
-        let id = uuid::Uuid::new_v5(&namespace, format!("vcc-link:{fact}").as_bytes());
-        id.to_string().parse().expect("a UUID is printable ASCII")
+        id_of(&fact)
     }
+}
+
+/// The id of the event that tells how a revision of a call ended.
+pub fn terminal_id(call: &CallId, revision: Revision) -> EventId {
+    id_of(&format!("terminal/{call}/{revision}"))
+}
+
+/// The id of a fact.
+fn id_of(fact: &str) -> EventId {
+    let namespace = uuid::Uuid::NAMESPACE_URL;
+    let id = uuid::Uuid::new_v5(&namespace, format!("vcc-link:{fact}").as_bytes());
+    id.to_string().parse().expect("a UUID is printable ASCII")
 }

@@ -13,7 +13,7 @@
 //! - [`relay`]: outbox → Kafka;
 //! - [`housekeep`]: forgetting, and giving replaced tokens up;
 //! - [`wakes`]: what other processes left for us; [`watch`]: what stands and waits, for the metrics,
-//!   and [`delay`]: how far ingest is behind.
+//!   and [`delay`]: how far ingest is behind; [`watchdog`]: what does not go on by itself.
 //!
 //! No shell decides anything that the engine or the domain could decide, and none holds a
 //! transaction, a lock or a claimed row across a network call: claim, commit, call, record.
@@ -38,3 +38,4 @@ pub mod record;
 pub mod relay;
 pub mod wakes;
 pub mod watch;
+pub mod watchdog;

@@ -21,6 +21,7 @@
 //! Architecture invariant: SQL occurs below this module only, and in `migrations/`.
 
 mod answers;
+pub mod audit;
 pub mod authorizations;
 mod claims;
 pub mod config;
@@ -46,6 +47,7 @@ mod wakes;
 
 use std::fmt;
 
+pub use audit::Audit;
 pub use authorizations::Authorizations;
 pub use config::Config;
 pub use database::Database;
@@ -62,11 +64,14 @@ use crate::domain::ids::{Epoch, ShardId};
 
 /// All rooms of one database.
 pub trait Store:
-    Authorizations + Inbox + Journal + Leases + Links + Outbox + Reports + Rings
+    Audit + Authorizations + Inbox + Journal + Leases + Links + Outbox + Reports + Rings
 {
 }
 
-impl<T: Authorizations + Inbox + Journal + Leases + Links + Outbox + Reports + Rings> Store for T {}
+impl<T: Audit + Authorizations + Inbox + Journal + Leases + Links + Outbox + Reports + Rings> Store
+    for T
+{
+}
 
 /// Why a transaction did not happen, or may not have.
 #[derive(Debug, thiserror::Error)]

@@ -141,6 +141,8 @@ pub struct Story {
     pub line: CallLine,
     /// Where it lies.
     pub shard: ShardId,
+    /// When it was closed as a call whose end does not come.
+    pub never_ended_at: Option<DateTime<Utc>>,
     /// The begin and the end that stand.
     pub events: Vec<EventLine>,
     /// Events received in all, duplicates and superseded ones among them.

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::audit::{LedgerRow, Stuck, StuckCount};
 use super::authorizations::HistoryLine;
 use super::inbox::{Partition, QuarantineRow, StoredCall};
 use super::links::Grant;
@@ -15,7 +16,9 @@ use super::values::{
 };
 use super::{Fence, Result};
 use crate::domain::authorization::Authorization;
-use crate::domain::ids::{AttemptId, Epoch, Generation, Revision, Sequence, TokenSequence};
+use crate::domain::ids::{
+    AccountId, AttemptId, Epoch, EventId, Generation, Revision, Sequence, TokenSequence,
+};
 use crate::domain::link::{Health, LinkState, LinkStatus};
 use crate::domain::outcome::Outcome;
 use crate::domain::work::{AttemptKind, Due, Lane, OpenAttempt};
@@ -225,10 +228,9 @@ pub(super) fn line(row: &impl Columns) -> Result<CallLine> {
 
 /// A state's count.
 pub(super) fn state_count(row: &impl Columns) -> Result<StateCount> {
-    let calls = u64::try_from(number(row, "calls")?).map_err(|_| corrupt("calls"))?;
     Ok(StateCount {
         state: state(row)?,
-        calls,
+        calls: calls(row)?,
         oldest: row.time("oldest")?,
     })
 }
@@ -246,6 +248,7 @@ pub(super) fn story(
         shard: shard(row)?,
         events: events.into_iter().flatten().collect(),
         events_received: count(row, "events")?,
+        never_ended_at: row.time("never_ended_at")?,
         looked_up: flag(row, "looked_up")?,
         lookup_generation: row.big("lookup_generation")?.map(Generation),
         call,
@@ -285,4 +288,50 @@ pub(super) fn attempt_line(row: &impl Columns) -> Result<AttemptLine> {
         closed_at: row.time("closed_at")?,
         outcome: json_opt(row, "outcome")?,
     })
+}
+
+/// A call of the ledger.
+pub(super) fn ledger_row(row: &impl Columns) -> Result<LedgerRow> {
+    let ids = |told: &str| -> Result<Vec<EventId>> {
+        let ids = told.split_whitespace();
+        ids.map(|id| id.parse().map_err(|_| corrupt("told")))
+            .collect()
+    };
+    Ok(LedgerRow {
+        id: call_id(row)?,
+        state: state(row)?,
+        received_at: time(row, "received_at")?,
+        never_ended_at: row.time("never_ended_at")?,
+        unanswered_since: row.time("unanswered_since")?,
+        ended_at: row.time("ended_at")?,
+        revision: revision(row)?,
+        due_at: row.time("task_due_at")?,
+        sends: flag(row, "sends")?,
+        send_by: row.time("send_by")?,
+        has_stray_attempt: flag(row, "has_stray_attempt")?,
+        outcome: json_opt(row, "outcome")?,
+        task: id_opt(row, "task")?,
+        terminal_at: row.time("terminal_at")?,
+        link_broken: flag(row, "link_broken")?,
+        told: row.text("told")?.map(ids).transpose()?,
+    })
+}
+
+/// How many calls of an account.
+pub(super) fn account_count(row: &impl Columns) -> Result<(AccountId, u64)> {
+    Ok((id(row, "account")?, calls(row)?))
+}
+
+/// How many calls need a look for a reason.
+pub(super) fn stuck_count(row: &impl Columns) -> Result<StuckCount> {
+    let word = text(row, "reason")?;
+    let reason = Stuck::ALL.into_iter().find(|r| r.as_str() == word);
+    let reason = reason.ok_or_else(|| corrupt("reason"))?;
+    let calls = calls(row)?;
+    Ok(StuckCount { reason, calls })
+}
+
+/// A count of calls.
+fn calls(row: &impl Columns) -> Result<u64> {
+    u64::try_from(number(row, "calls")?).map_err(|_| corrupt("calls"))
 }

@@ -82,6 +82,8 @@ pub struct Metrics {
     in_flight: Gauge<f64>,
     open_calls: Gauge<f64>,
     open_call_age: Gauge<f64>,
+    stuck_calls: Gauge<f64>,
+    never_ended: Counter<u64>,
     links: Gauge<f64>,
     token_refreshes: Counter<u64>,
     quota_used: Gauge<f64>,
@@ -118,6 +120,8 @@ impl Metrics {
             in_flight: gauge(meter, names::IN_FLIGHT),
             open_calls: gauge(meter, names::OPEN_CALLS),
             open_call_age: gauge(meter, names::OPEN_CALL_AGE),
+            stuck_calls: gauge(meter, names::STUCK_CALLS),
+            never_ended: counter(meter, names::NEVER_ENDED),
             links: gauge(meter, names::LINKS),
             token_refreshes: counter(meter, names::TOKEN_REFRESHES),
             quota_used: gauge(meter, names::QUOTA_USED),
@@ -135,6 +139,7 @@ impl Metrics {
         };
         // A counter that appears with its first increase hides that increase from `rate()`.
         metrics.rebalances.add(0, &[]);
+        metrics.never_ended.add(0, &[]);
         metrics
     }
 
@@ -245,11 +250,8 @@ impl Metrics {
             text(label::METHOD, request.method),
             KeyValue::new(label::STATUS_CODE, i64::from(request.status)),
         ];
-        labels.extend(
-            request
-                .route
-                .map(|route| text(label::ROUTE, route.to_owned())),
-        );
+        let route = request.route.map(str::to_owned);
+        labels.extend(route.map(|route| text(label::ROUTE, route)));
         self.server_requests
             .record(request.took.as_secs_f64(), &labels);
     }
@@ -265,6 +267,17 @@ impl Metrics {
         let labels = [text(label::STATE, state)];
         self.open_calls.record(calls as f64, &labels);
         self.open_call_age.record(oldest.as_secs_f64(), &labels);
+    }
+
+    /// So many calls need a look for a reason. Tell every reason each time.
+    pub fn stuck(&self, reason: &'static str, calls: u64) {
+        self.stuck_calls
+            .record(calls as f64, &[text(label::REASON, reason)]);
+    }
+
+    /// Calls were closed whose end did not come.
+    pub fn never_ended(&self, calls: u64) {
+        self.never_ended.add(calls, &[]);
     }
 
     /// So many links have each status and health; what is not listed is none.

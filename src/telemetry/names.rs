@@ -110,6 +110,10 @@ metrics! {
         "Calls that are not terminal, by state; every replica tells the whole: take the maximum.";
     OPEN_CALL_AGE = "vcc_link.oldest_open_call.age", Kind::Gauge, "s",
         "Age of the oldest call in a state since it was first heard of; 0 where there is none; every replica tells the whole: take the maximum.";
+    STUCK_CALLS = "vcc_link.stuck_calls", Kind::Gauge, "{call}",
+        "Calls that need a look, by reason: overdue (due for longer than the watchdog allows), unresolved (in an attempt for longer), expiring (parked, and soon at their maximum age); every replica tells the whole: take the maximum.";
+    NEVER_ENDED = "vcc_link.calls.never_ended", Kind::Counter, "{call}",
+        "Calls that began and were closed because their end did not come within the watchdog's time.";
     LINKS = "vcc_link.links", Kind::Gauge, "{link}",
         "Links, by status and health; every replica tells the whole: take the maximum.";
     TOKEN_REFRESHES = "vcc_link.token_refreshes", Kind::Counter, "{refresh}",

@@ -155,6 +155,7 @@ impl Told<'_> {
         let line = &self.story.line;
         let due = due_at(line).map(time).unwrap_or_default();
         match (line.state, &line.outcome) {
+            (CallState::Ringing, _) if self.story.never_ended_at.is_some() => "nothing: it began, and its end never came. If it comes after all, its Task is made.".into(),
             (CallState::Ringing, _) => "the call goes on; its Task is made when it ends.".into(),
             (CallState::Ready, _) => format!("it is sent at {due}, as soon as its account's turn comes."),
             (CallState::Sending, _) => "a request is on its way; if its answer is lost, Salesforce is asked what became of it.".into(),
@@ -177,6 +178,7 @@ impl Told<'_> {
             "known": true,
             "state": line.state.as_str(),
             "shard": self.story.shard,
+            "neverEndedAt": self.story.never_ended_at.map(time),
             "eventsReceived": self.story.events_received,
             "events": self.story.events.iter().map(|e| json!({
                 "id": e.event,
@@ -301,6 +303,7 @@ mod tests {
                 task: None,
             },
             shard: ShardId(0),
+            never_ended_at: None,
             events: Vec::new(),
             events_received: 1,
             looked_up: true,

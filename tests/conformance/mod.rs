@@ -1,6 +1,7 @@
 //! What every database must do: one suite for each room of the store, written once against
 //! `Arc<dyn Store>` and run on each database by [`conformance_tests!`].
 
+pub(crate) mod audit;
 pub(crate) mod authorizations;
 pub(crate) mod fixture;
 pub(crate) mod folding;
@@ -37,6 +38,11 @@ macro_rules! conformance_tests {
     ($run:path) => {
         $crate::store::conformance::conformance_tests! {
             $run;
+            audit:
+                each_call_is_in_the_ledger_once,
+                a_calls_end_is_found_among_its_events,
+                a_call_that_does_not_end_is_closed_once,
+                what_does_not_go_on_is_counted;
             authorizations:
                 a_code_is_redeemed_once,
                 an_authorization_ends_with_its_link,

@@ -11,7 +11,7 @@ use super::Harness;
 use super::fixture::*;
 
 /// One call in each state.
-async fn one_of_each(fixture: &Fixture) {
+pub(super) async fn one_of_each(fixture: &Fixture) {
     fixture.link("acme").await;
     let calls = [
         "dead", "in_doubt", "logged", "parked", "ready", "retry_at", "sending",

@@ -181,6 +181,8 @@ fn levels(metrics: &Metrics) {
     for lane in [Lane::Lookup, Lane::Task] {
         metrics.in_flight(lane, 4);
     }
+    metrics.stuck("expiring", 2);
+    metrics.never_ended(1);
     let links = [
         (LinkStatus::Linked, Health::Healthy, 12),
         (LinkStatus::Linked, Health::Broken, 1),

@@ -36,6 +36,7 @@ use crate::pipeline::record::Recorder;
 use crate::pipeline::relay::{Relay, Round};
 use crate::pipeline::wakes::Wakes;
 use crate::pipeline::watch::Watcher;
+use crate::pipeline::watchdog::Watchdog;
 use crate::readiness::Readiness;
 use crate::salesforce::Client;
 use crate::sealing::Sealer;
@@ -322,6 +323,15 @@ impl Worker {
             owned: shared.owned.clone(),
             forget_after: config.ingest.dedupe_horizon + config.ingest.future_tolerance * 2,
         };
+        let watchdog = Watchdog {
+            store: Arc::clone(&shared.store),
+            metrics: shared.metrics.clone(),
+            owned: shared.owned.clone(),
+            config: config.watchdog.clone(),
+            parked_at_most: config.engine.links.parked_at_most,
+        };
+        let watchdog = watchdog.run(self.leaving.clone());
+        watch("watchdog", &self.leaving, watchdog.boxed());
         let housekeeper = housekeeper.run(self.leaving.clone());
         watch("housekeeping", &self.leaving, housekeeper.boxed());
     }

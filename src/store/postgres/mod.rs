@@ -17,6 +17,7 @@
 
 mod append;
 mod attempts;
+mod audit;
 mod authorizations;
 mod bodies;
 pub mod durability;

@@ -26,7 +26,7 @@ const OPEN_COUNTS: &str = "select state, sum(calls)::bigint as calls, min(oldest
         union all select state, count(*), min(received_at)
         from calls where parked_reason is not null group by state
         union all select state, count(*), min(received_at)
-        from calls where ended_event is null group by state
+        from calls where ended_event is null and never_ended_at is null group by state
         union all select c.state, count(*), min(c.received_at)
         from attempts a, lateral (select state, received_at from calls
             where calls.account = a.account and calls.interaction = a.interaction
@@ -133,7 +133,7 @@ impl Postgres {
 async fn story(tx: &mut Tx, call_id: &CallId) -> Result<Option<Story>> {
     let mut query: QueryBuilder<sqlx::Postgres> = QueryBuilder::new(LINE);
     query.push(
-        ", c.shard, c.events, c.looked_up, c.lookup_generation, c.revision,
+        ", c.shard, c.never_ended_at, c.events, c.looked_up, c.lookup_generation, c.revision,
             c.started_event, c.started_time, c.started_received_at,
             c.ended_event, c.ended_time, c.ended_received_at,
             (select count(*) from outbox o where o.account = c.account

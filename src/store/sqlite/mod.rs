@@ -14,6 +14,7 @@
 
 mod append;
 mod attempts;
+mod audit;
 mod authorizations;
 mod bodies;
 pub(super) mod errors;

@@ -25,7 +25,7 @@ const OPEN_COUNTS: &str = "select state, sum(calls) as calls, min(oldest) as old
         union all select state, count(*), min(received_at)
         from calls where parked_reason is not null group by state
         union all select state, count(*), min(received_at)
-        from calls where ended_event is null group by state
+        from calls where ended_event is null and never_ended_at is null group by state
         union all select c.state, count(*), min(c.received_at)
         from attempts a cross join calls c using (account, interaction)
         where a.closed_at is null group by c.state) as lanes
@@ -107,7 +107,7 @@ impl Reports for Sqlite {
 async fn story(connection: &mut SqliteConnection, call_id: &CallId) -> Result<Option<Story>> {
     let mut query: QueryBuilder<sqlx::Sqlite> = QueryBuilder::new(LINE);
     query.push(
-        ", c.shard, c.events, c.looked_up, c.lookup_generation, c.revision,
+        ", c.shard, c.never_ended_at, c.events, c.looked_up, c.lookup_generation, c.revision,
             c.started_event, c.started_time, c.started_received_at,
             c.ended_event, c.ended_time, c.ended_received_at,
             (select count(*) from outbox o where o.account = c.account

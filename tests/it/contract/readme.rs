@@ -63,7 +63,8 @@ numbers as text (numbers are read too), enums as words, fields at their default 
   decided (in one batch, while the call waited for its turn or a retry, or parked), where it comes
   behind a higher one, and where the call's last word is said already: behind the reason `too_old`,
   `unknown` or `unresolved_in_previous_org` no revision revives it, as sending again could make a
-  second Task. `calllog.deferred.v1` says that a call waits, and may come again.
+  second Task. A call whose end never comes has no such event. `calllog.deferred.v1` says that a call
+  waits, and may come again.
 - **`ce_id`** of what we publish is the same for the same fact, however often it is sent.
   `ce_causationid` is the id of the ended event that a result is about, `ce_correlationid` its
   conversation.

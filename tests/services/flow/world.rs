@@ -367,6 +367,7 @@ impl World {
         self.judge_events();
         self.judge_tasks();
         self.judge_logs();
+        self.judge_ledger();
         self.database.remove(&self.name).await;
     }
 
@@ -409,6 +410,14 @@ impl World {
                 expected.call.id
             );
         }
+    }
+
+    /// The ledger accounts for every call.
+    fn judge_ledger(&self) {
+        let told = self.cli(&["calls", "audit", "--since", "1h", "--json"], "");
+        let told: Value = serde_json::from_str(&told).expect("JSON");
+        let calls = told["calls"].as_u64().expect("a count");
+        assert!(calls >= self.expected.len() as u64, "{told}");
     }
 
     /// The Tasks that there really are: those of the logged calls, each once.
