@@ -339,7 +339,7 @@ impl Store {
             return Err(Refusal::LinkChanged);
         }
         let changes = |open: &OpenAttempt| open.org == org.org && open.kind.task() == kind.task();
-        if false && kind.task().is_some() && self.attempts.values().any(changes) {
+        if kind.task().is_some() && self.attempts.values().any(changes) {
             self.happened.insert("Task taken".to_owned());
             return Err(Refusal::TaskTaken);
         }

@@ -47,7 +47,7 @@ pub(super) enum Event {
     /// A shell stores lookups' answers, which it worked out from what it read before.
     Keep(To, Answers),
     /// A shell notes attempts, as it decided by what it had read before.
-    Begin(To, Batch),
+    Begin(To, Noting),
     /// A shell writes a request's first byte.
     Send(To, Request),
     /// Salesforce works on a request; whoever sent it may be dead.
@@ -89,7 +89,7 @@ pub(super) struct Answers {
 }
 
 /// Calls whose attempts are to be noted, with what each is to do.
-pub(super) struct Batch {
+pub(super) struct Noting {
     batch: BatchId,
     account: AccountId,
     generation: Generation,
@@ -684,7 +684,7 @@ impl World {
             (call, kind)
         });
         let calls = kinds.collect();
-        let work = Batch {
+        let work = Noting {
             batch,
             account,
             generation,
@@ -716,7 +716,7 @@ impl World {
     }
 
     /// Notes attempts; a call whose Task is another's meanwhile gets one of its own.
-    fn begin(&mut self, to: To, work: &Batch) {
+    fn begin(&mut self, to: To, work: &Noting) {
         let linked = self.store.link(&work.account, self.now).org;
         let linked = linked.filter(|linked| linked.org == work.org);
         let mut attempts = Vec::new();
