@@ -95,6 +95,8 @@ create table calls (
     attempt integer,
     attempts integer not null default 0,
     deferrals integer not null default 0,
+    -- How often a replay revived it: part of the id of its next terminal event.
+    replays integer not null default 0,
     -- Task fields that earlier attempts taught to leave out, as a JSON list; null for none.
     degraded text,
     -- Its next request holds at most so many calls: it failed in a larger one.
@@ -204,6 +206,9 @@ create table quarantine (
     received_at integer not null,
     reason text not null,
     body blob not null,
+    -- When a person sent it to its topic again, and who.
+    resent_at integer,
+    resent_by text,
     primary key (topic, partition, kafka_offset)
 ) strict;
 
@@ -279,4 +284,18 @@ create table link_history (
     reason text not null,
     generation integer not null,
     primary key (account, sequence)
+) strict;
+
+-- Every replay: who, when, which calls, and what came of it.
+create table replays (
+    replay integer primary key autoincrement,
+    actor text not null,
+    begun_at integer not null,
+    -- Null while it runs, and for ever where it was interrupted.
+    ended_at integer,
+    -- Which calls, in words.
+    filter text not null,
+    sent integer not null default 0,
+    looked_for integer not null default 0,
+    left_alone integer not null default 0
 ) strict;

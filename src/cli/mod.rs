@@ -9,10 +9,13 @@ mod left;
 mod legacy;
 pub mod links;
 pub mod migrate;
+mod moment;
+mod operator;
 pub mod output;
 mod preflight;
 mod progress;
 pub mod publish;
+mod replay;
 pub mod sidecar;
 pub mod topics;
 mod unlinking;
@@ -196,6 +199,8 @@ mod tests {
             "keys rotate --json",
             "calls list --json",
             "calls why acme 1 --json",
+            "calls replay --state dead --dry-run --json",
+            "calls replays --json",
             "publish - --json",
         ] {
             let cli = parse(&format!("vcc-link {line}")).expect(line);

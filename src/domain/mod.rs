@@ -19,5 +19,6 @@ pub mod phone;
 pub mod policy;
 pub mod preflight;
 pub mod private;
+pub mod replay;
 pub mod task;
 pub mod work;

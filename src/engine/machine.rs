@@ -193,7 +193,7 @@ impl Engine {
         match input {
             Input::Leases { owned, replicas } => self.on_leases(turn, owned, replicas),
             Input::Due { page, calls, more } => self.on_due(turn, page, calls, more),
-            Input::Woken { shards, accounts } => self.on_woken(turn.now, &shards, accounts),
+            Input::Woken { shards, accounts } => self.on_woken(turn, &shards, accounts),
             Input::OpenAttempts { shard, attempts } => self.on_attempts(turn, shard, attempts),
             Input::Links(links) => self.on_links(turn, links),
             Input::LookedUp {

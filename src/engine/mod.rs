@@ -150,7 +150,7 @@ pub enum Input {
     Woken {
         /// The shards.
         shards: Vec<ShardId>,
-        /// Accounts whose link changed.
+        /// Accounts whose link changed, or of which attempts were opened again.
         accounts: Vec<AccountId>,
     },
     /// A shard's open attempts.

@@ -36,6 +36,8 @@ mod news;
 pub mod outbox;
 mod patience;
 pub mod postgres;
+mod replaying;
+pub mod replays;
 pub mod reports;
 pub mod rings;
 mod rows;
@@ -55,6 +57,7 @@ pub use leases::Leases;
 pub use links::Links;
 pub use outbox::Outbox;
 pub use patience::until_stored;
+pub use replays::Replays;
 pub use reports::Reports;
 pub use rings::Rings;
 
@@ -62,11 +65,14 @@ use crate::domain::ids::{Epoch, ShardId};
 
 /// All rooms of one database.
 pub trait Store:
-    Authorizations + Inbox + Journal + Leases + Links + Outbox + Reports + Rings
+    Authorizations + Inbox + Journal + Leases + Links + Outbox + Replays + Reports + Rings
 {
 }
 
-impl<T: Authorizations + Inbox + Journal + Leases + Links + Outbox + Reports + Rings> Store for T {}
+impl<T: Authorizations + Inbox + Journal + Leases + Links + Outbox + Replays + Reports + Rings>
+    Store for T
+{
+}
 
 /// Why a transaction did not happen, or may not have.
 #[derive(Debug, thiserror::Error)]

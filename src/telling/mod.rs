@@ -1,6 +1,7 @@
 //! What is told of calls and links, in words and as JSON, by the command line and by the API alike.
 //! Numbers, names and notes are left out.
 
+pub mod replay;
 pub mod story;
 pub mod words;
 

@@ -318,6 +318,7 @@ mod tests {
                 task: None,
                 attempts: 1,
                 deferrals: 0,
+                replays: 0,
             },
             attempts: Vec::new(),
             published: 0,
