@@ -340,3 +340,25 @@ create table replays (
     looked_for bigint not null default 0,
     left_alone bigint not null default 0
 );
+
+-- What operators paused, now and before. A pause is in force while it is not ended and its time is
+-- not over.
+create table pauses (
+    pause bigint generated always as identity primary key,
+    -- account, org or all; and which one.
+    scope text not null,
+    subject text collate "C" not null,
+    -- lookup or task
+    lane text not null,
+    reason text not null,
+    by text not null,
+    since timestamptz not null default now(),
+    until timestamptz,
+    ended_at timestamptz,
+    ended_by text,
+    check (scope in ('account', 'org', 'all')),
+    check (lane in ('lookup', 'task')),
+    check ((ended_at is null) = (ended_by is null))
+);
+
+create unique index pauses_open on pauses (scope, subject, lane) where ended_at is null;

@@ -299,3 +299,25 @@ create table replays (
     looked_for integer not null default 0,
     left_alone integer not null default 0
 ) strict;
+
+-- What operators paused, now and before. A pause is in force while it is not ended and its time is
+-- not over.
+create table pauses (
+    pause integer primary key autoincrement,
+    -- account, org or all; and which one.
+    scope text not null,
+    subject text not null,
+    -- lookup or task
+    lane text not null,
+    reason text not null,
+    by text not null,
+    since integer not null,
+    until integer,
+    ended_at integer,
+    ended_by text,
+    check (scope in ('account', 'org', 'all')),
+    check (lane in ('lookup', 'task')),
+    check ((ended_at is null) = (ended_by is null))
+) strict;
+
+create unique index pauses_open on pauses (scope, subject, lane) where ended_at is null;

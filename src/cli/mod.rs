@@ -12,9 +12,11 @@ pub mod migrate;
 mod moment;
 mod operator;
 pub mod output;
+mod pausing;
 mod preflight;
 mod progress;
 pub mod publish;
+pub mod quarantine;
 mod replay;
 pub mod sidecar;
 pub mod topics;
@@ -107,6 +109,7 @@ enum Command {
     Links(links::Args),
     Keys(keys::Args),
     Calls(calls::Args),
+    Quarantine(quarantine::Args),
     Publish(publish::Args),
 }
 
@@ -122,6 +125,7 @@ impl Command {
             Self::Links(args) => Some(args.output),
             Self::Keys(args) => Some(args.output),
             Self::Calls(args) => Some(args.output),
+            Self::Quarantine(args) => Some(args.output),
             Self::Publish(args) => Some(args.output),
         }
     }
@@ -139,6 +143,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Links(args) => links::run(args, &cli.global).await,
         Command::Keys(args) => keys::run(args, &cli.global).await,
         Command::Calls(args) => calls::run(args, &cli.global).await,
+        Command::Quarantine(args) => quarantine::run(args, &cli.global).await,
         Command::Publish(args) => publish::run(args, &cli.global).await,
         Command::Topics(args) => topics::run(args, &cli.global).await,
     };
@@ -193,6 +198,9 @@ mod tests {
             "links import-legacy - --json",
             "links unlink acme --yes --json",
             "links history acme --json",
+            "links pause acme --reason x --json",
+            "links resume --all --tasks --json",
+            "links pauses --json",
             "links preflight acme --json",
             "keys list --json",
             "keys add --json",
@@ -201,6 +209,10 @@ mod tests {
             "calls why acme 1 --json",
             "calls replay --state dead --dry-run --json",
             "calls replays --json",
+            "quarantine list --json",
+            "quarantine show vcc.calls/3/17 --json",
+            "quarantine replay vcc.calls/3/17 --json",
+            "quarantine replay --all --since 1h --dry-run --json",
             "publish - --json",
         ] {
             let cli = parse(&format!("vcc-link {line}")).expect(line);

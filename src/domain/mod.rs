@@ -15,6 +15,7 @@ pub mod ids;
 pub mod link;
 pub mod matching;
 pub mod outcome;
+pub mod pause;
 pub mod phone;
 pub mod policy;
 pub mod preflight;

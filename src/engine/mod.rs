@@ -24,7 +24,8 @@
 //! | [`Command::Release`] | `Leases::release` | none: the next [`Input::Leases`] shows it |
 //!
 //! Every command of the table is answered, however often the shell must repeat it inside, unless
-//! the process dies; the engine repeats none by itself. [`Input::Tokens`] comes every minute.
+//! the process dies; the engine repeats none by itself. [`Input::Tokens`] comes every minute,
+//! [`Input::Paused`] at the start and with every change.
 //!
 //! Architecture invariant: `engine` knows `domain` and nobody else. It sees ids, times and
 //! failure classes; never a body, a token, an HTTP status or a row.
@@ -38,6 +39,7 @@ pub mod reconcile;
 mod accounts;
 mod answers;
 mod asking;
+mod brakes;
 mod config;
 mod dispatch;
 mod gauges;
@@ -63,6 +65,7 @@ use crate::domain::ids::{
 use crate::domain::link::{Health, LinkReason, LinkState};
 use crate::domain::matching::LookupResult;
 use crate::domain::outcome::{Answer, Failure, Outcome};
+use crate::domain::pause::Paused;
 use crate::domain::task::{KeyMode, TaskField};
 use crate::domain::work::{
     ApiUsage, AttemptKind, Due, Lane, OpenAttempt, ParkedPage, Refusal, Sight, Unparked,
@@ -225,6 +228,8 @@ pub enum Input {
         /// How many, and which was the last; fewer than asked for means that no more follow.
         calls: Unparked,
     },
+    /// What is paused now. Nothing is sent before the first.
+    Paused(Paused),
     /// Time passed.
     Tick,
     /// Start nothing new; what is in flight comes to its end, and each shard is given up as soon

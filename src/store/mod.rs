@@ -35,6 +35,7 @@ pub mod links;
 mod news;
 pub mod outbox;
 mod patience;
+pub mod pauses;
 pub mod postgres;
 mod replaying;
 pub mod replays;
@@ -57,6 +58,7 @@ pub use leases::Leases;
 pub use links::Links;
 pub use outbox::Outbox;
 pub use patience::until_stored;
+pub use pauses::Pauses;
 pub use replays::Replays;
 pub use reports::Reports;
 pub use rings::Rings;
@@ -65,12 +67,13 @@ use crate::domain::ids::{Epoch, ShardId};
 
 /// All rooms of one database.
 pub trait Store:
-    Authorizations + Inbox + Journal + Leases + Links + Outbox + Replays + Reports + Rings
+    Authorizations + Inbox + Journal + Leases + Links + Outbox + Pauses + Replays + Reports + Rings
 {
 }
 
-impl<T: Authorizations + Inbox + Journal + Leases + Links + Outbox + Replays + Reports + Rings>
-    Store for T
+impl<
+    T: Authorizations + Inbox + Journal + Leases + Links + Outbox + Pauses + Replays + Reports + Rings,
+> Store for T
 {
 }
 

@@ -90,6 +90,8 @@ pub struct QuarantineFilter {
     pub until: Option<DateTime<Utc>>,
     /// Only those that were not sent again yet.
     pub unsent: bool,
+    /// Only those behind this one: when it was read, and where it stood.
+    pub after: Option<(DateTime<Utc>, Partition, i64)>,
     /// At most so many, the latest first.
     pub limit: u32,
 }

@@ -7,6 +7,7 @@ use super::authorizations::HistoryLine;
 use super::inbox::{Partition, QuarantineRow, StoredCall};
 use super::links::Grant;
 use super::outbox::{OutboxRow, Unpublished};
+use super::pauses::{PauseLine, scope_of};
 use super::replaying::LastAttempt;
 use super::replays::{QuarantineLine, ReplayGroup, ReplayId, ReplayLine};
 use super::reports::{AttemptLine, CallLine, CallState, EventLine, StateCount, Story};
@@ -20,6 +21,7 @@ use crate::domain::authorization::Authorization;
 use crate::domain::ids::{AttemptId, CallId, Epoch, Generation, Revision, Sequence, TokenSequence};
 use crate::domain::link::{Health, LinkState, LinkStatus};
 use crate::domain::outcome::Outcome;
+use crate::domain::pause::Pause;
 use crate::domain::replay::Stand;
 use crate::domain::work::{AttemptKind, Due, Lane, OpenAttempt};
 
@@ -259,6 +261,33 @@ pub(super) fn last_attempt(row: &impl Columns) -> Result<(CallId, LastAttempt)> 
         org: id(row, "org")?,
     };
     Ok((call_id(row)?, last))
+}
+
+/// A pause.
+pub(super) fn pause(row: &impl Columns) -> Result<Pause> {
+    let lane = match text(row, "lane")? {
+        "lookup" => Lane::Lookup,
+        "task" => Lane::Task,
+        _ => return Err(corrupt("lane")),
+    };
+    let scope = scope_of(text(row, "scope")?, text(row, "subject")?);
+    Ok(Pause {
+        scope: scope.ok_or_else(|| corrupt("scope"))?,
+        lane,
+        reason: text(row, "reason")?.to_owned(),
+        by: text(row, "by")?.to_owned(),
+        since: time(row, "since")?,
+        until: row.time("until")?,
+    })
+}
+
+/// A pause, for the record.
+pub(super) fn pause_line(row: &impl Columns) -> Result<PauseLine> {
+    let by = row.text("ended_by")?.map(str::to_owned);
+    Ok(PauseLine {
+        pause: pause(row)?,
+        ended: row.time("ended_at")?.zip(by),
+    })
 }
 
 /// A number of rows.

@@ -10,6 +10,7 @@ pub(crate) mod journal;
 pub(crate) mod leases;
 pub(crate) mod links;
 pub(crate) mod outbox;
+pub(crate) mod pauses;
 pub(crate) mod replays;
 pub(crate) mod reports;
 pub(crate) mod rings;
@@ -101,6 +102,9 @@ macro_rules! conformance_tests {
             outbox:
                 events_come_in_order,
                 published_events_are_marked_by_the_owner;
+            pauses:
+                a_pause_stands_until_it_is_resumed,
+                a_pause_ends_at_its_time;
             replays:
                 a_dead_call_is_put_back_once,
                 a_call_that_may_have_a_task_is_looked_for,

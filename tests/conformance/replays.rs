@@ -287,6 +287,11 @@ pub(crate) async fn quarantined_bytes_are_sent_again_once(harness: Arc<dyn Harne
         ..QuarantineFilter::default()
     };
     assert_eq!(offsets(&all).await, [3, 2, 1]);
+    let behind = QuarantineFilter {
+        after: Some((at(3), partition.clone(), 3)),
+        ..all.clone()
+    };
+    assert_eq!(offsets(&behind).await, [2, 1]);
     let some = QuarantineFilter {
         topic: Some("vcc.calls".to_owned()),
         since: Some(at(1)),

@@ -31,6 +31,7 @@ mod listen;
 mod lookups;
 mod outbox;
 mod outcomes;
+mod pauses;
 mod profiles;
 mod replays;
 mod reports;

@@ -102,13 +102,24 @@ impl Replays for Postgres {
                 and received_at >= coalesce($2, '-infinity'::timestamptz)
                 and received_at < coalesce($3, 'infinity'::timestamptz)
                 and not ($4 and resent_at is not null)
-             order by received_at desc, topic, partition, kafka_offset desc limit $5",
+                and ($6::timestamptz is null
+                    or (received_at, topic, partition, kafka_offset) < ($6, $7, $8, $9))
+             order by received_at desc, topic desc, partition desc, kafka_offset desc limit $5",
         )
         .bind(&filter.topic)
         .bind(filter.since)
         .bind(filter.until)
         .bind(filter.unsent)
         .bind(i64::from(filter.limit))
+        .bind(filter.after.as_ref().map(|(at, ..)| *at))
+        .bind(
+            filter
+                .after
+                .as_ref()
+                .map(|(_, place, _)| place.topic.as_str()),
+        )
+        .bind(filter.after.as_ref().map(|(_, place, _)| place.partition))
+        .bind(filter.after.as_ref().map(|(.., offset)| *offset))
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(quarantine_line).collect()
@@ -252,13 +263,15 @@ async fn count(tx: &mut Tx, revival: &Revival<'_>) -> Result<()> {
 /// Wakes the owners of what was put back.
 async fn wake(tx: &mut Tx, revival: &Revival<'_>) -> Result<()> {
     let shards = revival.woken();
+    let accounts: Vec<&AccountId> = revival.in_doubt().into_iter().collect();
+    let mut accounts = accounts.chunks(ACCOUNTS_TOLD);
     let told = Told {
         shards: &shards,
+        accounts: accounts.next().unwrap_or_default(),
         ..Told::default()
     };
     tell(tx, told).await?;
-    let accounts: Vec<&AccountId> = revival.in_doubt().into_iter().collect();
-    for accounts in accounts.chunks(ACCOUNTS_TOLD) {
+    for accounts in accounts {
         let told = Told {
             accounts,
             ..Told::default()

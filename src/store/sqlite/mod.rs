@@ -28,6 +28,7 @@ mod lock;
 mod lookups;
 mod outbox;
 mod outcomes;
+mod pauses;
 mod profiles;
 mod replays;
 mod reports;

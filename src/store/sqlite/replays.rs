@@ -104,13 +104,24 @@ impl Replays for Sqlite {
              from quarantine
              where ($1 is null or topic = $1) and received_at >= $2 and received_at < $3
                 and not ($4 and resent_at is not null)
-             order by received_at desc, topic, partition, kafka_offset desc limit $5",
+                and ($6 is null
+                    or (received_at, topic, partition, kafka_offset) < ($6, $7, $8, $9))
+             order by received_at desc, topic desc, partition desc, kafka_offset desc limit $5",
         )
         .bind(&filter.topic)
         .bind(filter.since.map_or(i64::MIN, micros))
         .bind(filter.until.map_or(i64::MAX, micros))
         .bind(filter.unsent)
         .bind(i64::from(filter.limit))
+        .bind(filter.after.as_ref().map(|(at, ..)| micros(*at)))
+        .bind(
+            filter
+                .after
+                .as_ref()
+                .map(|(_, place, _)| place.topic.as_str()),
+        )
+        .bind(filter.after.as_ref().map(|(_, place, _)| place.partition))
+        .bind(filter.after.as_ref().map(|(.., offset)| *offset))
         .fetch_all(&self.readers)
         .await?;
         rows.iter().map(quarantine_line).collect()
@@ -261,13 +272,15 @@ async fn count(tx: &mut Tx, revival: &Revival<'_>) -> Result<()> {
 /// Wakes the owners of what was put back.
 async fn wake(tx: &mut Tx, revival: &Revival<'_>) -> Result<()> {
     let shards = revival.woken();
+    let accounts: Vec<&AccountId> = revival.in_doubt().into_iter().collect();
+    let mut accounts = accounts.chunks(ACCOUNTS_TOLD);
     let told = Told {
         shards: &shards,
+        accounts: accounts.next().unwrap_or_default(),
         ..Told::default()
     };
     tell(tx, told).await?;
-    let accounts: Vec<&AccountId> = revival.in_doubt().into_iter().collect();
-    for accounts in accounts.chunks(ACCOUNTS_TOLD) {
+    for accounts in accounts {
         let told = Told {
             accounts,
             ..Told::default()
