@@ -18,6 +18,7 @@ mod progress;
 pub mod publish;
 pub mod quarantine;
 mod replay;
+mod resend;
 pub mod sidecar;
 pub mod topics;
 mod unlinking;

@@ -59,8 +59,9 @@ use chrono::{DateTime, Utc};
 pub use self::config::{Batching, Config, Memory, Retry};
 pub use self::gauges::{Gauges, LaneGauges};
 pub use self::machine::Engine;
+pub use self::reconcile::Finding;
 use crate::domain::ids::{
-    AccountId, AttemptId, CallId, Epoch, Generation, OrgId, RecordId, Revision, ShardId,
+    AccountId, AttemptId, CallId, Epoch, Generation, OrgId, Revision, ShardId,
 };
 use crate::domain::link::{Health, LinkReason, LinkState};
 use crate::domain::matching::LookupResult;
@@ -68,7 +69,7 @@ use crate::domain::outcome::{Answer, Failure, Outcome};
 use crate::domain::pause::Paused;
 use crate::domain::task::{KeyMode, TaskField};
 use crate::domain::work::{
-    ApiUsage, AttemptKind, Due, Lane, OpenAttempt, ParkedPage, Refusal, Sight, Unparked,
+    ApiUsage, AttemptKind, Due, Lane, OpenAttempt, ParkedPage, Refusal, Unparked,
 };
 
 /// Names one request in flight, within one engine's life.
@@ -104,15 +105,6 @@ pub enum ReplyResult {
         /// The answer.
         answer: Answer,
     },
-}
-
-/// What reconciling found of one attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finding {
-    /// The Task exists.
-    Found(RecordId),
-    /// Salesforce shows none, and what that is worth.
-    Absent(Sight),
 }
 
 /// What became of a token refresh.

@@ -48,6 +48,10 @@ async fn calls_that_were_given_up_are_put_back() {
             .patch_user("api@beta.example", patch)
             .expect("patched");
     };
+    let private = json!({"private_tasks": true});
+    let private = private.as_object().cloned().expect("a map");
+    let patched = world.control().patch_org("Beta", private);
+    patched.expect("patched");
     see(&world, false);
     world.fault(json!({
         "org": "Beta", "kind": "collections", "times": 1,
