@@ -2,7 +2,7 @@
 
 /// Whose name is noted.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct By {
+pub struct By {
     /// Whose name is noted with it; the operating system's user, if none is given.
     #[arg(long, value_name = "NAME")]
     by: Option<String>,

@@ -143,68 +143,47 @@ mod tests {
 
     #[test]
     fn a_call_whose_task_may_exist_is_looked_for_where_it_was_sent_to() {
+        use Effect::{Leave, Look, Send};
         let here: OrgId = "00D000000000001".parse().expect("an org");
         let there: OrgId = "00D000000000002".parse().expect("an org");
         let (here, there) = (Some(&here), Some(&there));
         let unknown = Stand::Dead(DeadReason::Unknown);
         let table = [
-            (unknown, here, here, false, Effect::Look),
-            (unknown, there, here, false, Effect::Leave(Why::OtherOrg)),
-            (unknown, None, here, false, Effect::Leave(Why::OtherOrg)),
-            (unknown, there, here, true, Effect::Send),
-            (unknown, here, None, true, Effect::Leave(Why::NoWorkingLink)),
-            (
-                Stand::Dead(DeadReason::Bug),
-                there,
-                here,
-                false,
-                Effect::Send,
-            ),
-            (
-                Stand::Parked(ParkReason::OrgRefuses),
-                None,
-                here,
-                false,
-                Effect::Send,
-            ),
-            (
-                Stand::Parked(ParkReason::LinkBroken),
-                None,
-                None,
-                false,
-                Effect::Leave(Why::NoWorkingLink),
-            ),
-            (
-                Stand::Parked(ParkReason::LinkBroken),
-                None,
-                here,
-                false,
-                Effect::Leave(Why::GoesByItself),
-            ),
-            (
-                Stand::Parked(ParkReason::Paused),
-                None,
-                here,
-                false,
-                Effect::Leave(Why::Paused),
-            ),
-            (
-                Stand::Skipped(SkipReason::Expired),
-                None,
-                here,
-                false,
-                Effect::Send,
-            ),
-            (
-                Stand::Skipped(SkipReason::Policy),
-                None,
-                here,
-                false,
-                Effect::Leave(Why::NoTaskEarned),
-            ),
+            (here, here, false, Look),
+            (there, here, false, Leave(Why::OtherOrg)),
+            (None, here, false, Leave(Why::OtherOrg)),
+            (there, here, true, Send),
+            (here, None, true, Leave(Why::NoWorkingLink)),
         ];
-        for (stand, sent_to, org, certain, wanted) in table {
-            assert_eq!(effect(stand, sent_to, org, certain), wanted, "{stand:?}");
+        for (sent_to, org, certain, wanted) in table {
+            assert_eq!(effect(unknown, sent_to, org, certain), wanted);
         }
+        assert_eq!(
+            effect(Stand::Dead(DeadReason::Bug), there, here, false),
+            Send
+        );
+    }
+
+    #[test]
+    fn what_waits_for_something_else_stays() {
+        use Effect::{Leave, Send};
+        use Stand::{Parked, Skipped};
+        let here: OrgId = "00D000000000001".parse().expect("an org");
+        let table = [
+            (Parked(ParkReason::OrgRefuses), Send),
+            (Parked(ParkReason::Quota), Send),
+            (Parked(ParkReason::LinkBroken), Leave(Why::GoesByItself)),
+            (Parked(ParkReason::Unlinked), Leave(Why::GoesByItself)),
+            (Parked(ParkReason::Paused), Leave(Why::Paused)),
+            (Skipped(SkipReason::Expired), Send),
+            (Skipped(SkipReason::Unlinked), Send),
+            (Skipped(SkipReason::Policy), Leave(Why::NoTaskEarned)),
+            (Skipped(SkipReason::TooOld), Leave(Why::NoTaskEarned)),
+        ];
+        for (stand, wanted) in table {
+            assert_eq!(effect(stand, None, Some(&here), false), wanted, "{stand:?}");
+        }
+        let unlinked = effect(Parked(ParkReason::LinkBroken), None, None, false);
+        assert_eq!(unlinked, Leave(Why::NoWorkingLink));
     }
 }

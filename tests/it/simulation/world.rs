@@ -292,14 +292,7 @@ impl World {
                 self.tell(|| format!("the user of {org} sees all: {sees}"));
                 self.salesforce.see(&org, sees);
             }
-            Event::Brake(scope, lane, on) => {
-                self.tell(|| format!("{scope:?} {lane:?} is paused: {on}"));
-                if on {
-                    self.store.paused.insert((scope, lane));
-                } else {
-                    self.store.paused.remove(&(scope, lane));
-                }
-            }
+            Event::Brake(scope, lane, on) => self.order(scope, lane, on),
             Event::Replay(call) => self.replay(&call),
             Event::Expire(account) => {
                 if let Some(token) = self.current_token(&account) {
@@ -409,6 +402,15 @@ impl World {
             !paused.covers(lane, account, None),
             "{account} is paused: {command:?}"
         );
+    }
+
+    fn order(&mut self, scope: Scope, lane: Lane, on: bool) {
+        self.tell(|| format!("{scope:?} {lane:?} is paused: {on}"));
+        if on {
+            self.store.paused.insert((scope, lane));
+        } else {
+            self.store.paused.remove(&(scope, lane));
+        }
     }
 
     fn replay(&mut self, call: &CallId) {

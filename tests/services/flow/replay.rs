@@ -12,6 +12,11 @@ fn told(world: &World, args: &[&str]) -> Value {
     serde_json::from_str(&world.cli(args, "")).expect("one JSON document")
 }
 
+/// A setting of the simulated org.
+fn map(name: &str, value: bool) -> serde_json::Map<String, Value> {
+    std::iter::once((name.to_owned(), json!(value))).collect()
+}
+
 /// Waits until a terminal event of this type and replay is published of each of the calls.
 async fn ended(world: &World, calls: &[Call], kind: &str, replay: u64) {
     let has = |w: &World, call: &Call| {
@@ -40,18 +45,15 @@ async fn calls_that_were_given_up_are_put_back() {
         world.send(&call.ended(0));
     }
     // The answer is lost, and the org hides the Task from who made it.
+    let private = world
+        .control()
+        .patch_org("Beta", map("private_tasks", true));
+    private.expect("patched");
     let see = |world: &World, all: bool| {
-        let patch = json!({"view_all_data": all});
-        let patch = patch.as_object().cloned().expect("a map");
-        world
-            .control()
-            .patch_user("api@beta.example", patch)
-            .expect("patched");
+        let patch = map("view_all_data", all);
+        let patched = world.control().patch_user("api@beta.example", patch);
+        patched.expect("patched");
     };
-    let private = json!({"private_tasks": true});
-    let private = private.as_object().cloned().expect("a map");
-    let patched = world.control().patch_org("Beta", private);
-    patched.expect("patched");
     see(&world, false);
     world.fault(json!({
         "org": "Beta", "kind": "collections", "times": 1,
