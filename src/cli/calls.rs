@@ -61,7 +61,7 @@ Examples:
     },
     /// Put calls back that were given up, or that wait for the org.
     ///
-    /// Calls that Salesforce had no answer for (unknown, unresolved_in_previous_org) may have a Task:
+    /// Calls that Salesforce had no answer for (`unknown`, `unresolved_in_previous_org`) may have a Task:
     /// they are looked for by their key first, and a Task is made only of those that have none for
     /// sure. Parked calls that the org refuses, or has no budget for, are tried now; those that wait
     /// for a link or a pause stay. Skipped ones can be put back where the reason was unlinked or
@@ -148,7 +148,8 @@ fn in_words(filter: &CallFilter) -> String {
     let mut words = states.join(" or ");
     let mut add = |what: &str, value: Option<String>| {
         if let Some(value) = value {
-            words += &format!(", {what} {value}");
+            // Writing to a string cannot fail.
+            let _ = write!(words, ", {what} {value}");
         }
     };
     add("account", filter.account.as_ref().map(ToString::to_string));

@@ -1,5 +1,6 @@
 //! `vcc-link calls replay` and `replays`: calls that were given up are put back.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -210,7 +211,8 @@ fn tell(
         ),
     };
     for (why, calls) in left {
-        text += &format!("{calls} stay as they are: {}\n", why_in_words(*why));
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{calls} stay as they are: {}", why_in_words(*why));
     }
     print(&text)
 }
