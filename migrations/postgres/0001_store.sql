@@ -104,6 +104,8 @@ create table calls (
     attempt bigint,
     attempts integer not null default 0,
     deferrals integer not null default 0,
+    -- How often a replay revived it: part of the id of its next terminal event.
+    replays integer not null default 0,
     -- Task fields that earlier attempts taught to leave out, as a JSON list; null for none.
     degraded jsonb,
     -- Its next request holds at most so many calls: it failed in a larger one.
@@ -258,6 +260,9 @@ create table quarantine (
     received_at timestamptz not null,
     reason text not null,
     body bytea not null,
+    -- When a person sent it to its topic again, and who.
+    resent_at timestamptz,
+    resent_by text,
     primary key (topic, partition, kafka_offset)
 );
 
@@ -330,3 +335,39 @@ create table link_history (
     generation bigint not null,
     primary key (account, sequence)
 );
+
+-- Every replay: who, when, which calls, and what came of it.
+create table replays (
+    replay bigint generated always as identity primary key,
+    actor text not null,
+    begun_at timestamptz not null default now(),
+    -- Null while it runs, and for ever where it was interrupted.
+    ended_at timestamptz,
+    -- Which calls, in words.
+    filter text not null,
+    sent bigint not null default 0,
+    looked_for bigint not null default 0,
+    left_alone bigint not null default 0
+);
+
+-- What operators paused, now and before. A pause is in force while it is not ended and its time is
+-- not over.
+create table pauses (
+    pause bigint generated always as identity primary key,
+    -- account, org or all; and which one.
+    scope text not null,
+    subject text collate "C" not null,
+    -- lookup or task
+    lane text not null,
+    reason text not null,
+    by text not null,
+    since timestamptz not null default now(),
+    until timestamptz,
+    ended_at timestamptz,
+    ended_by text,
+    check (scope in ('account', 'org', 'all')),
+    check (lane in ('lookup', 'task')),
+    check ((ended_at is null) = (ended_by is null))
+);
+
+create unique index pauses_open on pauses (scope, subject, lane) where ended_at is null;

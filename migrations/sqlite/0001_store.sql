@@ -99,6 +99,8 @@ create table calls (
     attempt integer,
     attempts integer not null default 0,
     deferrals integer not null default 0,
+    -- How often a replay revived it: part of the id of its next terminal event.
+    replays integer not null default 0,
     -- Task fields that earlier attempts taught to leave out, as a JSON list; null for none.
     degraded text,
     -- Its next request holds at most so many calls: it failed in a larger one.
@@ -213,6 +215,9 @@ create table quarantine (
     received_at integer not null,
     reason text not null,
     body blob not null,
+    -- When a person sent it to its topic again, and who.
+    resent_at integer,
+    resent_by text,
     primary key (topic, partition, kafka_offset)
 ) strict;
 
@@ -289,3 +294,39 @@ create table link_history (
     generation integer not null,
     primary key (account, sequence)
 ) strict;
+
+-- Every replay: who, when, which calls, and what came of it.
+create table replays (
+    replay integer primary key autoincrement,
+    actor text not null,
+    begun_at integer not null,
+    -- Null while it runs, and for ever where it was interrupted.
+    ended_at integer,
+    -- Which calls, in words.
+    filter text not null,
+    sent integer not null default 0,
+    looked_for integer not null default 0,
+    left_alone integer not null default 0
+) strict;
+
+-- What operators paused, now and before. A pause is in force while it is not ended and its time is
+-- not over.
+create table pauses (
+    pause integer primary key autoincrement,
+    -- account, org or all; and which one.
+    scope text not null,
+    subject text not null,
+    -- lookup or task
+    lane text not null,
+    reason text not null,
+    by text not null,
+    since integer not null,
+    until integer,
+    ended_at integer,
+    ended_by text,
+    check (scope in ('account', 'org', 'all')),
+    check (lane in ('lookup', 'task')),
+    check ((ended_at is null) = (ended_by is null))
+) strict;
+
+create unique index pauses_open on pauses (scope, subject, lane) where ended_at is null;

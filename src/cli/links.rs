@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::output::{Output, print};
-use super::{Global, legacy, open_store, preflight, unlinking};
+use super::{Global, legacy, open_store, pausing, preflight, unlinking};
 use crate::config::Config;
 use crate::domain::ids::AccountId;
 use crate::domain::link::{Actor, App, Environment, LinkState, LinkStatus, LinkedOrg};
@@ -104,6 +104,33 @@ Example:
         /// The account.
         account: AccountId,
     },
+    /// Pause lookups or Tasks: of an account, of all accounts of an org, or of everybody.
+    ///
+    /// Every worker obeys within seconds, without a restart, and after one too. Tasks wait (parked,
+    /// reason paused) and go out oldest first once it is resumed, or at the time of --until; callers
+    /// are answered at once as throttled. What is in flight comes to its end.
+    #[command(after_help = "\
+Examples:
+  vcc-link links pause acme --tasks --reason 'their admin cleans up' --until 2h
+  vcc-link links pause --org 00DB0000000TfcRMAS --reason 'their sandbox is down'
+  vcc-link links pause --all --lookups --reason 'incident 7' --until 2026-11-26T08:00:00Z")]
+    Pause(pausing::PauseArgs),
+    /// End a pause: what waited goes out, oldest first and not all at once.
+    #[command(after_help = "\
+Examples:
+  vcc-link links resume acme
+  vcc-link links resume --all --lookups --by ann")]
+    Resume(pausing::ResumeArgs),
+    /// List the pauses in force; with --history all there were, the latest first.
+    #[command(after_help = "\
+Examples:
+  vcc-link links pauses
+  vcc-link links pauses --history --json")]
+    Pauses {
+        /// Those that are over too.
+        #[arg(long)]
+        history: bool,
+    },
     /// List every change of an account's link, the latest first: when, by whom, from what to what.
     #[command(after_help = "\
 Example:
@@ -152,6 +179,9 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
             };
             list(&*store, wanted, as_json).await
         }
+        Action::Pause(args) => pausing::pause(args, &*store, as_json).await,
+        Action::Resume(args) => pausing::resume(&args, &*store, as_json).await,
+        Action::Pauses { history } => pausing::list(&*store, history, as_json).await,
         Action::History { account } => unlinking::history(&*store, &account, as_json).await,
         Action::Add {
             account,
@@ -230,18 +260,25 @@ enum Wanted {
     Legacy(Option<NaiveDate>),
 }
 
-/// Lists links.
-async fn list(store: &dyn Store, wanted: Wanted, json: bool) -> anyhow::Result<()> {
+/// Every account's link.
+pub(super) async fn every_link(store: &dyn Store) -> anyhow::Result<Vec<LinkState>> {
     let mut links: Vec<LinkState> = Vec::new();
     loop {
         let after = links.last().map(|state| state.account.clone());
         let page = store.all_links(after.as_ref(), PAGE).await;
         let page = page.context("the links could not be read")?;
         if page.is_empty() {
-            break;
+            return Ok(links);
         }
         links.extend(page);
     }
+}
+
+/// Lists links.
+async fn list(store: &dyn Store, wanted: Wanted, json: bool) -> anyhow::Result<()> {
+    let mut links = every_link(store).await?;
+    let pauses = store.pauses().await;
+    let pauses = pauses.context("the pauses could not be read")?;
     if let Wanted::Legacy(_) = wanted {
         links.retain(|state| state.status == LinkStatus::Legacy);
     }
@@ -252,21 +289,27 @@ async fn list(store: &dyn Store, wanted: Wanted, json: bool) -> anyhow::Result<(
             }
             line
         };
-        let all: Vec<Value> = links.iter().map(line_json).map(relink).collect();
+        let paused = |state: &LinkState| {
+            let mut line = line_json(state);
+            line["paused"] = pausing::of_json(&pauses, state);
+            line
+        };
+        let all: Vec<Value> = links.iter().map(paused).map(relink).collect();
         return print(&(serde_json::to_string_pretty(&all)? + "\n"));
     }
+    let paused = |state: &LinkState| line(state) + &pausing::of_link(&pauses, state);
     if let Wanted::Legacy(until) = wanted {
         let until = until.map_or_else(String::new, |until| format!(" until {until}"));
         let count = links.len();
         eprintln!("{count} links are of the older method; have each account relinked{until}.");
-        return print(&links.iter().map(line).collect::<String>());
+        return print(&links.iter().map(paused).collect::<String>());
     }
     if links.is_empty() {
         return print(
             "No account is known yet; `vcc-link links add --help` tells how to link one.\n",
         );
     }
-    print(&links.iter().map(line).collect::<String>())
+    print(&links.iter().map(paused).collect::<String>())
 }
 
 /// The refresh token: one line, never an argument, so that no process list and no shell history

@@ -10,10 +10,16 @@ mod left;
 mod legacy;
 pub mod links;
 pub mod migrate;
+mod moment;
+mod operator;
 pub mod output;
+mod pausing;
 mod preflight;
 mod progress;
 pub mod publish;
+pub mod quarantine;
+mod replay;
+mod resend;
 pub mod sidecar;
 pub mod topics;
 mod unlinking;
@@ -105,6 +111,7 @@ enum Command {
     Links(links::Args),
     Keys(keys::Args),
     Calls(calls::Args),
+    Quarantine(quarantine::Args),
     Publish(publish::Args),
 }
 
@@ -120,6 +127,7 @@ impl Command {
             Self::Links(args) => Some(args.output),
             Self::Keys(args) => Some(args.output),
             Self::Calls(args) => Some(args.output),
+            Self::Quarantine(args) => Some(args.output),
             Self::Publish(args) => Some(args.output),
         }
     }
@@ -137,6 +145,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Links(args) => links::run(args, &cli.global).await,
         Command::Keys(args) => keys::run(args, &cli.global).await,
         Command::Calls(args) => calls::run(args, &cli.global).await,
+        Command::Quarantine(args) => quarantine::run(args, &cli.global).await,
         Command::Publish(args) => publish::run(args, &cli.global).await,
         Command::Topics(args) => topics::run(args, &cli.global).await,
     };
@@ -191,6 +200,9 @@ mod tests {
             "links import-legacy - --json",
             "links unlink acme --yes --json",
             "links history acme --json",
+            "links pause acme --reason x --json",
+            "links resume --all --tasks --json",
+            "links pauses --json",
             "links preflight acme --json",
             "keys list --json",
             "keys add --json",
@@ -198,6 +210,12 @@ mod tests {
             "calls list --json",
             "calls why acme 1 --json",
             "calls audit --since 1day --json",
+            "calls replay --state dead --dry-run --json",
+            "calls replays --json",
+            "quarantine list --json",
+            "quarantine show vcc.calls/3/17 --json",
+            "quarantine replay vcc.calls/3/17 --json",
+            "quarantine replay --all --since 1h --dry-run --json",
             "publish - --json",
         ] {
             let cli = parse(&format!("vcc-link {line}")).expect(line);

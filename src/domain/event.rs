@@ -43,9 +43,9 @@ pub struct CallLookedUp {
 }
 
 /// `calllog.deferred.v1`, `calllog.succeeded.v1` or `calllog.failed.v1`: what became of an ended
-/// call. At most one terminal one (`succeeded`, `failed`) per call and revision, which speaks for
-/// all lower revisions too; every call comes to one. A revision has none of its own where a higher
-/// one came before it was decided, and where no revision revives the call any more.
+/// call. At most one terminal one (`succeeded`, `failed`) per call, revision and replay, which speaks
+/// for all lower revisions too; every call comes to one. A revision has none of its own where a
+/// higher one came before it was decided, and where no revision revives the call any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallLog {
     /// The call.
@@ -84,6 +84,9 @@ pub struct CallLog {
     pub decided_at: DateTime<Utc>,
     /// Grows with each deferral of one revision, so that each has its own id.
     pub deferral: u32,
+    /// How often the call was revived by a replay before this.
+    #[serde(default)]
+    pub replay: u32,
     /// Groups the interactions of one conversation, as the call's event said.
     #[serde(default)]
     pub conversation_id: Option<String>,
@@ -195,6 +198,9 @@ impl Published {
     pub fn id(&self) -> EventId {
         let fact = match self {
             Self::CallLookedUp(e) => format!("lookedup/{}", e.call),
+            Self::CallLog(e) if e.outcome.is_terminal() && e.replay > 0 => {
+                format!("terminal/{}/{}/{}", e.call, e.revision, e.replay)
+            }
             Self::CallLog(e) if e.outcome.is_terminal() => {
                 return terminal_id(&e.call, e.revision);
             }

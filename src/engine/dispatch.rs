@@ -3,6 +3,7 @@
 
 use super::accounts::Place;
 use super::answers::{Pending, Then};
+use super::brakes::Brake;
 use super::lookups::limited;
 use super::machine::{Engine, Load, Served, Turn};
 use super::pacing::Gate;
@@ -31,9 +32,13 @@ impl Engine {
         }
         let live = link.is_live();
         self.record_skips(turn, id);
-        if !live {
-            self.record_unsendable(turn, id);
-            return Served::Nothing;
+        match self.brake(id, Lane::Task) {
+            Brake::Off if live => {}
+            Brake::Unknown if live => return Served::Nothing,
+            _ => {
+                self.record_unsendable(turn, id);
+                return Served::Nothing;
+            }
         }
         match self.gate(turn, id, Lane::Task) {
             Gate::Open => self.dispatch(turn, id),
@@ -143,7 +148,7 @@ impl Engine {
         }
     }
 
-    /// Records the calls of an account without a working link.
+    /// Records the calls of an account without a working link, or whose Tasks are paused.
     fn record_unsendable(&mut self, turn: &mut Turn<'_>, id: &AccountId) {
         let account = self.accounts.get(id).expect("served accounts are known");
         let link = account
@@ -167,6 +172,9 @@ impl Engine {
         for (call, ended_at) in calls {
             let outcome = match link.status {
                 LinkStatus::Unlinked => unlinked(now, until),
+                LinkStatus::Linked | LinkStatus::Legacy if link.is_live() => {
+                    park(at_most, now, ended_at, ParkReason::Paused, None)
+                }
                 LinkStatus::Linked | LinkStatus::Legacy => {
                     park(at_most, now, ended_at, ParkReason::LinkBroken, None)
                 }

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 
 use super::accounts::{Account, Place};
 use super::asking::shared;
+use super::brakes::Brake;
 use super::journal::half;
 use super::machine::{Engine, Load, Served, Turn};
 use super::pacing::{Gate, Sign};
@@ -31,9 +32,13 @@ impl Engine {
             return Served::Nothing;
         }
         if !link.is_live() {
-            return self.answer_unlinked(turn, id);
+            return self.answer_all(turn, id, LookupResult::NotLinked);
         }
-        let gate = self.gate(turn, id, Lane::Lookup);
+        let gate = match self.brake(id, Lane::Lookup) {
+            Brake::On => return self.answer_all(turn, id, LookupResult::Throttled),
+            Brake::Unknown => Gate::Busy,
+            Brake::Off => self.gate(turn, id, Lane::Lookup),
+        };
         // A caller who would wait in vain is told so at once.
         let (horizon, result) = match gate {
             Gate::Until(until, true) => (until.max(turn.now), LookupResult::Throttled),
@@ -146,12 +151,12 @@ impl Engine {
             .collect()
     }
 
-    /// Answers the callers of an account without a working link. Calls that nobody waits for are
-    /// left to the Task lane, which skips or parks them.
-    fn answer_unlinked(&mut self, turn: &mut Turn<'_>, id: &AccountId) -> Served {
+    /// Answers the callers of an account that cannot be searched for now: without a working link, or
+    /// paused. Calls that nobody waits for are left to the Task lane.
+    fn answer_all(&mut self, turn: &mut Turn<'_>, id: &AccountId, result: LookupResult) -> Served {
         let waiting = self.expiring(id, DateTime::<Utc>::MAX_UTC);
         if !waiting.is_empty() {
-            return self.answer(turn, id, waiting, LookupResult::NotLinked);
+            return self.answer(turn, id, waiting, result);
         }
         let account = self
             .accounts

@@ -17,6 +17,7 @@ use super::pacing::{Everyone, Gate, Org};
 use super::paging::Shard;
 use super::{BatchCall, BatchId, Command, Config, Decision, Input};
 use crate::domain::ids::{AccountId, AttemptId, CallId, Epoch, Generation, OrgId, SHARDS, ShardId};
+use crate::domain::pause::Paused;
 use crate::domain::work::Lane;
 
 /// The lanes in the order in which they are served.
@@ -58,6 +59,8 @@ pub struct Engine {
     pub(super) queries: usize,
     /// Refreshes and changes of links under way.
     pub(super) errands: usize,
+    /// What is paused, once that is known.
+    pub(super) paused: Option<Paused>,
     /// Calls in memory.
     pub(super) held: usize,
     pub(super) draining: bool,
@@ -140,6 +143,7 @@ impl Engine {
             requests: [0; 2],
             queries: 0,
             errands: 0,
+            paused: None,
             held: 0,
             draining: false,
             next_batch: 0,
@@ -193,7 +197,7 @@ impl Engine {
         match input {
             Input::Leases { owned, replicas } => self.on_leases(turn, owned, replicas),
             Input::Due { page, calls, more } => self.on_due(turn, page, calls, more),
-            Input::Woken { shards, accounts } => self.on_woken(turn.now, &shards, accounts),
+            Input::Woken { shards, accounts } => self.on_woken(turn, &shards, accounts),
             Input::OpenAttempts { shard, attempts } => self.on_attempts(turn, shard, attempts),
             Input::Links(links) => self.on_links(turn, links),
             Input::LookedUp {
@@ -231,6 +235,7 @@ impl Engine {
             }
             Input::Tokens { stale, doubtful } => self.on_tokens(turn, stale, doubtful),
             Input::Unparked { account, calls } => self.on_unparked(turn, &account, calls),
+            Input::Paused(paused) => self.on_paused(turn, paused),
             Input::Tick => {}
             Input::Drain => self.drain(),
         }

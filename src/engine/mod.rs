@@ -24,7 +24,8 @@
 //! | [`Command::Release`] | `Leases::release` | none: the next [`Input::Leases`] shows it |
 //!
 //! Every command of the table is answered, however often the shell must repeat it inside, unless
-//! the process dies; the engine repeats none by itself. [`Input::Tokens`] comes every minute.
+//! the process dies; the engine repeats none by itself. [`Input::Tokens`] comes every minute,
+//! [`Input::Paused`] at the start and with every change.
 //!
 //! Architecture invariant: `engine` knows `domain` and nobody else. It sees ids, times and
 //! failure classes; never a body, a token, an HTTP status or a row.
@@ -38,6 +39,7 @@ pub mod reconcile;
 mod accounts;
 mod answers;
 mod asking;
+mod brakes;
 mod config;
 mod dispatch;
 mod gauges;
@@ -57,15 +59,17 @@ use chrono::{DateTime, Utc};
 pub use self::config::{Batching, Config, Memory, Retry};
 pub use self::gauges::{Gauges, LaneGauges};
 pub use self::machine::Engine;
+pub use self::reconcile::Finding;
 use crate::domain::ids::{
-    AccountId, AttemptId, CallId, Epoch, Generation, OrgId, RecordId, Revision, ShardId,
+    AccountId, AttemptId, CallId, Epoch, Generation, OrgId, Revision, ShardId,
 };
 use crate::domain::link::{Health, LinkReason, LinkState};
 use crate::domain::matching::LookupResult;
 use crate::domain::outcome::{Answer, Failure, Outcome};
+use crate::domain::pause::Paused;
 use crate::domain::task::{KeyMode, TaskField};
 use crate::domain::work::{
-    ApiUsage, AttemptKind, Due, Lane, OpenAttempt, ParkedPage, Refusal, Sight, Unparked,
+    ApiUsage, AttemptKind, Due, Lane, OpenAttempt, ParkedPage, Refusal, Unparked,
 };
 
 /// Names one request in flight, within one engine's life.
@@ -101,15 +105,6 @@ pub enum ReplyResult {
         /// The answer.
         answer: Answer,
     },
-}
-
-/// What reconciling found of one attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finding {
-    /// The Task exists.
-    Found(RecordId),
-    /// Salesforce shows none, and what that is worth.
-    Absent(Sight),
 }
 
 /// What became of a token refresh.
@@ -150,7 +145,7 @@ pub enum Input {
     Woken {
         /// The shards.
         shards: Vec<ShardId>,
-        /// Accounts whose link changed.
+        /// Accounts whose link changed, or of which attempts were opened again.
         accounts: Vec<AccountId>,
     },
     /// A shard's open attempts.
@@ -225,6 +220,8 @@ pub enum Input {
         /// How many, and which was the last; fewer than asked for means that no more follow.
         calls: Unparked,
     },
+    /// What is paused now. Nothing is sent before the first.
+    Paused(Paused),
     /// Time passed.
     Tick,
     /// Start nothing new; what is in flight comes to its end, and each shard is given up as soon

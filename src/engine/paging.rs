@@ -442,14 +442,20 @@ impl Engine {
     /// Looks at shards that others left work in, and at links that others changed.
     pub(super) fn on_woken(
         &mut self,
-        now: DateTime<Utc>,
+        turn: &mut Turn<'_>,
         shards: &[ShardId],
         accounts: Vec<AccountId>,
     ) {
         for shard in shards {
             for lane in LANES {
-                self.plan_sweep(*shard, lane, now, false);
+                self.plan_sweep(*shard, lane, turn.now, false);
             }
+        }
+        // A replay opens attempts again.
+        let known = |id| Some(self.accounts.get(id)?.link.as_ref()?.shard);
+        let theirs: BTreeSet<ShardId> = accounts.iter().filter_map(known).collect();
+        for shard in theirs {
+            self.want_attempts(turn, shard);
         }
         self.links_wanted.extend(accounts);
     }

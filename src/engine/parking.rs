@@ -6,7 +6,8 @@
 //!
 //! Else an account's parked calls are gone through in three phases. First those beyond their age: they
 //! are tried once more where the link works, and end as *expired* where they would be parked
-//! again. Then what waited for the link or the budget. Last what the org had refused: an admin
+//! again. Then what waited for the link, the budget or the end of a pause. While an account's Tasks are
+//! paused, only the first phase is gone through. Last what the org had refused: an admin
 //! mends a setting without telling anybody, so some of these are tried every hour, and all of them
 //! once the org takes one.
 
@@ -16,6 +17,7 @@ use chrono::{DateTime, Utc};
 use rand::Rng;
 
 use super::Command;
+use super::brakes::Brake;
 use super::machine::{Engine, Planned, Turn};
 use crate::domain::ids::{AccountId, CallId};
 use crate::domain::link::{LinkState, LinkStatus};
@@ -74,6 +76,7 @@ impl Unparking {
             reasons: vec![
                 ParkReason::LinkBroken,
                 ParkReason::Quota,
+                ParkReason::Paused,
                 ParkReason::Unlinked,
             ],
             received_before: None,
@@ -101,7 +104,7 @@ enum Phase {
     /// Those beyond their age.
     #[default]
     Expired,
-    /// Those that waited for the link, for a new one, or for the budget.
+    /// Those that waited for the link, for a new one, for the budget, or for the end of a pause.
     Waiting,
     /// Those that the org had refused.
     Refused,
@@ -234,6 +237,11 @@ impl Engine {
             turn.now + links.refused_every,
         );
         let (limit, oldest) = (links.unpark_page, turn.now - links.parked_at_most);
+        let brake = self.brake(&id, Lane::Task);
+        if brake == Brake::Unknown {
+            self.plan_unpark(&id, retry);
+            return;
+        }
         let Some(account) = self.accounts.get_mut(&id) else {
             return;
         };
@@ -242,9 +250,9 @@ impl Engine {
         let Some(link) = &account.link else {
             return;
         };
-        let shard = link.shard;
+        let (shard, is_live) = (link.shard, link.is_live());
         let unlinked = link.status == LinkStatus::Unlinked;
-        if !link.is_live() {
+        if !is_live || brake == Brake::On {
             unparking.phase = Phase::Expired;
         }
         let hopeless = unparking.follows && unparking.heard == Heard::Refused;
@@ -283,10 +291,11 @@ impl Engine {
             turn.now + links.unpark_every,
             turn.now + links.refused_every,
         );
+        let brake = self.brake(id, Lane::Task);
         let Some(account) = self.accounts.get_mut(id) else {
             return;
         };
-        let live = account.is_live();
+        let live = account.is_live() && brake == Brake::Off;
         let unparking = &mut account.unparking;
         unparking.asked = false;
         let Some((shard, status)) = account.link.as_ref().map(|link| (link.shard, link.status))

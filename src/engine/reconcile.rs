@@ -12,15 +12,23 @@ use chrono::{DateTime, Utc};
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
 
-use super::Finding;
 use super::config::Retry;
 use super::journal::{Sent, half};
 use crate::domain::fault::Fault;
-use crate::domain::ids::Generation;
+use crate::domain::ids::{Generation, RecordId};
 use crate::domain::link::LinkState;
 use crate::domain::outcome::{DeadReason, Failure, FailureClass, FailureScope, LoggedAs, Outcome};
 use crate::domain::task::KeyMode;
-use crate::domain::work::{AttemptKind, OpenAttempt};
+use crate::domain::work::{AttemptKind, OpenAttempt, Sight};
+
+/// What reconciling found of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// The Task exists.
+    Found(RecordId),
+    /// Salesforce shows none, and what that is worth.
+    Absent(Sight),
+}
 
 /// Section `engine.reconcile` of the settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

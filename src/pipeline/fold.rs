@@ -143,6 +143,7 @@ impl Folder {
                 test: ended.facts.test,
                 decided_at: now,
                 deferral: 0,
+                replay: 0,
                 traceparent: ended.meta.traceparent.clone(),
             }))
         });

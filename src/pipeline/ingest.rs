@@ -101,7 +101,7 @@ impl Config {
 }
 
 /// Quarantined bytes are kept up to this many; the topic has them whole.
-const KEPT_BYTES: usize = 64 * 1024;
+pub const KEPT_BYTES: usize = 64 * 1024;
 
 /// How often the store is asked whether stopped partitions were moved on.
 const LOOK_FOR_SKIPS: Duration = Duration::from_secs(5);

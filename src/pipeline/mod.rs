@@ -23,6 +23,7 @@
 
 pub mod adoptions;
 mod append;
+pub mod brakes;
 pub mod delay;
 pub mod dispatch;
 pub mod driver;

@@ -190,6 +190,7 @@ impl Recorder {
             revision: decision.revision,
             generation: decision.generation,
             outcome: decision.outcome.clone(),
+            replay: event.as_ref().and(call).map(|(stored, _)| stored.replays),
             event,
             at,
         }
@@ -225,6 +226,7 @@ impl Recorder {
             test: facts.is_some_and(|f| f.test),
             decided_at: at,
             deferral: stored.map_or(0, |s| s.deferrals),
+            replay: stored.map_or(0, |s| s.replays),
             traceparent: traced(decision, call),
         }
     }

@@ -173,6 +173,21 @@ impl Sealer {
 pub struct Quarantined(Option<Vec<u8>>, Vec<(String, Vec<u8>)>, Vec<u8>);
 
 impl Quarantined {
+    /// Its key.
+    pub fn key(&self) -> Option<&[u8]> {
+        self.0.as_deref()
+    }
+
+    /// Its headers, in order.
+    pub fn headers(&self) -> &[(String, Vec<u8>)] {
+        &self.1
+    }
+
+    /// Its value, as far as it is kept.
+    pub fn value(&self) -> &[u8] {
+        &self.2
+    }
+
     /// Whether this text is its key, or occurs in its headers or value.
     pub fn names(&self, text: &str) -> bool {
         let Self(key, headers, value) = self;

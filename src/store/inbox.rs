@@ -128,6 +128,8 @@ pub struct StoredCall {
     pub attempts: u32,
     /// Deferrals of this revision that were published.
     pub deferrals: u32,
+    /// How often a replay revived it.
+    pub replays: u32,
 }
 
 /// One lookup's answer, to be kept and published.
@@ -153,7 +155,7 @@ pub struct Wake {
     pub shards: Vec<ShardId>,
     /// Shards that were given up: whoever has room may take them.
     pub released: Vec<ShardId>,
-    /// Accounts whose link changed.
+    /// Accounts whose link changed, or of which attempts were opened again.
     pub accounts: Vec<AccountId>,
 }
 

@@ -68,6 +68,8 @@ pub struct OutcomeRow {
     pub outcome: Outcome,
     /// The event to publish, where there is one.
     pub event: Option<OutboxRow>,
+    /// How often the call had been revived when the event was made, which its id tells.
+    pub replay: Option<u32>,
     /// When it was decided.
     pub at: DateTime<Utc>,
 }
@@ -89,7 +91,7 @@ pub trait Journal: Send + Sync {
     /// An outcome of an attempt is taken whatever the link's generation is now, and also when the
     /// call has a later revision by then: that becomes due, unless the call is given up as unknown
     /// or unresolved (see [`Inbox::append`](super::Inbox::append)). An outcome without an attempt is
-    /// `Stale` unless the call is at that revision, not terminal, without an open attempt.
+    /// `Stale` unless the call is at that revision and replay, not terminal, without an open attempt.
     ///
     /// An outcome of an attempt that is closed already is `Already`, and publishes nothing.
     ///

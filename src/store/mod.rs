@@ -36,7 +36,10 @@ pub mod links;
 mod news;
 pub mod outbox;
 mod patience;
+pub mod pauses;
 pub mod postgres;
+mod replaying;
+pub mod replays;
 pub mod reports;
 pub mod rings;
 mod rows;
@@ -57,6 +60,8 @@ pub use leases::Leases;
 pub use links::Links;
 pub use outbox::Outbox;
 pub use patience::until_stored;
+pub use pauses::Pauses;
+pub use replays::Replays;
 pub use reports::Reports;
 pub use rings::Rings;
 
@@ -64,12 +69,33 @@ use crate::domain::ids::{Epoch, ShardId};
 
 /// All rooms of one database.
 pub trait Store:
-    Audit + Authorizations + Inbox + Journal + Leases + Links + Outbox + Reports + Rings
+    Audit
+    + Authorizations
+    + Inbox
+    + Journal
+    + Leases
+    + Links
+    + Outbox
+    + Pauses
+    + Replays
+    + Reports
+    + Rings
 {
 }
 
-impl<T: Audit + Authorizations + Inbox + Journal + Leases + Links + Outbox + Reports + Rings> Store
-    for T
+impl<
+    T: Audit
+        + Authorizations
+        + Inbox
+        + Journal
+        + Leases
+        + Links
+        + Outbox
+        + Pauses
+        + Replays
+        + Reports
+        + Rings,
+> Store for T
 {
 }
 

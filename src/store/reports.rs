@@ -92,8 +92,12 @@ pub struct CallFilter {
     pub account: Option<AccountId>,
     /// Only in these states; empty: all.
     pub states: Vec<CallState>,
+    /// Only those parked, given up or skipped for this reason, as the contract words it.
+    pub reason: Option<String>,
     /// Only those first heard of at or after this.
     pub since: Option<DateTime<Utc>>,
+    /// Only those first heard of before this.
+    pub until: Option<DateTime<Utc>>,
     /// At most so many, the latest first.
     pub limit: u32,
 }

@@ -8,7 +8,10 @@ use super::authorizations::HistoryLine;
 use super::inbox::{Partition, QuarantineRow, StoredCall};
 use super::links::Grant;
 use super::outbox::{OutboxRow, Unpublished};
-use super::reports::{AttemptLine, CallLine, EventLine, StateCount, Story};
+use super::pauses::{PauseLine, scope_of};
+use super::replaying::LastAttempt;
+use super::replays::{QuarantineLine, ReplayGroup, ReplayId, ReplayLine};
+use super::reports::{AttemptLine, CallLine, CallState, EventLine, StateCount, Story};
 use super::rules::{LiveLink, Locked, WorkRow};
 use super::values::{
     Columns, call_id, corrupt, count, count_opt, degraded, flag, from_word, from_word_opt, id,
@@ -17,10 +20,12 @@ use super::values::{
 use super::{Fence, Result};
 use crate::domain::authorization::Authorization;
 use crate::domain::ids::{
-    AccountId, AttemptId, Epoch, EventId, Generation, Revision, Sequence, TokenSequence,
+    AccountId, AttemptId, CallId, Epoch, EventId, Generation, Revision, Sequence, TokenSequence,
 };
 use crate::domain::link::{Health, LinkState, LinkStatus};
 use crate::domain::outcome::Outcome;
+use crate::domain::pause::Pause;
+use crate::domain::replay::Stand;
 use crate::domain::work::{AttemptKind, Due, Lane, OpenAttempt};
 
 /// A lease, as its owner holds it.
@@ -130,6 +135,7 @@ pub(super) fn stored_call(row: &impl Columns) -> Result<StoredCall> {
         task: id_opt(row, "task")?,
         attempts: count(row, "attempts")?,
         deferrals: count(row, "deferrals")?,
+        replays: count(row, "replays")?,
     })
 }
 
@@ -142,6 +148,7 @@ pub(super) fn work_row(row: &impl Columns) -> Result<WorkRow> {
         attempt: row.big("attempt")?.map(AttemptId),
         attempts: count(row, "attempts")?,
         deferrals: count(row, "deferrals")?,
+        replays: count(row, "replays")?,
         due_at: row.time("task_due_at")?,
         degraded: degraded(row)?,
         batch_limit: count_opt(row, "batch_limit")?,
@@ -212,6 +219,87 @@ pub(super) fn quarantine_row(row: &impl Columns) -> Result<QuarantineRow> {
     })
 }
 
+/// A quarantined record, as a person handles it.
+pub(super) fn quarantine_line(row: &impl Columns) -> Result<QuarantineLine> {
+    let by = row.text("resent_by")?.map(str::to_owned);
+    Ok(QuarantineLine {
+        row: quarantine_row(row)?,
+        resent: row.time("resent_at")?.zip(by),
+    })
+}
+
+/// Calls that a replay treats alike, from their state, their reason and what else it asks.
+pub(super) fn replay_group(row: &impl Columns) -> Result<ReplayGroup> {
+    Ok(ReplayGroup {
+        account: id(row, "account")?,
+        stand: match state(row)? {
+            CallState::Dead => Stand::Dead(from_word(row, "reason")?),
+            CallState::Parked => Stand::Parked(from_word(row, "reason")?),
+            CallState::Skipped => Stand::Skipped(from_word(row, "reason")?),
+            _ => return Err(corrupt("state")),
+        },
+        sent_to: id_opt(row, "sent_to")?,
+        calls: total(row, "calls")?,
+        first: time(row, "first")?,
+        last: time(row, "last")?,
+    })
+}
+
+/// One replay.
+pub(super) fn replay_line(row: &impl Columns) -> Result<ReplayLine> {
+    Ok(ReplayLine {
+        replay: ReplayId(number(row, "replay")?),
+        actor: text(row, "actor")?.to_owned(),
+        begun_at: time(row, "begun_at")?,
+        ended_at: row.time("ended_at")?,
+        filter: text(row, "filter")?.to_owned(),
+        sent: total(row, "sent")?,
+        looked_for: total(row, "looked_for")?,
+        left: total(row, "left_alone")?,
+    })
+}
+
+/// The last attempt of a call.
+pub(super) fn last_attempt(row: &impl Columns) -> Result<(CallId, LastAttempt)> {
+    let last = LastAttempt {
+        attempt: AttemptId(number(row, "attempt")?),
+        org: id(row, "org")?,
+    };
+    Ok((call_id(row)?, last))
+}
+
+/// A pause.
+pub(super) fn pause(row: &impl Columns) -> Result<Pause> {
+    let lane = match text(row, "lane")? {
+        "lookup" => Lane::Lookup,
+        "task" => Lane::Task,
+        _ => return Err(corrupt("lane")),
+    };
+    let scope = scope_of(text(row, "scope")?, text(row, "subject")?);
+    Ok(Pause {
+        scope: scope.ok_or_else(|| corrupt("scope"))?,
+        lane,
+        reason: text(row, "reason")?.to_owned(),
+        by: text(row, "by")?.to_owned(),
+        since: time(row, "since")?,
+        until: row.time("until")?,
+    })
+}
+
+/// A pause, for the record.
+pub(super) fn pause_line(row: &impl Columns) -> Result<PauseLine> {
+    let by = row.text("ended_by")?.map(str::to_owned);
+    Ok(PauseLine {
+        pause: pause(row)?,
+        ended: row.time("ended_at")?.zip(by),
+    })
+}
+
+/// A number of rows.
+fn total(row: &impl Columns, column: &str) -> Result<u64> {
+    u64::try_from(number(row, column)?).map_err(|_| corrupt(column))
+}
+
 /// A call in a list.
 pub(super) fn line(row: &impl Columns) -> Result<CallLine> {
     Ok(CallLine {
@@ -230,7 +318,7 @@ pub(super) fn line(row: &impl Columns) -> Result<CallLine> {
 pub(super) fn state_count(row: &impl Columns) -> Result<StateCount> {
     Ok(StateCount {
         state: state(row)?,
-        calls: calls(row)?,
+        calls: total(row, "calls")?,
         oldest: row.time("oldest")?,
     })
 }
@@ -319,7 +407,7 @@ pub(super) fn ledger_row(row: &impl Columns) -> Result<LedgerRow> {
 
 /// How many calls of an account.
 pub(super) fn account_count(row: &impl Columns) -> Result<(AccountId, u64)> {
-    Ok((id(row, "account")?, calls(row)?))
+    Ok((id(row, "account")?, total(row, "calls")?))
 }
 
 /// How many calls need a look for a reason.
@@ -327,11 +415,6 @@ pub(super) fn stuck_count(row: &impl Columns) -> Result<StuckCount> {
     let word = text(row, "reason")?;
     let reason = Stuck::ALL.into_iter().find(|r| r.as_str() == word);
     let reason = reason.ok_or_else(|| corrupt("reason"))?;
-    let calls = calls(row)?;
+    let calls = total(row, "calls")?;
     Ok(StuckCount { reason, calls })
-}
-
-/// A count of calls.
-fn calls(row: &impl Columns) -> Result<u64> {
-    u64::try_from(number(row, "calls")?).map_err(|_| corrupt("calls"))
 }

@@ -31,6 +31,8 @@ pub(super) struct WorkRow {
     pub(super) attempts: u32,
     /// Deferrals of this revision that were published.
     pub(super) deferrals: u32,
+    /// How often a replay revived it.
+    pub(super) replays: u32,
     /// When its task lane is due.
     pub(super) due_at: Option<DateTime<Utc>>,
     /// What earlier attempts taught to leave out.
@@ -136,7 +138,8 @@ impl WorkRow {
     /// The same for an outcome without an attempt.
     fn judge_unsent(&self, row: &OutcomeRow) -> Written {
         let in_doubt = matches!(row.outcome, Outcome::InDoubt { .. });
-        if self.revision != row.revision || self.attempt.is_some() || in_doubt {
+        let replayed = row.replay.is_some_and(|replay| replay != self.replays);
+        if self.revision != row.revision || self.attempt.is_some() || in_doubt || replayed {
             return Written::Stale;
         }
         let stands = self.state == state_after(&row.outcome);

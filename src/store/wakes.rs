@@ -5,11 +5,15 @@ use std::collections::BTreeSet;
 use super::inbox::Wake;
 use crate::domain::ids::{AccountId, ShardId};
 
+/// So many accounts are told of in one wake at most: their names may be long, and a payload holds
+/// 7,999 bytes.
+pub(super) const ACCOUNTS_TOLD: usize = 25;
+
 /// What one transaction tells.
 pub(super) struct Told<'a> {
     /// Shards with work.
     pub(super) shards: &'a BTreeSet<ShardId>,
-    /// Accounts whose link changed.
+    /// Accounts whose link changed, or of which attempts were opened again.
     pub(super) accounts: &'a [&'a AccountId],
     /// Shards that are free.
     pub(super) released: &'a BTreeSet<ShardId>,

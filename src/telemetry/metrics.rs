@@ -13,6 +13,7 @@ use crate::domain::call::{CallOutcome, Direction};
 use crate::domain::link::{Health, LinkStatus};
 use crate::domain::matching::LookupAnswer;
 use crate::domain::outcome::{Failure, FailureClass, Outcome};
+use crate::domain::pause::Pause;
 use crate::domain::task::OwnerSource;
 use crate::domain::work::Lane;
 
@@ -85,6 +86,7 @@ pub struct Metrics {
     stuck_calls: Gauge<f64>,
     never_ended: Counter<u64>,
     links: Gauge<f64>,
+    pauses: Gauge<f64>,
     token_refreshes: Counter<u64>,
     quota_used: Gauge<f64>,
     open_breakers: Gauge<f64>,
@@ -123,6 +125,7 @@ impl Metrics {
             stuck_calls: gauge(meter, names::STUCK_CALLS),
             never_ended: counter(meter, names::NEVER_ENDED),
             links: gauge(meter, names::LINKS),
+            pauses: gauge(meter, names::PAUSES),
             token_refreshes: counter(meter, names::TOKEN_REFRESHES),
             quota_used: gauge(meter, names::QUOTA_USED),
             open_breakers: gauge(meter, names::OPEN_BREAKERS),
@@ -291,6 +294,15 @@ impl Metrics {
                 let labels = [word(label::STATUS, &status), word(label::HEALTH, &health)];
                 self.links.record(links as f64, &labels);
             }
+        }
+    }
+
+    /// These pauses are in force.
+    pub fn pauses(&self, pauses: &[Pause]) {
+        for lane in [Lane::Lookup, Lane::Task] {
+            let of_lane = pauses.iter().filter(|pause| pause.lane == lane).count();
+            self.pauses
+                .record(of_lane as f64, &[text(label::LANE, lane.as_str())]);
         }
     }
 

@@ -116,6 +116,8 @@ metrics! {
         "Calls that began and were closed because their end did not come within the watchdog's time.";
     LINKS = "vcc_link.links", Kind::Gauge, "{link}",
         "Links, by status and health; every replica tells the whole: take the maximum.";
+    PAUSES = "vcc_link.pauses", Kind::Gauge, "{pause}",
+        "Pauses that operators ordered and that are in force, by lane; every replica tells the whole: take the maximum.";
     TOKEN_REFRESHES = "vcc_link.token_refreshes", Kind::Counter, "{refresh}",
         "Access tokens refreshed, by result (fresh, later, dead).";
     QUOTA_USED = "vcc_link.salesforce.quota_used", Kind::Gauge, "1",

@@ -2,6 +2,7 @@
 //! Numbers, names and notes are left out.
 
 pub mod audit;
+pub mod replay;
 pub mod story;
 pub mod words;
 

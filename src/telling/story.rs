@@ -53,6 +53,10 @@ impl Told<'_> {
         self.call_text(out)?;
         self.link_text(out)?;
         self.lookup_text(out)?;
+        if self.story.call.replays > 0 {
+            let times = self.story.call.replays;
+            writeln!(out, "Put back by an operator: {times} times.")?;
+        }
         writeln!(out, "\nAttempts ({})", line.attempts)?;
         for attempt in &self.story.attempts {
             writeln!(out, "  {}", attempt_in_words(attempt))?;
@@ -191,6 +195,7 @@ impl Told<'_> {
             "lookup": answer.map(lookup_json),
             "lookupGeneration": self.story.lookup_generation,
             "attempts": self.story.attempts.iter().map(attempt_json).collect::<Vec<_>>(),
+            "replays": self.story.call.replays,
             "outcome": line.outcome,
             "task": line.task,
             "dueAt": due_at(line).map(time),
@@ -319,6 +324,7 @@ mod tests {
                 task: None,
                 attempts: 1,
                 deferrals: 0,
+                replays: 0,
             },
             attempts: Vec::new(),
             published: 0,

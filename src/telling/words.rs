@@ -79,7 +79,7 @@ pub fn failure_in_words(failure: &Failure) -> String {
 const fn skip_in_words(reason: SkipReason) -> &'static str {
     match reason {
         SkipReason::Unlinked => {
-            "no Task: the account is not linked. Link it, and later calls are logged."
+            "no Task: the account is not linked. Link it, and later calls are logged; `vcc-link calls replay` puts this one back."
         }
         SkipReason::Policy => {
             "no Task: by the table of outcomes and directions, this call earns none."
@@ -102,7 +102,9 @@ const fn park_in_words(reason: ParkReason) -> &'static str {
         ParkReason::Quota => {
             "parked: the org's daily API limit is used up; it goes out when that recovers."
         }
-        ParkReason::Paused => "parked: an operator paused the account.",
+        ParkReason::Paused => {
+            "parked: an operator paused the account. `vcc-link links list` tells why; it goes out when that is resumed."
+        }
         ParkReason::Unlinked => {
             "parked: the account was unlinked. Link it to the same org in time, and it goes out by itself."
         }
@@ -115,10 +117,10 @@ const fn dead_in_words(reason: DeadReason) -> &'static str {
         DeadReason::Refused => "given up: Salesforce refuses it, and nothing is left to leave out.",
         DeadReason::RetriesExhausted => "given up: the retries are used up.",
         DeadReason::Unknown => {
-            "given up: it was sent, never answered, and the org hides whether the Task exists. Look for it by its key, then replay it if it is missing."
+            "given up: it was sent, never answered, and the org hides whether the Task exists. `vcc-link calls replay` looks for it again, and makes one only if there is none for sure."
         }
         DeadReason::UnresolvedInPreviousOrg => {
-            "given up: it was still open in the previous org when that link was given up."
+            "given up: it was still open in the previous org when that link was given up. Look for it there by its key; `vcc-link calls replay --no-task` sends it to the org of now."
         }
         DeadReason::Bug => "given up: a fault of ours. Please report it with this story.",
     }

@@ -198,6 +198,7 @@ impl Fixture {
             generation: self.link_of(id.account.as_str()).await.generation,
             outcome,
             event: None,
+            replay: None,
             at: at(50),
         }
     }
@@ -212,6 +213,7 @@ impl Fixture {
             generation: self.link_of(account).await.generation,
             outcome,
             event: None,
+            replay: None,
             at: at(50),
         }
     }

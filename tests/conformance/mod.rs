@@ -11,6 +11,8 @@ pub(crate) mod journal;
 pub(crate) mod leases;
 pub(crate) mod links;
 pub(crate) mod outbox;
+pub(crate) mod pauses;
+pub(crate) mod replays;
 pub(crate) mod reports;
 pub(crate) mod rings;
 
@@ -107,6 +109,15 @@ macro_rules! conformance_tests {
             outbox:
                 events_come_in_order,
                 published_events_are_marked_by_the_owner;
+            pauses:
+                a_pause_stands_until_it_is_resumed,
+                a_pause_ends_at_its_time;
+            replays:
+                a_dead_call_is_put_back_once,
+                a_call_that_may_have_a_task_is_looked_for,
+                what_cannot_be_put_back_stays,
+                a_replay_goes_page_by_page_and_is_noted,
+                quarantined_bytes_are_sent_again_once;
             reports:
                 open_calls_are_counted_by_state,
                 calls_are_listed_by_filter,

@@ -188,6 +188,7 @@ fn levels(metrics: &Metrics) {
         (LinkStatus::Linked, Health::Broken, 1),
     ];
     metrics.links(&links);
+    metrics.pauses(&[]);
     metrics.quota_used(0.4);
     metrics.open_breakers(1);
     metrics.consumer_lag(120, Duration::from_secs(2));

@@ -12,6 +12,7 @@ use vcc_link::domain::link::{
     Environment, Health, LinkReason, LinkState, LinkStatus, LinkedOrg, Username,
 };
 use vcc_link::domain::outcome::{Failure, FailureClass, FailureScope};
+use vcc_link::domain::pause::Paused;
 use vcc_link::domain::preflight::{Check, Found, Point};
 use vcc_link::domain::task::KeyMode;
 use vcc_link::domain::work::{Due, Lane};
@@ -49,6 +50,7 @@ impl World {
         };
         let owned = (0..256).map(|n| (ShardId(n), Epoch(1))).collect();
         world.hear(Input::Leases { owned, replicas: 1 });
+        world.hear(Input::Paused(Paused::default()));
         let links = world.links.clone();
         world.hear(Input::Links(links));
         for shard in (0..256).map(ShardId) {

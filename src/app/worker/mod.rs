@@ -21,6 +21,7 @@ use crate::kafka::producer::Producer;
 use crate::kafka::wire::encode::Encoder;
 use crate::linking::Linking;
 use crate::pipeline::adoptions::Adoptions;
+use crate::pipeline::brakes::Brakes;
 use crate::pipeline::delay::Progress;
 use crate::pipeline::dispatch::Dispatcher;
 use crate::pipeline::driver::{Driver, INPUTS, Shells};
@@ -315,6 +316,13 @@ impl Worker {
         };
         let wakes = wakes.run(self.leaving.clone());
         watch("wakes", &self.leaving, wakes.boxed());
+        let brakes = Brakes {
+            store: Arc::clone(&shared.store),
+            inputs: shared.inputs.clone(),
+            metrics: shared.metrics.clone(),
+        };
+        let brakes = brakes.run(self.leaving.clone());
+        watch("brakes", &self.leaving, brakes.boxed());
         let watcher = watcher.run(self.background.clone());
         watch("watcher", &self.background, watcher.boxed());
         let housekeeper = Housekeeper {

@@ -26,6 +26,7 @@ macro_rules! with_facts {
             timing: Some(timing($log)),
             attempts: Some($log.attempts),
             test: $log.test,
+            replay: $log.replay,
             $($field: $value),+
         }
     };

@@ -15,6 +15,9 @@ pub const OFFSET: &str = "vcc-link-offset";
 /// How many bytes its value had, where it was too long to be passed on whole.
 pub const CUT_FROM: &str = "vcc-link-cut-from";
 
+/// Where a record stood that an operator sent to its topic again: topic, partition and offset.
+pub const RESENT: &str = "vcc-link-resent";
+
 /// A record for the quarantine topic. Of a value over `longest` bytes only the beginning is kept.
 pub fn quarantined(topic: &str, received: &Received, reason: &str, longest: usize) -> Message {
     let mut headers = received.headers.clone();

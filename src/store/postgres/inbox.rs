@@ -37,7 +37,7 @@ macro_rules! due_page {
 /// Calls with their bodies. The bodies are asked one by one: each is one probe of one partition's
 /// key, where a join could choose to read whole days.
 pub(super) const STORED_CALLS: &str =
-    "select account, interaction, revision, task, attempts, deferrals, ended_received_at,
+    "select account, interaction, revision, task, attempts, deferrals, replays, ended_received_at,
         lookup_generation,
         (select body from call_bodies b where b.call_day = c.call_day and b.account = c.account
             and b.interaction = c.interaction and b.kind = 'started') as started,

@@ -39,20 +39,7 @@ impl Reports for Postgres {
     async fn list_calls(&self, filter: &CallFilter) -> Result<Vec<CallLine>> {
         let mut query: QueryBuilder<sqlx::Postgres> = QueryBuilder::new(LINE);
         query.push(" from calls c where true");
-        if let Some(account) = &filter.account {
-            query.push(" and account = ").push_bind(account.as_str());
-        }
-        if !filter.states.is_empty() {
-            let words: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
-            query.push(" and state = any(").push_bind(words).push(")");
-        }
-        // Said again in the words of the index over dead letters: they are few among many.
-        if filter.states == [CallState::Dead] {
-            query.push(" and dead_reason is not null");
-        }
-        if let Some(since) = filter.since {
-            query.push(" and received_at >= ").push_bind(since);
-        }
+        push_filter(&mut query, filter);
         query.push(" order by received_at desc, account, interaction limit ");
         query.push_bind(i64::from(filter.limit));
         let rows = query.build().fetch_all(&self.pool).await?;
@@ -171,4 +158,33 @@ async fn attempt_lines(tx: &mut Tx, call: &CallId) -> Result<Vec<AttemptLine>> {
     .fetch_all(&mut **tx)
     .await?;
     rows.iter().map(attempt_line).collect()
+}
+
+/// The conditions of a filter, each behind an `and`, about `calls`.
+pub(super) fn push_filter(query: &mut QueryBuilder<sqlx::Postgres>, filter: &CallFilter) {
+    if let Some(account) = &filter.account {
+        query.push(" and account = ").push_bind(account.as_str());
+    }
+    if !filter.states.is_empty() {
+        let words: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
+        query.push(" and state = any(").push_bind(words).push(")");
+    }
+    // Said again in the words of the indexes over dead letters and parked calls: they are few among
+    // many.
+    if filter.states == [CallState::Dead] {
+        query.push(" and dead_reason is not null");
+    }
+    if filter.states == [CallState::Parked] {
+        query.push(" and parked_reason is not null");
+    }
+    if let Some(reason) = &filter.reason {
+        query.push(" and state in ('dead', 'parked', 'skipped') and outcome ->> 'reason' = ");
+        query.push_bind(reason.clone());
+    }
+    if let Some(since) = filter.since {
+        query.push(" and received_at >= ").push_bind(since);
+    }
+    if let Some(until) = filter.until {
+        query.push(" and received_at < ").push_bind(until);
+    }
 }

@@ -35,7 +35,7 @@ macro_rules! due_page {
 
 /// Calls with their bodies, in the order asked.
 pub(super) const STORED_CALLS: &str =
-    "select c.account, c.interaction, revision, task, attempts, deferrals, ended_received_at,
+    "select c.account, c.interaction, revision, task, attempts, deferrals, replays, ended_received_at,
         lookup_generation, s.body as started, e.body as ended, l.body as lookup
      from json_each($1) as asked
      cross join calls c on c.account = asked.value ->> 0 and c.interaction = asked.value ->> 1

@@ -42,19 +42,7 @@ impl Reports for Sqlite {
             }
             _ => " from calls c where true",
         });
-        if let Some(account) = &filter.account {
-            query.push(" and account = ").push_bind(account.as_str());
-        }
-        if !filter.states.is_empty() {
-            let words: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
-            query
-                .push(" and state in (select value from json_each(")
-                .push_bind(to_json(&words))
-                .push("))");
-        }
-        if let Some(since) = filter.since {
-            query.push(" and received_at >= ").push_bind(micros(since));
-        }
+        push_filter(&mut query, filter);
         query.push(" order by received_at desc, account, interaction limit ");
         query.push_bind(i64::from(filter.limit));
         let rows = query.build().fetch_all(&self.readers).await?;
@@ -144,4 +132,28 @@ async fn attempt_lines(
     .fetch_all(connection)
     .await?;
     rows.iter().map(attempt_line).collect()
+}
+
+/// The conditions of a filter, each behind an `and`, about `calls`.
+pub(super) fn push_filter(query: &mut QueryBuilder<sqlx::Sqlite>, filter: &CallFilter) {
+    if let Some(account) = &filter.account {
+        query.push(" and account = ").push_bind(account.as_str());
+    }
+    if !filter.states.is_empty() {
+        let words: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
+        query
+            .push(" and state in (select value from json_each(")
+            .push_bind(to_json(&words))
+            .push("))");
+    }
+    if let Some(reason) = &filter.reason {
+        query.push(" and state in ('dead', 'parked', 'skipped') and outcome ->> 'reason' = ");
+        query.push_bind(reason.clone());
+    }
+    if let Some(since) = filter.since {
+        query.push(" and received_at >= ").push_bind(micros(since));
+    }
+    if let Some(until) = filter.until {
+        query.push(" and received_at < ").push_bind(micros(until));
+    }
 }

@@ -16,7 +16,7 @@ pub(super) async fn calls<'a>(
 ) -> Result<BTreeMap<CallId, WorkRow>> {
     let asked: BTreeSet<&CallId> = calls.into_iter().collect();
     let rows = sqlx::query(
-        "select account, interaction, shard, state, revision, attempt, attempts, deferrals,
+        "select account, interaction, shard, state, revision, attempt, attempts, deferrals, replays,
             task_due_at, degraded, batch_limit, outcome, task, terminal_at
          from json_each($1)
          cross join calls on account = value ->> 0 and interaction = value ->> 1",
@@ -51,11 +51,12 @@ pub(super) async fn write_calls(tx: &mut Tx, calls: &[(&CallId, &WorkRow)]) -> R
             row.dead_reason(),
             &row.task,
             row.terminal_at.map(micros),
+            signed(row.replays),
         )
     });
     sqlx::query(
         "update calls set state = new.state, attempt = new.attempt, attempts = new.attempts,
-            deferrals = new.deferrals, task_due_at = new.task_due_at, degraded = new.degraded,
+            deferrals = new.deferrals, replays = new.replays, task_due_at = new.task_due_at, degraded = new.degraded,
             batch_limit = new.batch_limit, outcome = new.outcome,
             parked_reason = new.parked_reason, dead_reason = new.dead_reason, task = new.task,
             terminal_at = new.terminal_at
@@ -63,7 +64,8 @@ pub(super) async fn write_calls(tx: &mut Tx, calls: &[(&CallId, &WorkRow)]) -> R
                 value ->> 3 as attempt, value ->> 4 as attempts, value ->> 5 as deferrals,
                 value ->> 6 as task_due_at, value ->> 7 as degraded, value ->> 8 as batch_limit,
                 value ->> 9 as outcome, value ->> 10 as parked_reason,
-                value ->> 11 as dead_reason, value ->> 12 as task, value ->> 13 as terminal_at
+                value ->> 11 as dead_reason, value ->> 12 as task, value ->> 13 as terminal_at,
+                value ->> 14 as replays
             from json_each($1)) as new
          where calls.account = new.account and calls.interaction = new.interaction",
     )

@@ -404,6 +404,7 @@ fn log() -> impl Strategy<Value = CallLog> {
             test,
             decided_at,
             deferral,
+            replay: deferral % 3,
             conversation_id,
             traceparent,
         }

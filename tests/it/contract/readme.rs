@@ -64,7 +64,9 @@ numbers as text (numbers are read too), enums as words, fields at their default 
   behind a higher one, and where the call's last word is said already: behind the reason `too_old`,
   `unknown` or `unresolved_in_previous_org` no revision revives it, as sending again could make a
   second Task. A call whose end never comes has no such event. `calllog.deferred.v1` says that a call
-  waits, and may come again.
+  waits, and may come again. An operator may put a call back that was given up, or skipped as
+  `unlinked` or `expired`: it comes to one more terminal event, with `replay` one higher and a `ce_id`
+  of its own, and of a revision's ends the highest stands.
 - **`ce_id`** of what we publish is the same for the same fact, however often it is sent.
   `ce_causationid` is the id of the ended event that a result is about, `ce_correlationid` its
   conversation.

@@ -139,6 +139,7 @@ fn published() -> Vec<Published> {
             test: true,
             decided_at: at("2026-11-23T21:12:43.100Z"),
             deferral: 0,
+            replay: 0,
             conversation_id: Some("c0ffee00-5d2b-4f3b-8a52-9e7d5c2f7d10".into()),
             traceparent: None,
         }))

@@ -22,7 +22,9 @@ use vcc_link::domain::call::{
 use vcc_link::domain::ids::{AccountId, CallId, OrgId, RecordId, Revision};
 use vcc_link::domain::link::{Environment, LinkedOrg, Username};
 use vcc_link::domain::outcome::{DeadReason, LoggedAs, Outcome};
+use vcc_link::domain::pause::Scope;
 use vcc_link::domain::task::KeyMode;
+use vcc_link::domain::work::Lane;
 use vcc_link::engine::Config;
 use vcc_link::engine::backoff::Backoff;
 
@@ -35,7 +37,7 @@ const SEEDS: u64 = 2_000;
 const GRACE: Duration = Duration::from_mins(5);
 
 /// What must have happened to some call in some of them.
-const EVERYTHING: [&str; 28] = [
+const EVERYTHING: [&str; 31] = [
     "Created",
     "Updated",
     "Adopted",
@@ -50,6 +52,9 @@ const EVERYTHING: [&str; 28] = [
     "LinkBroken",
     "OrgRefuses",
     "Quota",
+    "Paused",
+    "replayed: Send",
+    "replayed: Look",
     "retried",
     "not sent",
     "in doubt",
@@ -119,6 +124,7 @@ fn live(seed: u64, tell: bool) -> BTreeSet<String> {
         .collect();
     plan_calls(&mut world, &accounts, &planned, troubles);
     plan_accidents(&mut world, calm);
+    plan_orders(&mut world, &accounts, &orgs, calm);
     world.plan(calm, Event::Calm);
     world.run(calm, |_| false);
 
@@ -127,6 +133,10 @@ fn live(seed: u64, tell: bool) -> BTreeSet<String> {
     world.run(end, |world| {
         world.calm && world.unfinished().all(|(_, right)| right)
     });
+    check(&world);
+    put_back(&mut world);
+    let end = world.now + Duration::from_hours(4);
+    world.run(end, |world| world.unfinished().all(|(_, right)| right));
     check(&world);
     let settled = world.now + Duration::from_mins(2);
     world.run(settled, |_| false);
@@ -321,6 +331,47 @@ fn plan_accidents(world: &mut World, calm: DateTime<Utc>) {
     }
 }
 
+/// Operators pause accounts, orgs and everybody, and want calls back, at any moment.
+fn plan_orders(world: &mut World, accounts: &[AccountId], orgs: &[LinkedOrg], calm: DateTime<Utc>) {
+    let span = (calm - world.now)
+        .to_std()
+        .expect("calm comes later")
+        .as_secs();
+    for _ in 0..world.rng.random_range(0..3) {
+        let scope = match world.rng.random_range(0..4) {
+            0 => Scope::All,
+            1 => Scope::Org(orgs[world.rng.random_range(0..orgs.len())].org.clone()),
+            _ => Scope::Account(accounts[world.rng.random_range(0..accounts.len())].clone()),
+        };
+        let lane = [Lane::Task, Lane::Lookup][world.rng.random_range(0..2)];
+        let from = world.now + Duration::from_secs(world.rng.random_range(0..span));
+        let until = from + Duration::from_secs(world.rng.random_range(1..600));
+        world.plan(from, Event::Brake(scope.clone(), lane, true));
+        world.plan(until.min(calm), Event::Brake(scope, lane, false));
+    }
+    for n in 0..world.rng.random_range(0..20) {
+        for account in accounts {
+            let call = CallId {
+                account: account.clone(),
+                interaction: format!("call-{n}").parse().expect("an id"),
+            };
+            let at = world.now + Duration::from_secs(world.rng.random_range(0..span));
+            world.plan(at, Event::Replay(call));
+        }
+    }
+}
+
+/// Whatever was given up is put back once the world is calm.
+fn put_back(world: &mut World) {
+    let calls: Vec<CallId> = world.store.calls.keys().cloned().collect();
+    for call in calls {
+        if world.rng.random_bool(0.5) {
+            let at = world.now + Duration::from_millis(world.rng.random_range(1..5_000));
+            world.plan(at, Event::Replay(call));
+        }
+    }
+}
+
 fn meta(id: &CallId, what: &str, time: DateTime<Utc>) -> EventMeta {
     EventMeta {
         id: format!("{}-{what}", id.interaction).parse().expect("an id"),
@@ -392,8 +443,12 @@ fn check(world: &World) {
             row.call.started.is_some(),
             "{id}: one lookup answer for each begun call"
         );
-        let mut ends = world.store.ended.iter().filter(|((call, _), _)| call == id);
-        if let Some(((_, revision), last)) = ends.next_back().filter(|_| row.is_done()) {
+        let mut ends = world
+            .store
+            .ended
+            .iter()
+            .filter(|((call, ..), _)| call == id);
+        if let Some(((_, _, revision), last)) = ends.next_back().filter(|_| row.is_done()) {
             check_end(world, id, *revision, last);
         }
     }
@@ -409,7 +464,7 @@ fn check_end(world: &World, id: &CallId, revision: Revision, last: &Outcome) {
         .store
         .ended
         .iter()
-        .any(|((call, _), outcome)| call == id && matches!(outcome, Outcome::Logged { .. }));
+        .any(|((call, ..), outcome)| call == id && matches!(outcome, Outcome::Logged { .. }));
     match last {
         Outcome::Logged { how, task } => {
             // An adopted Task may hold what an earlier attempt said.

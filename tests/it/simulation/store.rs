@@ -11,6 +11,8 @@ use vcc_link::domain::ids::{
 use vcc_link::domain::link::{Health, LinkReason, LinkState, LinkStatus, LinkedOrg};
 use vcc_link::domain::matching::LookupResult;
 use vcc_link::domain::outcome::{DeadReason, Outcome, ParkReason, SkipReason};
+use vcc_link::domain::pause::{Pause, Paused, Scope};
+use vcc_link::domain::replay::{Effect, Stand, effect};
 use vcc_link::domain::task::TaskField;
 use vcc_link::domain::work::{AttemptKind, Due, Lane, OpenAttempt, ParkedPage, Refusal, Unparked};
 use vcc_link::engine::{BatchCall, Decision};
@@ -45,6 +47,12 @@ pub(super) struct Row {
     pub(super) parked: Option<ParkReason>,
     /// Its Task may exist, unseen: no revision revives it.
     hopeless: bool,
+    /// The outcome that it came to its end with, or is parked with.
+    stand: Option<Stand>,
+    /// How often it was put back.
+    pub(super) replays: u32,
+    /// Its last attempt.
+    last: Option<OpenAttempt>,
     /// The last revision with a terminal outcome.
     done: Option<Revision>,
     pub(super) task: Option<RecordId>,
@@ -113,8 +121,10 @@ pub(super) struct Store {
     closed: BTreeSet<AttemptId>,
     pub(super) links: BTreeMap<AccountId, LinkState>,
     pub(super) grants: BTreeMap<(AccountId, Generation), Grant>,
-    /// Terminal events.
-    pub(super) ended: BTreeMap<(CallId, Revision), Outcome>,
+    /// Terminal events, by revision and replay.
+    pub(super) ended: BTreeMap<(CallId, u32, Revision), Outcome>,
+    /// What is paused.
+    pub(super) paused: BTreeSet<(Scope, Lane)>,
     /// `call.lookedup.v1`.
     pub(super) looked_up: BTreeMap<CallId, LookupResult>,
     /// What happened to calls, in a word.
@@ -193,6 +203,9 @@ impl Store {
             task_due: None,
             parked: None,
             hopeless: false,
+            stand: None,
+            replays: 0,
+            last: None,
             done: None,
             task: None,
             attempts: 0,
@@ -364,6 +377,7 @@ impl Store {
             answered: false,
         };
         row.open = Some(attempt);
+        row.last = Some(open.clone());
         self.attempts.insert(attempt, open.clone());
         Ok(open)
     }
@@ -403,6 +417,7 @@ impl Store {
             }
         }
         let id = decision.call.clone();
+        row.stand = Stand::of(&decision.outcome);
         let superseded = row.revision() > Some(decision.revision);
         row.task_due = None;
         match &decision.outcome {
@@ -445,7 +460,7 @@ impl Store {
             if superseded && !row.hopeless {
                 row.task_due = Some(now);
             }
-            let event = (id.clone(), decision.revision);
+            let event = (id.clone(), row.replays, decision.revision);
             let before = self.ended.insert(event, decision.outcome.clone());
             assert!(
                 before.is_none(),
@@ -499,6 +514,55 @@ impl Store {
             unparked.last = Some((row.received, id.interaction.clone()));
         }
         unparked
+    }
+
+    // Replays and pauses.
+
+    /// An operator wants a call back; gives what is done with it, and whom to wake.
+    pub(super) fn replay(&mut self, now: At, id: &CallId) -> Option<(Effect, ShardId)> {
+        let link = self.link(&id.account, now);
+        let next = AttemptId(i64::try_from(self.attempts.len() + self.closed.len()).expect("few"));
+        let row = self.calls.get_mut(id)?;
+        let rests = row.open.is_none() && row.task_due.is_none();
+        let stand = row.stand.filter(|_| rests)?;
+        let org = link.org.as_ref().filter(|_| link.is_live());
+        let sent_to = row.last.as_ref().map(|last| &last.org);
+        let effect = effect(stand, sent_to, org.map(|linked| &linked.org), false);
+        if matches!(effect, Effect::Leave(_)) {
+            return None;
+        }
+        self.happened.insert(format!("replayed: {effect:?}"));
+        if row.parked.take().is_none() {
+            (row.done, row.hopeless, row.attempts) = (None, false, 0);
+            row.replays += 1;
+            row.degraded.clear();
+            row.batch_limit = None;
+        }
+        row.stand = None;
+        if effect == Effect::Send {
+            row.task_due = Some(now);
+        } else {
+            let mut again = row.last.clone().expect("it was sent");
+            (again.attempt, again.shard, again.look_at) = (next, row.shard, now);
+            (again.attempts, again.answered) = (0, false);
+            row.open = Some(next);
+            self.attempts.insert(next, again);
+        }
+        row.check();
+        Some((effect, row.shard))
+    }
+
+    /// What is paused now.
+    pub(super) fn paused(&self) -> Paused {
+        let pause = |(scope, lane): &(Scope, Lane)| Pause {
+            scope: scope.clone(),
+            lane: *lane,
+            reason: String::new(),
+            by: String::new(),
+            since: At::UNIX_EPOCH,
+            until: None,
+        };
+        Paused::by(&self.paused.iter().map(pause).collect::<Vec<_>>())
     }
 
     // Links.

@@ -12,8 +12,9 @@ use vcc_link::domain::ids::{AccountId, AttemptId, CallId, Generation, OrgId, Rec
 use vcc_link::domain::link::{LinkReason, LinkedOrg};
 use vcc_link::domain::matching::LookupResult;
 use vcc_link::domain::outcome::{Answer, Failure, FailureClass, FailureScope};
+use vcc_link::domain::pause::{Paused, Scope};
 use vcc_link::domain::task::KeyMode;
-use vcc_link::domain::work::{ApiUsage, AttemptKind, OpenAttempt, Refusal};
+use vcc_link::domain::work::{ApiUsage, AttemptKind, Lane, OpenAttempt, Refusal};
 use vcc_link::engine::{
     BatchCall, BatchId, Command, Config, Engine, Input, Refreshed, Reply, ReplyResult, leases,
 };
@@ -70,6 +71,10 @@ pub(super) enum Event {
     Link(AccountId, Option<LinkedOrg>),
     /// An API user may see the Tasks that it made for others from now on, or may not.
     Sees(OrgId, bool),
+    /// An operator pauses something, or ends that.
+    Brake(Scope, Lane, bool),
+    /// An operator wants a call back.
+    Replay(CallId),
     /// An access token expires.
     Expire(AccountId),
     /// An admin revokes the approval at Salesforce.
@@ -128,6 +133,10 @@ struct Replica {
     replicas: u32,
     beats: u32,
     tick: Option<At>,
+    /// What was read to be paused, and is on its way to the engine.
+    told: Option<Paused>,
+    /// What its engine knows to be paused.
+    paused: Option<Paused>,
     /// The tokens as its shells last saw them.
     tokens: BTreeMap<(AccountId, Generation), (u64, u64)>,
     /// The Tasks that its batches are about to adopt.
@@ -196,6 +205,8 @@ impl World {
                     replicas: 0,
                     beats: 0,
                     tick: None,
+                    told: None,
+                    paused: None,
                     tokens: BTreeMap::new(),
                     claims: BTreeMap::new(),
                 })
@@ -299,6 +310,8 @@ impl World {
                 self.tell(|| format!("the user of {org} sees all: {sees}"));
                 self.salesforce.see(&org, sees);
             }
+            Event::Brake(scope, lane, on) => self.order(scope, lane, on),
+            Event::Replay(call) => self.replay(&call),
             Event::Expire(account) => {
                 if let Some(token) = self.current_token(&account) {
                     self.salesforce.expire(token);
@@ -335,6 +348,7 @@ impl World {
         (replica.replicas, replica.tick, replica.paused_until) = (0, None, None);
         replica.tokens.clear();
         replica.claims.clear();
+        (replica.told, replica.paused) = (None, None);
         let to = To {
             replica: id,
             life: replica.life,
@@ -355,6 +369,7 @@ impl World {
 
     fn calm_down(&mut self) {
         self.calm = true;
+        self.store.paused.clear();
         self.tell(|| "the world calms down".to_owned());
         for id in 0..self.replicas.len() {
             self.replicas[id].paused_until = None;
@@ -382,7 +397,48 @@ impl World {
             let stale = if worth { stale } else { Vec::new() };
             self.answer(to, Input::Tokens { stale, doubtful });
         }
+        // What is paused is told when it changes, behind or before the leases.
+        let paused = self.store.paused();
+        if self.replicas[to.replica].told.as_ref() != Some(&paused) {
+            self.replicas[to.replica].told = Some(paused.clone());
+            let hears = self.soon(1..2_000);
+            self.plan(hears, Event::Hear(to, Input::Paused(paused)));
+        }
         self.plan(self.now + BEAT, Event::Beat(to));
+    }
+
+    /// Neither searches nor sends for whom it knows to be paused, nor before it knows.
+    fn check_brakes(&self, replica: usize, command: &Command) {
+        let (lane, account) = match command {
+            Command::Dispatch { account, .. } => (Lane::Task, account),
+            Command::Lookup { account, .. } => (Lane::Lookup, account),
+            _ => return,
+        };
+        let paused = self.replicas[replica].paused.as_ref();
+        let paused = paused.expect("nothing is sent before it is known what is paused");
+        // By org only where the link is the one that the engine knows.
+        assert!(
+            !paused.covers(lane, account, None),
+            "{account} is paused: {command:?}"
+        );
+    }
+
+    fn order(&mut self, scope: Scope, lane: Lane, on: bool) {
+        self.tell(|| format!("{scope:?} {lane:?} is paused: {on}"));
+        if on {
+            self.store.paused.insert((scope, lane));
+        } else {
+            self.store.paused.remove(&(scope, lane));
+        }
+    }
+
+    fn replay(&mut self, call: &CallId) {
+        let Some((effect, shard)) = self.store.replay(self.now, call) else {
+            return;
+        };
+        self.tell(|| format!("{call} is replayed: {effect:?}"));
+        let owner = self.store.owner(shard);
+        self.wake(owner, vec![shard], vec![call.account.clone()]);
     }
 
     fn hear(&mut self, to: To, input: Input) {
@@ -398,6 +454,9 @@ impl World {
                 to.replica
             );
         }
+        if let Input::Paused(paused) = &input {
+            replica.paused = Some(paused.clone());
+        }
         let engine = replica.engine.as_mut().expect("alive");
         let commands = engine.handle(now, &mut replica.rng, input);
         let wakeup = engine
@@ -408,6 +467,7 @@ impl World {
             self.plan(at, Event::Tick(to));
         }
         for command in commands {
+            self.check_brakes(to.replica, &command);
             self.tell(|| format!("{} > {command:?}", to.replica));
             let slow = self.odds(self.faults.slow_store);
             let at = if slow {

@@ -248,6 +248,11 @@ impl World {
     /// A call ends: this revision must end so.
     pub(super) fn end(&mut self, call: &Call, revision: i32, end: End) {
         self.send(&call.ended(revision));
+        self.expect(call, revision, end);
+    }
+
+    /// A call that was sent must end so.
+    pub(super) fn expect(&mut self, call: &Call, revision: i32, end: End) {
         self.expected(call).end = Some((revision, end));
     }
 
@@ -373,7 +378,7 @@ impl World {
 
     /// One answer per started call, one end per revision: repeated, if at all, byte by byte.
     fn judge_events(&self) {
-        let mut facts: BTreeMap<(String, String, Option<i64>), Published> = BTreeMap::new();
+        let mut facts: BTreeMap<(String, String, Option<i64>, u64), Published> = BTreeMap::new();
         for p in self.results.all() {
             let fact = match p.kind() {
                 "call.lookedup.v1" => "answer",
@@ -385,7 +390,9 @@ impl World {
                 text(&p.data["accountId"]),
                 text(&p.data["interactionId"])
             );
-            let known = facts.entry((key.clone(), fact.to_owned(), p.data["revision"].as_i64()));
+            let replay = p.data["replay"].as_u64().unwrap_or_default();
+            let revision = p.data["revision"].as_i64();
+            let known = facts.entry((key.clone(), fact.to_owned(), revision, replay));
             let first = known.or_insert_with(|| p.clone());
             assert_eq!(
                 first.header("ce_id"),
@@ -398,7 +405,16 @@ impl World {
             let Some((revision, end)) = &expected.end else {
                 continue;
             };
-            let told = &facts[&(key.clone(), "end".to_owned(), Some(i64::from(*revision)))].data;
+            let of = |replay| {
+                (
+                    key.clone(),
+                    "end".to_owned(),
+                    Some(i64::from(*revision)),
+                    replay,
+                )
+            };
+            let ends = facts.range(of(0)..=of(u64::MAX));
+            let told = &ends.last().expect("it was waited for").1.data;
             let good = match end {
                 End::Logged => told["task"]["id"].is_string(),
                 End::Skipped(reason) => told["skipReason"] == *reason,

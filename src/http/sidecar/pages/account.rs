@@ -16,6 +16,8 @@ use super::texts::troubles::{self, Trouble};
 use super::texts::{self, Notice};
 use super::{Shell, assets, page, time, unavailable};
 use crate::domain::link::{Actor, Health, LinkState, LinkStatus, LinkedOrg};
+use crate::domain::pause::Pause;
+use crate::domain::work::Lane;
 use crate::store::authorizations::HistoryLine;
 use crate::store::{self, Store};
 
@@ -36,6 +38,7 @@ struct Account {
     status: Mark,
     health: Option<Mark>,
     summary: String,
+    paused: Vec<Halt>,
     trouble: Option<ShownTrouble>,
     waiting: u64,
     missing: Vec<Lack>,
@@ -72,6 +75,28 @@ struct ShownTrouble {
     what: &'static str,
     todo: &'static str,
     since: String,
+}
+
+/// What an operator paused.
+struct Halt {
+    what: &'static str,
+    why: String,
+    since: String,
+    until: Option<String>,
+}
+
+impl Halt {
+    fn of(pause: Pause) -> Self {
+        Self {
+            what: match pause.lane {
+                Lane::Lookup => texts::LOOKUPS_PAUSED,
+                Lane::Task => texts::TASKS_PAUSED,
+            },
+            why: pause.reason,
+            since: time(pause.since),
+            until: pause.until.map(time),
+        }
+    }
 }
 
 /// Something that the API user lacks, and where that is set.
@@ -113,6 +138,7 @@ enum What {
 /// What the page is made from.
 struct Facts {
     state: LinkState,
+    paused: Vec<Halt>,
     waiting: u64,
     accounts: usize,
     history: Vec<Line>,
@@ -145,9 +171,13 @@ async fn facts(sidecar: &Sidecar, session: &Session) -> store::Result<Facts> {
         None => 0,
     };
     let lines = store.history(account, None, SHOWN + 1).await?;
+    let org = state.org.as_ref().map(|org| &org.org);
+    let mut pauses = store.pauses().await?;
+    pauses.retain(|pause| pause.covers(account, org));
     let last = store.last_authorization(&session.id).await?;
     Ok(Facts {
         waiting: store.parked_calls(account).await?,
+        paused: pauses.into_iter().map(Halt::of).collect(),
         accounts,
         made: made(&**store, &state).await?,
         history: lines.into_iter().map(Line::of).collect(),
@@ -207,6 +237,7 @@ fn account(
         summary: summary(state, trouble.is_some(), legacy_until.as_deref()),
         relink_first: state.status == LinkStatus::Legacy
             || trouble.as_ref().is_some_and(|trouble| trouble.relink),
+        paused: facts.paused,
         trouble: trouble.map(|trouble| shown(&trouble, state)),
         waiting: facts.waiting,
         missing: state.org.as_ref().map(lacks).unwrap_or_default(),
