@@ -321,3 +321,27 @@ create table link_history (
     generation bigint not null,
     primary key (account, sequence)
 );
+
+-- Whose past this database has: the server that it was last recognised on, and whether it came back
+-- from an earlier time. One row, once it is recognised for the first time.
+create table lineage (
+    only_row boolean primary key default true check (only_row),
+    system text not null,
+    timeline bigint not null,
+    started text not null,
+    synchronous boolean not null,
+    recovering_since timestamptz,
+    recovering_reason text,
+    -- Calls that ended before this may have been sent in a past that is lost.
+    recovered_at timestamptz,
+    check ((recovering_since is null) = (recovering_reason is null))
+);
+
+-- How far Kafka may know a partition to be read without that meaning anything: its offset here was
+-- moved on purpose, or is known to be lost.
+create table offset_marks (
+    topic text collate "C" not null,
+    partition integer not null,
+    mark bigint not null,
+    primary key (topic, partition)
+);

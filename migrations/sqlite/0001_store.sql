@@ -280,3 +280,27 @@ create table link_history (
     generation integer not null,
     primary key (account, sequence)
 ) strict;
+
+-- Whose past this file has: who opened it last, and whether it came back from an earlier time. One
+-- row, once it is recognised for the first time.
+create table lineage (
+    only_row integer not null unique default 1 check (only_row = 1),
+    system text not null,
+    timeline integer not null,
+    started text not null,
+    synchronous integer not null,
+    recovering_since integer,
+    recovering_reason text,
+    -- Calls that ended before this may have been sent in a past that is lost.
+    recovered_at integer,
+    check ((recovering_since is null) = (recovering_reason is null))
+) strict;
+
+-- How far Kafka may know a partition to be read without that meaning anything: its offset here was
+-- moved on purpose, or is known to be lost.
+create table offset_marks (
+    topic text not null,
+    partition integer not null,
+    mark integer not null,
+    primary key (topic, partition)
+) strict;

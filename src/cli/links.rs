@@ -194,12 +194,16 @@ fn operator() -> Actor {
 }
 
 /// Salesforce, by these settings.
-fn client(config: &Config) -> anyhow::Result<Client> {
+pub(super) fn client(config: &Config) -> anyhow::Result<Client> {
     Client::new(config.salesforce.clone()).context("salesforce cannot be used")
 }
 
 /// Links and their tokens.
-fn linking(config: Config, store: Arc<dyn Store>, client: Client) -> anyhow::Result<Linking> {
+pub(super) fn linking(
+    config: Config,
+    store: Arc<dyn Store>,
+    client: Client,
+) -> anyhow::Result<Linking> {
     let sealer = Sealer::of(&config.crypto)?;
     // Nothing is owned here: what a person does needs no lease.
     let (_, owned) = watch::channel(Vec::new());

@@ -13,6 +13,7 @@ pub mod output;
 mod preflight;
 mod progress;
 pub mod publish;
+pub mod recover;
 pub mod sidecar;
 pub mod topics;
 mod unlinking;
@@ -105,6 +106,7 @@ enum Command {
     Keys(keys::Args),
     Calls(calls::Args),
     Publish(publish::Args),
+    Recover(recover::Args),
 }
 
 impl Command {
@@ -120,6 +122,7 @@ impl Command {
             Self::Keys(args) => Some(args.output),
             Self::Calls(args) => Some(args.output),
             Self::Publish(args) => Some(args.output),
+            Self::Recover(args) => Some(args.output),
         }
     }
 }
@@ -138,6 +141,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Calls(args) => calls::run(args, &cli.global).await,
         Command::Publish(args) => publish::run(args, &cli.global).await,
         Command::Topics(args) => topics::run(args, &cli.global).await,
+        Command::Recover(args) => recover::run(&args, &cli.global).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -197,6 +201,7 @@ mod tests {
             "calls list --json",
             "calls why acme 1 --json",
             "publish - --json",
+            "recover --dry-run --json",
         ] {
             let cli = parse(&format!("vcc-link {line}")).expect(line);
             assert!(cli.command.output().expect("a result").json, "{line}");

@@ -11,6 +11,7 @@
 //! - [`reconcile`]: what became of an attempt without an answer;
 //! - [`record`]: outcomes and their events, in one transaction;
 //! - [`relay`]: outbox → Kafka;
+//! - [`recognise`]: whether the database came back from the past;
 //! - [`housekeep`]: forgetting, and giving replaced tokens up;
 //! - [`wakes`]: what other processes left for us; [`watch`]: what stands and waits, for the metrics,
 //!   and [`delay`]: how far ingest is behind.
@@ -33,6 +34,7 @@ pub mod leases;
 pub mod load;
 pub mod lookup;
 pub mod owners;
+pub mod recognise;
 pub mod reconcile;
 pub mod record;
 pub mod relay;

@@ -36,6 +36,7 @@ mod news;
 pub mod outbox;
 mod patience;
 pub mod postgres;
+pub mod recovery;
 pub mod reports;
 pub mod rings;
 mod rows;
@@ -55,6 +56,7 @@ pub use leases::Leases;
 pub use links::Links;
 pub use outbox::Outbox;
 pub use patience::until_stored;
+pub use recovery::Recovery;
 pub use reports::Reports;
 pub use rings::Rings;
 
@@ -62,11 +64,14 @@ use crate::domain::ids::{Epoch, ShardId};
 
 /// All rooms of one database.
 pub trait Store:
-    Authorizations + Inbox + Journal + Leases + Links + Outbox + Reports + Rings
+    Authorizations + Inbox + Journal + Leases + Links + Outbox + Recovery + Reports + Rings
 {
 }
 
-impl<T: Authorizations + Inbox + Journal + Leases + Links + Outbox + Reports + Rings> Store for T {}
+impl<T> Store for T where
+    T: Authorizations + Inbox + Journal + Leases + Links + Outbox + Recovery + Reports + Rings
+{
+}
 
 /// Why a transaction did not happen, or may not have.
 #[derive(Debug, thiserror::Error)]

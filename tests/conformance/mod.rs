@@ -10,6 +10,7 @@ pub(crate) mod journal;
 pub(crate) mod leases;
 pub(crate) mod links;
 pub(crate) mod outbox;
+pub(crate) mod recovery;
 pub(crate) mod reports;
 pub(crate) mod rings;
 
@@ -100,6 +101,12 @@ macro_rules! conformance_tests {
             outbox:
                 events_come_in_order,
                 published_events_are_marked_by_the_owner;
+            recovery:
+                nothing_is_sent_before_it_is_recognised,
+                a_database_behind_kafka_recovers,
+                an_offset_moved_on_purpose_tells_nothing,
+                what_may_have_been_sent_is_looked_for_first,
+                refresh_tokens_are_in_doubt;
             reports:
                 open_calls_are_counted_by_state,
                 calls_are_listed_by_filter,

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 
+use super::recovery::mark;
 use super::values::{batch, keys, micros};
 use super::{Result, Sqlite};
 use crate::domain::ids::{CallId, ShardId};
@@ -87,6 +88,7 @@ impl Inbox for Sqlite {
             .bind(next)
             .execute(&mut *tx.inner)
             .await?;
+        mark(&mut tx, &[(partition.clone(), expected)]).await?;
         tx.commit().await?;
         Ok(Written::Yes)
     }

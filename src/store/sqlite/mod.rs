@@ -29,6 +29,7 @@ mod lookups;
 mod outbox;
 mod outcomes;
 mod profiles;
+mod recovery;
 mod reports;
 mod retention;
 mod rings;
