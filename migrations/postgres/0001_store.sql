@@ -322,6 +322,20 @@ create table link_history (
     primary key (account, sequence)
 );
 
+-- What was erased at somebody's wish, and by whom: no number, as that was the wish.
+create table erasures (
+    erasure bigint generated always as identity primary key,
+    at timestamptz not null,
+    by_whom text not null,
+    subject text not null,
+    account text collate "C",
+    calls integer not null,
+    kept integer not null,
+    records integer not null,
+    check (subject in ('number', 'account')),
+    check ((subject = 'account') = (account is not null))
+);
+
 -- Whose past this database has: the server that it was last recognised on, and whether it came back
 -- from an earlier time. One row, once it is recognised for the first time.
 create table lineage (

@@ -281,6 +281,20 @@ create table link_history (
     primary key (account, sequence)
 ) strict;
 
+-- What was erased at somebody's wish, and by whom: no number, as that was the wish.
+create table erasures (
+    erasure integer primary key,
+    at integer not null,
+    by_whom text not null,
+    subject text not null,
+    account text,
+    calls integer not null,
+    kept integer not null,
+    records integer not null,
+    check (subject in ('number', 'account')),
+    check ((subject = 'account') = (account is not null))
+) strict;
+
 -- Whose past this file has: who opened it last, and whether it came back from an earlier time. One
 -- row, once it is recognised for the first time.
 create table lineage (

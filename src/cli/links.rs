@@ -189,7 +189,7 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
 }
 
 /// Who is at the command line.
-fn operator() -> Actor {
+pub(super) fn operator() -> Actor {
     Actor::Operator(std::env::var("USER").unwrap_or_else(|_| "unknown".into()))
 }
 

@@ -11,6 +11,7 @@ pub mod links;
 pub mod migrate;
 pub mod output;
 mod preflight;
+pub mod privacy;
 mod progress;
 pub mod publish;
 pub mod recover;
@@ -107,6 +108,7 @@ enum Command {
     Calls(calls::Args),
     Publish(publish::Args),
     Recover(recover::Args),
+    Privacy(privacy::Args),
 }
 
 impl Command {
@@ -123,6 +125,7 @@ impl Command {
             Self::Calls(args) => Some(args.output),
             Self::Publish(args) => Some(args.output),
             Self::Recover(args) => Some(args.output),
+            Self::Privacy(args) => Some(args.output),
         }
     }
 }
@@ -141,6 +144,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Calls(args) => calls::run(args, &cli.global).await,
         Command::Publish(args) => publish::run(args, &cli.global).await,
         Command::Topics(args) => topics::run(args, &cli.global).await,
+        Command::Privacy(args) => privacy::run(args, &cli.global).await,
         Command::Recover(args) => recover::run(&args, &cli.global).await,
     };
     match result {
@@ -202,6 +206,8 @@ mod tests {
             "calls why acme 1 --json",
             "publish - --json",
             "recover --dry-run --json",
+            "privacy erase --account acme --dry-run --json",
+            "privacy log --json",
         ] {
             let cli = parse(&format!("vcc-link {line}")).expect(line);
             assert!(cli.command.output().expect("a result").json, "{line}");

@@ -12,7 +12,7 @@
 //! - [`record`]: outcomes and their events, in one transaction;
 //! - [`relay`]: outbox → Kafka;
 //! - [`recognise`]: whether the database came back from the past;
-//! - [`housekeep`]: forgetting, and giving replaced tokens up;
+//! - [`housekeep`]: forgetting by the ages of [`retention`], and giving replaced tokens up;
 //! - [`wakes`]: what other processes left for us; [`watch`]: what stands and waits, for the metrics,
 //!   and [`delay`]: how far ingest is behind.
 //!
@@ -38,5 +38,6 @@ pub mod recognise;
 pub mod reconcile;
 pub mod record;
 pub mod relay;
+pub mod retention;
 pub mod wakes;
 pub mod watch;

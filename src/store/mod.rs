@@ -36,6 +36,7 @@ mod news;
 pub mod outbox;
 mod patience;
 pub mod postgres;
+pub mod privacy;
 pub mod recovery;
 pub mod reports;
 pub mod rings;
@@ -56,6 +57,7 @@ pub use leases::Leases;
 pub use links::Links;
 pub use outbox::Outbox;
 pub use patience::until_stored;
+pub use privacy::Privacy;
 pub use recovery::Recovery;
 pub use reports::Reports;
 pub use rings::Rings;
@@ -64,12 +66,21 @@ use crate::domain::ids::{Epoch, ShardId};
 
 /// All rooms of one database.
 pub trait Store:
-    Authorizations + Inbox + Journal + Leases + Links + Outbox + Recovery + Reports + Rings
+    Authorizations + Inbox + Journal + Leases + Links + Outbox + Privacy + Recovery + Reports + Rings
 {
 }
 
 impl<T> Store for T where
-    T: Authorizations + Inbox + Journal + Leases + Links + Outbox + Recovery + Reports + Rings
+    T: Authorizations
+        + Inbox
+        + Journal
+        + Leases
+        + Links
+        + Outbox
+        + Privacy
+        + Recovery
+        + Reports
+        + Rings
 {
 }
 

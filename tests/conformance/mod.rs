@@ -10,6 +10,7 @@ pub(crate) mod journal;
 pub(crate) mod leases;
 pub(crate) mod links;
 pub(crate) mod outbox;
+pub(crate) mod privacy;
 pub(crate) mod recovery;
 pub(crate) mod reports;
 pub(crate) mod rings;
@@ -101,6 +102,11 @@ macro_rules! conformance_tests {
             outbox:
                 events_come_in_order,
                 published_events_are_marked_by_the_owner;
+            privacy:
+                only_what_is_over_is_erased,
+                bodies_outlive_no_call_that_is_over,
+                an_accounts_history_goes_once_it_is_unlinked,
+                quarantined_bytes_have_an_age_of_their_own;
             recovery:
                 nothing_is_sent_before_it_is_recognised,
                 a_database_behind_kafka_recovers,

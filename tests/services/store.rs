@@ -5,6 +5,7 @@
 
 #[path = "../conformance/mod.rs"]
 mod conformance;
+mod restored;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -335,7 +335,7 @@ impl Worker {
             store: Arc::clone(&shared.store),
             linking: Arc::clone(&shared.linking),
             owned: shared.owned.clone(),
-            forget_after: config.ingest.dedupe_horizon + config.ingest.future_tolerance * 2,
+            retention: config.retention.clone(),
         };
         let housekeeper = housekeeper.run(self.leaving.clone());
         watch("housekeeping", &self.leaving, housekeeper.boxed());

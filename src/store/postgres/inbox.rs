@@ -153,6 +153,14 @@ impl Inbox for Postgres {
         self.forget_calls(before, limit).await
     }
 
+    async fn strip(&self, before: DateTime<Utc>, limit: u32) -> Result<u64> {
+        self.strip_calls(before, limit).await
+    }
+
+    async fn forget_quarantined(&self, before: DateTime<Utc>, limit: u32) -> Result<u64> {
+        self.delete_quarantined(before, limit).await
+    }
+
     async fn drop_bodies(&self, before: NaiveDate) -> Result<bool> {
         self.drop_oldest_day(before).await
     }

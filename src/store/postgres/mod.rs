@@ -31,6 +31,7 @@ mod listen;
 mod lookups;
 mod outbox;
 mod outcomes;
+mod privacy;
 mod profiles;
 mod recovery;
 mod reports;

@@ -148,6 +148,14 @@ impl Inbox for Sqlite {
     }
 
     /// Nothing is left to drop: a body goes with its call.
+    async fn strip(&self, before: DateTime<Utc>, limit: u32) -> Result<u64> {
+        self.strip_calls(before, limit).await
+    }
+
+    async fn forget_quarantined(&self, before: DateTime<Utc>, limit: u32) -> Result<u64> {
+        self.delete_quarantined(before, limit).await
+    }
+
     async fn drop_bodies(&self, _: NaiveDate) -> Result<bool> {
         Ok(false)
     }

@@ -28,6 +28,7 @@ mod lock;
 mod lookups;
 mod outbox;
 mod outcomes;
+mod privacy;
 mod profiles;
 mod recovery;
 mod reports;
