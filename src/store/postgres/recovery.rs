@@ -21,11 +21,21 @@ use crate::store::recovery::{
 };
 use crate::store::values::{call_id, id, word};
 
-/// Another text whenever the server was started, another one is promoted, or the tables were made
-/// anew under a server that runs.
+/// Which tables these are: another text once they were made anew, or the database is a copy.
+macro_rules! tables {
+    () => {
+        "(select oid from pg_database where datname = current_database()) || '/' || 'lineage'::regclass::oid"
+    };
+}
+
+/// Another text whenever the server was started, another one is promoted, or the tables are others
+/// under a server that runs.
 macro_rules! started {
     () => {
-        "extract(epoch from pg_postmaster_start_time())::text || '/' || 'lineage'::regclass::oid"
+        concat!(
+            "extract(epoch from pg_postmaster_start_time()) || '/' || ",
+            tables!()
+        )
     };
 }
 
@@ -182,7 +192,9 @@ async fn lock_lineage(tx: &mut Tx) -> Result<Option<PgRow>> {
 /// The server that answers. Needs no rights of a superuser; fails on a standby.
 async fn server(tx: &mut Tx) -> Result<Server> {
     let sql = concat!(
-        "select system_identifier || '/' || 'lineage'::regclass::oid as system,
+        "select system_identifier || '/' || ",
+        tables!(),
+        " as system,
             ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint as timeline, ",
         started!(),
         " as started, ",

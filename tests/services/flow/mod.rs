@@ -8,6 +8,7 @@ mod crashes;
 mod hostile;
 mod links;
 mod ordinary;
+mod restored;
 mod results;
 mod sharing;
 mod worker;
