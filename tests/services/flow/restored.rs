@@ -29,17 +29,13 @@ async fn a_restored_backup_loses_and_doubles_nothing() {
         let told = world.cli(&[&["recover", "--json"], args].concat(), "");
         serde_json::from_str(&told).expect("JSON")
     };
-    // As many calls again, which the platform sends while nothing goes out.
-    let taken_in = |world: &World| {
-        let calls = world.cli(&["calls", "list", "--limit", "1000", "--json"], "");
-        serde_json::from_str::<Value>(&calls).expect("JSON")["calls"].clone()
-    };
     let states = |world: &World| -> Vec<String> {
-        let calls = taken_in(world);
-        let calls = calls.as_array().expect("a list");
+        let calls = world.cli(&["calls", "list", "--limit", "1000", "--json"], "");
+        let calls: Vec<Value> = serde_json::from_str(&calls).expect("JSON");
         let state = |call: &Value| call["state"].as_str().expect("a word").to_owned();
         calls.iter().map(state).collect()
     };
+    // As many calls again, which the platform sends while nothing goes out.
     world.load(&ACCOUNTS, 4);
     let ready = |world: &World| states(world).iter().filter(|s| *s == "ready").count();
     world
