@@ -14,6 +14,7 @@ use crate::sealing::Sealer;
 use crate::store::Database;
 use crate::store::postgres::Postgres;
 use crate::store::postgres::durability::Durability;
+use crate::store::recovery::Standing;
 
 /// The oldest PostgreSQL that will do.
 const OLDEST: i32 = 150_000;
@@ -79,6 +80,7 @@ async fn database(config: &Config, production: bool) -> Vec<Finding> {
     }];
     if findings.iter().all(|finding| finding.ok) {
         findings.push(keys(config, &store).await);
+        findings.push(past(&store).await);
     }
     if production {
         findings.extend(match &store {
@@ -104,6 +106,21 @@ async fn keys(config: &Config, store: &Database) -> Finding {
     match check_keys(&*store.store(), &sealer).await {
         Ok(()) => Finding::ok(ABOUT, "open the tokens that are stored"),
         Err(error) => Finding::bad(ABOUT, chain(&error)),
+    }
+}
+
+/// Whether the database came back from the past. One that no worker looked at yet is no fault.
+async fn past(store: &Database) -> Finding {
+    const ABOUT: &str = "database's past";
+    match store.store().standing().await {
+        Err(error) => Finding::bad(ABOUT, chain(&error)),
+        Ok(Standing::Recovering { reason, .. }) => {
+            Finding::bad(ABOUT, format!("{}: run `vcc-link recover`", reason.says()))
+        }
+        Ok(Standing::Recognised) => Finding::ok(ABOUT, "is as workers left it"),
+        Ok(Standing::Unrecognised) => {
+            Finding::ok(ABOUT, "is looked at by the first worker that starts")
+        }
     }
 }
 
