@@ -13,7 +13,7 @@ use crate::salesforce::Client;
 use crate::sealing::Sealer;
 use crate::store::Database;
 use crate::store::postgres::Postgres;
-use crate::store::postgres::durability::Durability;
+use crate::store::postgres::durability::{Durability, Lack};
 use crate::store::recovery::Standing;
 
 /// The oldest PostgreSQL that will do.
@@ -137,18 +137,22 @@ async fn durability(store: &Postgres, config: &Config) -> Vec<Finding> {
 
 /// Whether what is confirmed is kept, whatever breaks.
 fn kept_safe(kept: &Durability) -> Finding {
-    let advice = if kept.version < OLDEST {
-        "is older than PostgreSQL 15: upgrade it"
-    } else if !kept.on_disk {
-        "set fsync = on: a crash loses calls"
-    } else if !kept.whole_pages {
-        "set full_page_writes = on: a crash breaks pages"
-    } else if !kept.waits {
-        "synchronous_commit is off in our sessions, so something between us and the server drops what they set: set it to on for the database"
-    } else if !kept.on_standby {
-        "set synchronous_standby_names: a failover forgets what only the lost server had, and is to be recovered from by hand"
-    } else {
-        return Finding::ok("database's durability", "on disk, and on a standby");
+    if kept.version < OLDEST {
+        return Finding::bad(
+            "database's durability",
+            "is older than PostgreSQL 15: upgrade it",
+        );
+    }
+    let advice = match kept.lacks.first() {
+        None => return Finding::ok("database's durability", "on disk, and on a standby"),
+        Some(Lack::OnDisk) => "set fsync = on: a crash loses calls",
+        Some(Lack::WholePages) => "set full_page_writes = on: a crash breaks pages",
+        Some(Lack::Waits) => {
+            "synchronous_commit is off in our sessions, so something between us and the server drops what they set: set it to on for the database"
+        }
+        Some(Lack::OnStandby) => {
+            "set synchronous_standby_names: a failover forgets what only the lost server had, and is to be recovered from by hand"
+        }
     };
     Finding::bad("database's durability", advice)
 }
@@ -279,24 +283,21 @@ mod tests {
     fn a_database_that_may_forget_is_refused() {
         let safe = Durability {
             version: 150_004,
-            on_disk: true,
-            whole_pages: true,
-            waits: true,
-            on_standby: true,
+            lacks: vec![],
             clock_ahead: chrono::TimeDelta::seconds(-2),
         };
         assert!(kept_safe(&safe).ok);
-        let changes: [fn(&mut Durability); 5] = [
-            |kept| kept.version = 140_011,
-            |kept| kept.on_disk = false,
-            |kept| kept.whole_pages = false,
-            |kept| kept.waits = false,
-            |kept| kept.on_standby = false,
-        ];
-        for change in changes {
-            let mut kept = safe;
-            change(&mut kept);
-            assert!(!kept_safe(&kept).ok, "{kept:?}");
+        let old = Durability {
+            version: 140_011,
+            ..safe.clone()
+        };
+        assert!(!kept_safe(&old).ok);
+        for lack in [Lack::OnDisk, Lack::WholePages, Lack::Waits, Lack::OnStandby] {
+            let weak = Durability {
+                lacks: vec![lack],
+                ..safe.clone()
+            };
+            assert!(!kept_safe(&weak).ok, "{lack:?}");
         }
         let margin = Duration::from_secs(30);
         assert!(same_clock(&safe, margin).ok);
