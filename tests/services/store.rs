@@ -5,6 +5,7 @@
 
 #[path = "../conformance/mod.rs"]
 mod conformance;
+#[path = "restored.rs"]
 mod restored;
 
 use std::sync::Arc;
