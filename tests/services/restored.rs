@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
+use sqlx::{Connection as _, PgConnection};
 use vcc_link::store::inbox::{IngestBatch, Partition};
 use vcc_link::store::postgres::Postgres;
 use vcc_link::store::recovery::{RecoveryReason, Standing};
@@ -123,6 +124,20 @@ impl Server {
         let data = self.data.display().to_string();
         let log = format!("{data}.log");
         run("pg_ctl", &[&["-w", "-D", &data, "-l", &log], args].concat());
+    }
+
+    /// Returns once it is no standby any more.
+    async fn until_writable(&self) {
+        let url = self.url("admin", "postgres");
+        let mut connection = PgConnection::connect(&url).await.expect("connect");
+        let deadline = Instant::now() + PATIENCE;
+        while sqlx::query_scalar::<_, bool>("select pg_is_in_recovery()")
+            .fetch_one(&mut connection)
+            .await
+            .expect("asked")
+        {
+            assert!(Instant::now() < deadline, "it is not promoted");
+        }
     }
 
     /// Stops it at once, as a power cut would.
@@ -295,6 +310,7 @@ async fn what_is_restored_recovers() {
     let conf = rolled.join("postgresql.auto.conf");
     std::fs::write(conf, "restore_command = 'false'\n").expect("written");
     let rolled = Server::resume(rolled);
+    rolled.until_writable().await;
     let store = rolled.store("app").await;
     let standing = seen(&store, 7).await;
     assert!(
