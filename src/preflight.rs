@@ -13,6 +13,11 @@ use crate::salesforce::Client;
 use crate::sealing::Sealer;
 use crate::store::Database;
 use crate::store::postgres::Postgres;
+use crate::store::postgres::durability::{Durability, Lack};
+use crate::store::recovery::Standing;
+
+/// The oldest PostgreSQL that will do.
+const OLDEST: i32 = 150_000;
 
 /// The answer to one question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,15 +80,16 @@ async fn database(config: &Config, production: bool) -> Vec<Finding> {
     }];
     if findings.iter().all(|finding| finding.ok) {
         findings.push(keys(config, &store).await);
+        findings.push(past(&store).await);
     }
     if production {
-        findings.push(match &store {
-            Database::Postgres(server) => durability(server).await,
-            Database::Sqlite(_) => Finding::bad(
+        findings.extend(match &store {
+            Database::Postgres(server) => durability(server, config).await,
+            Database::Sqlite(_) => vec![Finding::bad(
                 "database's durability",
                 "is a SQLite file, for one worker, and lost with its disk: set store.url to a \
                  PostgreSQL with a standby",
-            ),
+            )],
         });
     }
     store.close().await;
@@ -103,21 +109,63 @@ async fn keys(config: &Config, store: &Database) -> Finding {
     }
 }
 
-/// Whether the database keeps what it confirmed.
-async fn durability(store: &Postgres) -> Finding {
-    const ABOUT: &str = "database's durability";
-    match store.durability().await {
+/// Whether the database came back from the past. One that no worker looked at yet is no fault.
+async fn past(store: &Database) -> Finding {
+    const ABOUT: &str = "database's past";
+    match store.store().standing().await {
         Err(error) => Finding::bad(ABOUT, chain(&error)),
-        Ok(kept) if !kept.on_disk => Finding::bad(ABOUT, "set fsync = on: a crash loses calls"),
-        Ok(kept) if !kept.whole_pages => {
-            Finding::bad(ABOUT, "set full_page_writes = on: a crash breaks pages")
+        Ok(Standing::Recovering { reason, .. }) => {
+            Finding::bad(ABOUT, format!("{}: run `vcc-link recover`", reason.says()))
         }
-        Ok(kept) if !kept.on_standby => Finding::bad(
-            ABOUT,
-            "set synchronous_standby_names: a failover forgets what only the lost server had",
-        ),
-        Ok(_) => Finding::ok(ABOUT, "on disk, and on a standby"),
+        Ok(Standing::Recognised) => Finding::ok(ABOUT, "is as workers left it"),
+        Ok(Standing::Unrecognised) => {
+            Finding::ok(ABOUT, "is looked at by the first worker that starts")
+        }
     }
+}
+
+/// Whether the database keeps what it confirmed, and tells the time that we tell.
+async fn durability(store: &Postgres, config: &Config) -> Vec<Finding> {
+    match store.durability().await {
+        Err(error) => vec![Finding::bad("database's durability", chain(&error))],
+        Ok(kept) => vec![
+            kept_safe(&kept),
+            same_clock(&kept, config.engine.reconcile.clock_margin),
+        ],
+    }
+}
+
+/// Whether what is confirmed is kept, whatever breaks.
+fn kept_safe(kept: &Durability) -> Finding {
+    if kept.version < OLDEST {
+        return Finding::bad(
+            "database's durability",
+            "is older than PostgreSQL 15: upgrade it",
+        );
+    }
+    let advice = match kept.lacks.first() {
+        None => return Finding::ok("database's durability", "on disk, and on a standby"),
+        Some(Lack::OnDisk) => "set fsync = on: a crash loses calls",
+        Some(Lack::WholePages) => "set full_page_writes = on: a crash breaks pages",
+        Some(Lack::Waits) => {
+            "synchronous_commit is off in our sessions, so something between us and the server drops what they set: set it to on for the database"
+        }
+        Some(Lack::OnStandby) => {
+            "set synchronous_standby_names: a failover forgets what only the lost server had, and is to be recovered from by hand"
+        }
+    };
+    Finding::bad("database's durability", advice)
+}
+
+/// Whether the clocks are as near to each other as reconciling counts on.
+fn same_clock(kept: &Durability, margin: Duration) -> Finding {
+    let seconds = kept.clock_ahead.as_seconds_f64();
+    let says = format!("is {seconds:+.1} s ahead of this machine's");
+    if seconds.abs() <= margin.as_secs_f64() {
+        return Finding::ok("database's clock", says);
+    }
+    let advice = "set both by a time server: engine.reconcile.clock_margin is less";
+    Finding::bad("database's clock", format!("{says}; {advice}"))
 }
 
 /// Kafka: the brokers answer, and each topic is there and keeps its events as it must.
@@ -230,6 +278,35 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 mod tests {
     use super::*;
     use crate::kafka::topics::{Found, compare, wanted};
+
+    #[test]
+    fn a_database_that_may_forget_is_refused() {
+        let safe = Durability {
+            version: 150_004,
+            lacks: vec![],
+            clock_ahead: chrono::TimeDelta::seconds(-2),
+        };
+        assert!(kept_safe(&safe).ok);
+        let old = Durability {
+            version: 140_011,
+            ..safe.clone()
+        };
+        assert!(!kept_safe(&old).ok);
+        for lack in [Lack::OnDisk, Lack::WholePages, Lack::Waits, Lack::OnStandby] {
+            let weak = Durability {
+                lacks: vec![lack],
+                ..safe.clone()
+            };
+            assert!(!kept_safe(&weak).ok, "{lack:?}");
+        }
+        let margin = Duration::from_secs(30);
+        assert!(same_clock(&safe, margin).ok);
+        let late = Durability {
+            clock_ahead: chrono::TimeDelta::seconds(-31),
+            ..safe
+        };
+        assert!(!same_clock(&late, margin).ok);
+    }
 
     /// How the first topic of calls is found, with one setting or number changed.
     fn found(change: impl FnOnce(&mut Found)) -> Finding {

@@ -371,3 +371,41 @@ create table pauses (
 );
 
 create unique index pauses_open on pauses (scope, subject, lane) where ended_at is null;
+
+-- What was erased at somebody's wish, and by whom: no number, as that was the wish.
+create table erasures (
+    erasure bigint generated always as identity primary key,
+    at timestamptz not null,
+    by_whom text not null,
+    subject text not null,
+    account text collate "C",
+    calls integer not null,
+    kept integer not null,
+    records integer not null,
+    check (subject in ('number', 'account')),
+    check ((subject = 'account') = (account is not null))
+);
+
+-- Whose past this database has: the server that it was last recognised on, and whether it came back
+-- from an earlier time. One row, once it is recognised for the first time.
+create table lineage (
+    only_row boolean primary key default true check (only_row),
+    system text not null,
+    timeline bigint not null,
+    started text not null,
+    synchronous boolean not null,
+    recovering_since timestamptz,
+    recovering_reason text,
+    -- Calls that ended before this may have been sent in a past that is lost.
+    recovered_at timestamptz,
+    check ((recovering_since is null) = (recovering_reason is null))
+);
+
+-- How far Kafka may know a partition to be read without that meaning anything: its offset here was
+-- moved on purpose, or is known to be lost.
+create table offset_marks (
+    topic text collate "C" not null,
+    partition integer not null,
+    mark bigint not null,
+    primary key (topic, partition)
+);

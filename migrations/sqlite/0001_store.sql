@@ -330,3 +330,41 @@ create table pauses (
 ) strict;
 
 create unique index pauses_open on pauses (scope, subject, lane) where ended_at is null;
+
+-- What was erased at somebody's wish, and by whom: no number, as that was the wish.
+create table erasures (
+    erasure integer primary key,
+    at integer not null,
+    by_whom text not null,
+    subject text not null,
+    account text,
+    calls integer not null,
+    kept integer not null,
+    records integer not null,
+    check (subject in ('number', 'account')),
+    check ((subject = 'account') = (account is not null))
+) strict;
+
+-- Whose past this file has: who opened it last, and whether it came back from an earlier time. One
+-- row, once it is recognised for the first time.
+create table lineage (
+    only_row integer not null unique default 1 check (only_row = 1),
+    system text not null,
+    timeline integer not null,
+    started text not null,
+    synchronous integer not null,
+    recovering_since integer,
+    recovering_reason text,
+    -- Calls that ended before this may have been sent in a past that is lost.
+    recovered_at integer,
+    check ((recovering_since is null) = (recovering_reason is null))
+) strict;
+
+-- How far Kafka may know a partition to be read without that meaning anything: its offset here was
+-- moved on purpose, or is known to be lost.
+create table offset_marks (
+    topic text not null,
+    partition integer not null,
+    mark integer not null,
+    primary key (topic, partition)
+) strict;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 
+use super::moment;
 use super::output::print;
 use crate::clock;
 use crate::config::Config;
@@ -36,10 +37,10 @@ Examples:
   vcc-link calls audit --since 2026-11-01T00:00:00Z --until 1h --account acme --json")]
 pub struct Args {
     /// Calls first heard of since: an age (\"30m\", \"7days\"), or a time (\"2026-11-01T00:00:00Z\").
-    #[arg(long, default_value = "1day", value_parser = moment)]
+    #[arg(long, default_value = "1day", value_parser = moment::ago)]
     since: DateTime<Utc>,
     /// Calls first heard of before: an age or a time; without it, until now.
-    #[arg(long, value_parser = moment)]
+    #[arg(long, value_parser = moment::ago)]
     until: Option<DateTime<Utc>>,
     /// Only of this account.
     #[arg(long)]
@@ -47,18 +48,6 @@ pub struct Args {
     /// List at most so many; all are counted.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     list: u32,
-}
-
-/// A time, or one so long ago.
-fn moment(text: &str) -> Result<DateTime<Utc>, String> {
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Ok(time.to_utc());
-    }
-    let age = humantime_serde::re::humantime::parse_duration(text)
-        .map_err(|_| "write an age as in 30m or 7days, or a time as in 2026-11-01T00:00:00Z")?;
-    let age = chrono::TimeDelta::from_std(age).ok();
-    let time = age.and_then(|age| clock::now().checked_sub_signed(age));
-    time.ok_or_else(|| "write a shorter age".to_owned())
 }
 
 /// Runs it. Calls that nobody can account for are a failure.
@@ -105,20 +94,4 @@ pub(super) async fn run(
         audit.calls()
     );
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_moment_is_a_time_or_an_age() {
-        let time = moment("2026-11-01T00:00:00Z").expect("a time");
-        assert_eq!(time.timestamp(), 1_793_491_200);
-        let then = moment("2h").expect("an age");
-        let age = clock::now() - then;
-        assert!((7_200..7_260).contains(&age.num_seconds()), "{age}");
-        assert!(moment("yesterday").is_err());
-        assert!(moment("999999999years").is_err());
-    }
 }

@@ -149,12 +149,9 @@ const RESTING: [CallState; 3] = [CallState::Dead, CallState::Parked, CallState::
 /// A filter in words, for the record.
 fn in_words(filter: &CallFilter) -> String {
     let states: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
-    let mut words = states.join(" or ");
+    let mut words = vec![states.join(" or ")];
     let mut add = |what: &str, value: Option<String>| {
-        if let Some(value) = value {
-            // Writing to a string cannot fail.
-            let _ = write!(words, ", {what} {value}");
-        }
+        words.extend(value.map(|value| format!("{what} {value}")));
     };
     add("account", filter.account.as_ref().map(ToString::to_string));
     add("reason", filter.reason.clone());
@@ -164,7 +161,7 @@ fn in_words(filter: &CallFilter) -> String {
         "at most",
         (filter.limit < u32::MAX).then(|| filter.limit.to_string()),
     );
-    words
+    words.join(", ")
 }
 
 /// Takes a reason by its word, and lists the words where another is given.

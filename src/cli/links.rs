@@ -219,17 +219,21 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
 }
 
 /// Who is at the command line.
-fn operator() -> Actor {
+pub(super) fn operator() -> Actor {
     Actor::Operator(std::env::var("USER").unwrap_or_else(|_| "unknown".into()))
 }
 
 /// Salesforce, by these settings.
-fn client(config: &Config) -> anyhow::Result<Client> {
+pub(super) fn client(config: &Config) -> anyhow::Result<Client> {
     Client::new(config.salesforce.clone()).context("salesforce cannot be used")
 }
 
 /// Links and their tokens.
-fn linking(config: Config, store: Arc<dyn Store>, client: Client) -> anyhow::Result<Linking> {
+pub(super) fn linking(
+    config: Config,
+    store: Arc<dyn Store>,
+    client: Client,
+) -> anyhow::Result<Linking> {
     let sealer = Sealer::of(&config.crypto)?;
     // Nothing is owned here: what a person does needs no lease.
     let (_, owned) = watch::channel(Vec::new());

@@ -15,9 +15,11 @@ mod operator;
 pub mod output;
 mod pausing;
 mod preflight;
+pub mod privacy;
 mod progress;
 pub mod publish;
 pub mod quarantine;
+pub mod recover;
 mod replay;
 mod resend;
 pub mod sidecar;
@@ -113,6 +115,8 @@ enum Command {
     Calls(calls::Args),
     Quarantine(quarantine::Args),
     Publish(publish::Args),
+    Recover(recover::Args),
+    Privacy(privacy::Args),
 }
 
 impl Command {
@@ -129,6 +133,8 @@ impl Command {
             Self::Calls(args) => Some(args.output),
             Self::Quarantine(args) => Some(args.output),
             Self::Publish(args) => Some(args.output),
+            Self::Recover(args) => Some(args.output),
+            Self::Privacy(args) => Some(args.output),
         }
     }
 }
@@ -148,6 +154,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Quarantine(args) => quarantine::run(args, &cli.global).await,
         Command::Publish(args) => publish::run(args, &cli.global).await,
         Command::Topics(args) => topics::run(args, &cli.global).await,
+        Command::Privacy(args) => privacy::run(args, &cli.global).await,
+        Command::Recover(args) => recover::run(&args, &cli.global).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -217,6 +225,9 @@ mod tests {
             "quarantine replay vcc.calls/3/17 --json",
             "quarantine replay --all --since 1h --dry-run --json",
             "publish - --json",
+            "recover --dry-run --json",
+            "privacy erase --account acme --dry-run --json",
+            "privacy log --json",
         ] {
             let cli = parse(&format!("vcc-link {line}")).expect(line);
             assert!(cli.command.output().expect("a result").json, "{line}");

@@ -62,6 +62,8 @@ sections! {
     crypto: crypto::Config,
     /// How events are taken in.
     ingest: pipeline::ingest::Config,
+    /// How long what is stored is kept.
+    retention: pipeline::retention::Config,
     /// Which calls earn a Task.
     policy: policy::Policy,
     /// How callers are looked up.
@@ -103,6 +105,11 @@ impl Config {
         if self.kafka.create.calls_retention >= self.ingest.dedupe_horizon {
             let advice = "write more than kafka.create.calls_retention: what the topic may repeat must be remembered";
             faults.push(Fault::new("ingest.dedupe_horizon", advice));
+        }
+        // An event may be that old, and both ways run ahead of the clock.
+        if self.retention.ledger < self.ingest.dedupe_horizon + self.ingest.future_tolerance * 2 {
+            let advice = "write at least ingest.dedupe_horizon and twice ingest.future_tolerance: a call whose event may come again must be remembered";
+            faults.push(Fault::new("retention.ledger", advice));
         }
         if self.engine.links.parked_at_most <= self.ingest.dedupe_horizon {
             let advice = "write more than ingest.dedupe_horizon: a call that comes late must have time to wait";

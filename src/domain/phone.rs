@@ -146,6 +146,27 @@ pub fn spellings(number: &Number) -> Vec<Private<String>> {
     all.into_iter().map(Private::new).collect()
 }
 
+/// Whether a text holds this number, however it is written: with its country code, or as at home.
+/// What stands between two numbers must be more than a space.
+pub fn is_mentioned(number: &Number, text: &str) -> bool {
+    let digits: String = parts(number.e164()).concat();
+    let Ok(parsed) = PhoneNumber::parse(number.e164(), None) else {
+        return text.contains(&digits);
+    };
+    let significant = parsed.get_national_significant_number();
+    let code = digits.strip_suffix(&significant).unwrap_or_default();
+    let national = parts(&parsed.format_as(PhoneNumberFormat::National)).concat();
+    // `+44 (0)20 …` is written by many.
+    let abroad = [digits.clone(), format!("{code}0{significant}")];
+    let at_home = [national, significant, format!("00{digits}")];
+    let is_of_a_number = |c: char| c.is_ascii_digit() || " +()-./\u{a0}".contains(c);
+    let mut runs = text.split(|c: char| !is_of_a_number(c));
+    runs.any(|run| {
+        let found = parts(run).concat();
+        abroad.contains(&found) || (!run.contains('+') && at_home.contains(&found))
+    })
+}
+
 /// The groups of digits of a written number.
 fn parts(text: &str) -> Vec<&str> {
     text.split(|c: char| !c.is_ascii_digit())
@@ -158,6 +179,23 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_number_is_found_in_a_text_however_it_is_written() {
+        let number = normalise("+442079460001", None).expect("a number");
+        for text in [
+            "{\"e164\":\"+442079460001\",\"at\":\"2026-11-23\"}",
+            "call back 020 7946 0001, please",
+            "0044 20 7946 0001",
+            "+44 (0)20 7946-0001",
+            "sip:442079460001@pbx",
+        ] {
+            assert!(is_mentioned(&number, text), "{text}");
+        }
+        for text in ["+442079460002", "+1 207 946 0001", "4420794600011", ""] {
+            assert!(!is_mentioned(&number, text), "{text}");
+        }
+    }
 
     #[test]
     fn numbers_are_normalised_or_refused() {

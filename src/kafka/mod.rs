@@ -1,6 +1,7 @@
 //! Kafka: consumer, producer, and the wire format of the contract.
 //!
 //! - [`consumer`]: one thread that polls, and hands over whatever arrived meanwhile;
+//! - [`group`]: how far the workers have come, as Kafka knows it;
 //! - [`producer`]: idempotent, in order for each key;
 //! - [`topics`]: what the topics should be, and creating them;
 //! - [`wire`]: bytes ↔ domain;
@@ -8,6 +9,7 @@
 
 pub mod config;
 pub mod consumer;
+pub mod group;
 pub mod producer;
 mod reported;
 pub mod security;

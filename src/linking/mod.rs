@@ -9,6 +9,7 @@
 //! - [`tokens`]: access tokens, and refreshing them by rule 11; [`sealed`]: their stored form;
 //! - [`announcing`]: telling of a change at once, beside the relay;
 //! - [`openable`]: whether the keys are those that sealed what is stored;
+//! - [`vetting`]: whether access tokens still work, after a restore;
 //! - [`retired`]: giving up the tokens of links that were replaced;
 //! - [`restating`]: telling the state of links again, as the new owner of their shard (rule 13).
 
@@ -27,6 +28,7 @@ mod retired;
 mod returning;
 mod sealed;
 mod tokens;
+mod vetting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +44,7 @@ pub use self::config::Config;
 pub use self::openable::{Unusable, check_keys};
 pub use self::returning::Back;
 use self::sealed::Cached;
+pub use self::vetting::Vetted;
 use crate::clock;
 use crate::domain::event::{LinkStatusChanged, Published};
 use crate::domain::ids::{AccountId, Generation, ShardId};

@@ -1,4 +1,4 @@
-//! Housekeeping: forgets calls beyond the dedupe horizon, and gives up the tokens of links that
+//! Housekeeping: drops what is older than the settings say, and gives up the tokens of links that
 //! were replaced.
 
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::retention;
 use crate::clock;
 use crate::domain::ids::ShardId;
 use crate::linking::Linking;
@@ -29,9 +30,8 @@ pub struct Housekeeper {
     pub linking: Arc<Linking>,
     /// Our shards: each replaced link is given up by one worker.
     pub owned: watch::Receiver<Vec<Fence>>,
-    /// Calls first heard of longer ago than this are forgotten: the dedupe horizon, and as much
-    /// longer as an event may run ahead of the clock.
-    pub forget_after: Duration,
+    /// How long what is kept.
+    pub retention: retention::Config,
 }
 
 impl Housekeeper {
@@ -66,19 +66,27 @@ impl Housekeeper {
 
     /// Forgets page by page.
     async fn forget(&self, cancel: &CancellationToken) -> store::Result<()> {
-        let before = clock::now() - self.forget_after;
+        let now = clock::now();
+        let (content, ledger) = (now - self.retention.content, now - self.retention.ledger);
+        let quarantine = now - self.retention.quarantine;
+        let store = &self.store;
+        until_done(cancel, || store.forget(ledger, PAGE)).await?;
+        until_done(cancel, || store.forget_published(ledger, PAGE)).await?;
+        until_done(cancel, || store.forget_quarantined(quarantine, PAGE)).await?;
+        until_done(cancel, || store.strip(content, PAGE)).await?;
         let mut more = true;
         while more && !cancel.is_cancelled() {
-            more = self.store.forget(before, PAGE).await? >= u64::from(PAGE);
-        }
-        more = true;
-        while more && !cancel.is_cancelled() {
-            more = self.store.forget_published(before, PAGE).await? >= u64::from(PAGE);
-        }
-        more = true;
-        while more && !cancel.is_cancelled() {
-            more = self.store.drop_bodies(before.date_naive()).await?;
+            more = store.drop_bodies(content.date_naive()).await?;
         }
         Ok(())
     }
+}
+
+/// Repeats a page until it is not full.
+async fn until_done<F>(cancel: &CancellationToken, mut page: impl FnMut() -> F) -> store::Result<()>
+where
+    F: Future<Output = store::Result<u64>>,
+{
+    while !cancel.is_cancelled() && page().await? >= u64::from(PAGE) {}
+    Ok(())
 }

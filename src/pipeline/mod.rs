@@ -11,7 +11,8 @@
 //! - [`reconcile`]: what became of an attempt without an answer;
 //! - [`record`]: outcomes and their events, in one transaction;
 //! - [`relay`]: outbox → Kafka;
-//! - [`housekeep`]: forgetting, and giving replaced tokens up;
+//! - [`recognise`]: whether the database came back from the past;
+//! - [`housekeep`]: forgetting by the ages of [`retention`], and giving replaced tokens up;
 //! - [`wakes`]: what other processes left for us; [`watch`]: what stands and waits, for the metrics,
 //!   and [`delay`]: how far ingest is behind; [`watchdog`]: what does not go on by itself.
 //!
@@ -34,9 +35,11 @@ pub mod leases;
 pub mod load;
 pub mod lookup;
 pub mod owners;
+pub mod recognise;
 pub mod reconcile;
 pub mod record;
 pub mod relay;
+pub mod retention;
 pub mod wakes;
 pub mod watch;
 pub mod watchdog;

@@ -4,6 +4,7 @@
 //! The stored form is JSON of the domain types, so a later release reads what an earlier one
 //! wrote as long as new fields have defaults. The store sees [`Sealed`] bytes only.
 
+pub mod finding;
 pub mod rotation;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::domain::call::{Call, CallEnded, CallStarted};
 use crate::domain::event::Published;
 use crate::domain::ids::{CallId, ShardId};
 use crate::domain::matching::LookupAnswer;
+use crate::domain::phone::{self, Number};
 use crate::store::Sealed;
 use crate::store::inbox::{QuarantineRow, StoredCall};
 use crate::store::outbox::OutboxRow;
@@ -149,6 +151,20 @@ impl Sealer {
         Ok(Sealed(self.keys.seal(&context, &plain)))
     }
 
+    /// Whether this number stands in a sealed value, wherever it has its place.
+    pub fn mentions(&self, place: &Place, sealed: &Sealed, number: &Number) -> Result<bool, Error> {
+        let context = context_of(place);
+        if let Place::Quarantine { .. } = place {
+            let record: Quarantined = self.open(&context, sealed, "quarantined record")?;
+            return Ok(record.mentions(number));
+        }
+        let plain = self.keys.open(&context, &sealed.0)?;
+        Ok(phone::is_mentioned(
+            number,
+            &String::from_utf8_lossy(&plain),
+        ))
+    }
+
     /// The key ring.
     pub fn keys(&self) -> &KeyRing {
         &self.keys
@@ -196,6 +212,13 @@ impl Quarantined {
         key.as_deref() == Some(text)
             || headers.iter().any(|(_, value)| within(value))
             || within(value)
+    }
+
+    /// Whether this number stands in its headers or value.
+    pub fn mentions(&self, number: &Number) -> bool {
+        let Self(_, headers, value) = self;
+        let within = |bytes: &[u8]| phone::is_mentioned(number, &String::from_utf8_lossy(bytes));
+        headers.iter().any(|(_, value)| within(value)) || within(value)
     }
 }
 

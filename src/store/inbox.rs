@@ -238,7 +238,15 @@ pub trait Inbox: Send + Sync {
     /// `limit`; tells how many. Any other call stays, whatever its age: dead letters too.
     async fn forget(&self, before: DateTime<Utc>, limit: u32) -> Result<u64>;
 
-    /// Drops the bodies of forgotten calls of one day before `before`, the oldest there is; tells
-    /// whether there was one. Bodies of calls that are still known stay.
+    /// Drops the bodies of one day's calls before `before`, the oldest there is; tells whether there
+    /// was one. Bodies of calls that are not over stay, dead letters' too. A database without days
+    /// has none; see [`Inbox::strip`].
     async fn drop_bodies(&self, before: chrono::NaiveDate) -> Result<bool>;
+
+    /// Drops the bodies of calls that were logged or skipped before `before` and outlived their day,
+    /// at most `limit`; tells how many bodies.
+    async fn strip(&self, before: DateTime<Utc>, limit: u32) -> Result<u64>;
+
+    /// Drops quarantined bytes of before `before`, at most `limit`; tells how many.
+    async fn forget_quarantined(&self, before: DateTime<Utc>, limit: u32) -> Result<u64>;
 }

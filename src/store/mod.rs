@@ -38,6 +38,8 @@ pub mod outbox;
 mod patience;
 pub mod pauses;
 pub mod postgres;
+pub mod privacy;
+pub mod recovery;
 mod replaying;
 pub mod replays;
 pub mod reports;
@@ -61,6 +63,8 @@ pub use links::Links;
 pub use outbox::Outbox;
 pub use patience::until_stored;
 pub use pauses::Pauses;
+pub use privacy::Privacy;
+pub use recovery::Recovery;
 pub use replays::Replays;
 pub use reports::Reports;
 pub use rings::Rings;
@@ -77,6 +81,8 @@ pub trait Store:
     + Links
     + Outbox
     + Pauses
+    + Privacy
+    + Recovery
     + Replays
     + Reports
     + Rings
@@ -92,6 +98,8 @@ impl<
         + Links
         + Outbox
         + Pauses
+        + Privacy
+        + Recovery
         + Replays
         + Reports
         + Rings,

@@ -84,7 +84,6 @@ pub trait Outbox: Send + Sync {
     /// marked are published again, with the same id.
     async fn mark_published(&self, fence: Fence, positions: &[i64]) -> Result<Written>;
 
-    /// Drops events that were published before `before`, and quarantined bytes of that age, at most
-    /// `limit` of each; tells how many of the more numerous.
+    /// Drops events that were published before `before`, at most `limit`; tells how many.
     async fn forget_published(&self, before: DateTime<Utc>, limit: u32) -> Result<u64>;
 }

@@ -14,7 +14,7 @@ use crate::domain::ids::{
 };
 use crate::domain::outcome::{DeadReason, Outcome, ParkReason, SkipReason};
 use crate::domain::task::TaskField;
-use crate::domain::work::Refusal;
+use crate::domain::work::{AttemptKind, Refusal};
 
 /// The part of a call's row that work on it changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -274,6 +274,31 @@ pub(super) fn judge_begins<'a>(
         }
     };
     items.iter().map(judge).collect()
+}
+
+/// Those of the attempts that may begin which create.
+pub(super) fn creates<'a>(judged: &[Result<&'a BeginAttempt, Refusal>]) -> Vec<&'a BeginAttempt> {
+    let begun = judged.iter().filter_map(|judged| judged.as_ref().ok());
+    let creates = begun.filter(|item| item.kind == AttemptKind::Create);
+    creates.copied().collect()
+}
+
+/// Refuses the attempts of these calls, as one of theirs is to be found first; gives what is refused.
+pub(super) fn refuse_suspects<'a>(
+    judged: &mut [Result<&'a BeginAttempt, Refusal>],
+    suspects: &[CallId],
+) -> Vec<&'a BeginAttempt> {
+    let suspects: BTreeSet<&CallId> = suspects.iter().collect();
+    let mut refused = Vec::new();
+    for judged in judged {
+        if let Ok(item) = *judged
+            && suspects.contains(&item.call)
+        {
+            refused.push(item);
+            *judged = Err(Refusal::Open);
+        }
+    }
+    refused
 }
 
 /// Where an account lies.

@@ -96,6 +96,7 @@ pub struct Metrics {
     rebalances: Counter<u64>,
     outbox_waiting: Gauge<f64>,
     leases_owned: Gauge<f64>,
+    recovering: Gauge<f64>,
     consumed: Counter<u64>,
     sent: Counter<u64>,
     client_requests: Histogram<f64>,
@@ -135,6 +136,7 @@ impl Metrics {
             rebalances: counter(meter, names::REBALANCES),
             outbox_waiting: gauge(meter, names::OUTBOX_WAITING),
             leases_owned: gauge(meter, names::LEASES_OWNED),
+            recovering: gauge(meter, names::RECOVERING),
             consumed: counter(meter, names::CONSUMED),
             sent: counter(meter, names::SENT),
             client_requests: histogram(meter, names::CLIENT_REQUESTS),
@@ -340,6 +342,11 @@ impl Metrics {
     /// This replica works for so many shards.
     pub fn leases_owned(&self, shards: usize) {
         self.leases_owned.record(shards as f64, &[]);
+    }
+
+    /// The database came back from the past, or did not.
+    pub fn recovering(&self, is_so: bool) {
+        self.recovering.record(f64::from(u8::from(is_so)), &[]);
     }
 }
 

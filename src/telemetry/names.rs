@@ -136,6 +136,8 @@ metrics! {
         "Events written and not yet published, in the shards of this replica.";
     LEASES_OWNED = "vcc_link.leases.owned", Kind::Gauge, "{shard}",
         "Shards that this replica works for.";
+    RECOVERING = "vcc_link.recovering", Kind::Gauge, "",
+        "1 while the database is one that came back from the past, so that nothing is sent; every replica tells the whole: take the maximum.";
     BUILD_INFO = "vcc_link.build_info", Kind::Gauge, "",
         "Always 1, by version and role.";
     CONSUMED = "messaging.client.consumed.messages", Kind::Counter, "{message}",

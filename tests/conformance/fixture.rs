@@ -21,6 +21,7 @@ use vcc_link::store::inbox::{Appended, IngestBatch, IngestCall, IngestEnded, Ing
 use vcc_link::store::journal::{BeginAttempt, Begun, OutcomeRow};
 use vcc_link::store::links::{LinkChange, LinkWrite, NewLink};
 use vcc_link::store::outbox::OutboxRow;
+use vcc_link::store::recovery::Standing;
 use vcc_link::store::{Fence, Sealed, Store, Written};
 
 use super::Harness;
@@ -46,6 +47,8 @@ impl Fixture {
     /// A worker that owns every shard.
     pub(crate) async fn new(harness: &dyn Harness) -> Self {
         let store = harness.store();
+        let standing = store.recognise(&[]).await.expect("recognise");
+        assert_eq!(standing, Standing::Recognised);
         let worker = "worker-1".parse().expect("replica");
         let beat = store
             .beat(&worker, Duration::from_mins(10), 256)

@@ -12,6 +12,8 @@ pub(crate) mod leases;
 pub(crate) mod links;
 pub(crate) mod outbox;
 pub(crate) mod pauses;
+pub(crate) mod privacy;
+pub(crate) mod recovery;
 pub(crate) mod replays;
 pub(crate) mod reports;
 pub(crate) mod rings;
@@ -112,6 +114,17 @@ macro_rules! conformance_tests {
             pauses:
                 a_pause_stands_until_it_is_resumed,
                 a_pause_ends_at_its_time;
+            privacy:
+                only_what_is_over_is_erased,
+                bodies_outlive_no_call_that_is_over,
+                an_accounts_history_goes_once_it_is_unlinked,
+                quarantined_bytes_have_an_age_of_their_own;
+            recovery:
+                nothing_is_sent_before_it_is_recognised,
+                a_database_behind_kafka_recovers,
+                an_offset_moved_on_purpose_tells_nothing,
+                what_may_have_been_sent_is_looked_for_first,
+                refresh_tokens_are_in_doubt;
             replays:
                 a_dead_call_is_put_back_once,
                 a_call_that_may_have_a_task_is_looked_for,

@@ -223,7 +223,7 @@ pub(crate) async fn keys_are_rotated_under_load(harness: Arc<dyn Harness>) {
     let fixture = Fixture::new(&*harness).await;
     let [old, new] = ["old", "new"].map(|id| Key::random(id.to_owned()));
     let mut writer = Writer {
-        store: harness.other().await,
+        store: Arc::clone(&fixture.store),
         sealer: sealer(&[&old, &new]),
         fence: fixture.fence_of("acme").await,
     };
@@ -240,7 +240,7 @@ pub(crate) async fn keys_are_rotated_under_load(harness: Arc<dyn Harness>) {
     fixture.store.save_link(&link, 5).await.expect("linked");
     writer.fence = fixture.fence_of("acme").await;
 
-    let rotation = Rotation::new(Arc::clone(&fixture.store), sealer(&[&new, &old]));
+    let rotation = Rotation::new(harness.other().await, sealer(&[&new, &old]));
     let ((), resealed) = tokio::join!(writer.write(), async {
         let done = rotation.rotate(|_| {}).await;
         done.expect("rotated").resealed

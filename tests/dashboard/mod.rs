@@ -195,4 +195,5 @@ fn levels(metrics: &Metrics) {
     metrics.stopped_partitions(0);
     metrics.outbox_waiting(7);
     metrics.leases_owned(256);
+    metrics.recovering(false);
 }

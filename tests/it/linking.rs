@@ -60,6 +60,7 @@ impl Site {
         };
         Database::migrate(&config).await.expect("migrate");
         let store = Database::open(&config).await.expect("open").store();
+        store.recognise(&[]).await.expect("recognised");
         let worker = "worker-1".parse().expect("a replica");
         let beat = store.beat(&worker, Duration::from_mins(10), 256).await;
         let (_, owned) = watch::channel(beat.expect("beat").owned);

@@ -5,6 +5,8 @@
 
 #[path = "../conformance/mod.rs"]
 mod conformance;
+#[path = "restored.rs"]
+mod restored;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -32,6 +32,7 @@ use crate::pipeline::leases::{Keeper, Leaving};
 use crate::pipeline::load::Loader;
 use crate::pipeline::lookup::{Lookups, Memory};
 use crate::pipeline::owners::Owners;
+use crate::pipeline::recognise::Recogniser;
 use crate::pipeline::reconcile::Reconciler;
 use crate::pipeline::record::Recorder;
 use crate::pipeline::relay::{Relay, Round};
@@ -138,6 +139,7 @@ impl Worker {
             owned: shared.owned.clone(),
         };
         worker.spawn_keeper(config, &shared, owned_sender, readiness);
+        worker.spawn_recogniser(config, &shared, readiness);
         worker.spawn_background(config, &shared, watcher);
         worker.spawn_relay(config, shared, producer);
         worker.stages.close();
@@ -293,6 +295,19 @@ impl Worker {
             .watch(&self.stages, "leases", &self.background, stage);
     }
 
+    /// Whether the database came back from the past.
+    fn spawn_recogniser(&self, config: &Config, shared: &Shared, readiness: &Readiness) {
+        let recogniser = Recogniser {
+            store: Arc::clone(&shared.store),
+            kafka: config.kafka.clone(),
+            component: readiness.component("recovery"),
+            metrics: shared.metrics.clone(),
+        };
+        let stage = recogniser.run(self.background.clone());
+        self.alarm
+            .watch(&self.stages, "recovery", &self.background, stage);
+    }
+
     /// Tokens, profiles and states of links; wakes, gauges and housekeeping.
     fn spawn_background(&self, config: &Config, shared: &Shared, watcher: Watcher) {
         let watch = |name, told: &CancellationToken, stage: BoxFuture<'static, ()>| {
@@ -329,7 +344,7 @@ impl Worker {
             store: Arc::clone(&shared.store),
             linking: Arc::clone(&shared.linking),
             owned: shared.owned.clone(),
-            forget_after: config.ingest.dedupe_horizon + config.ingest.future_tolerance * 2,
+            retention: config.retention.clone(),
         };
         let watchdog = Watchdog {
             store: Arc::clone(&shared.store),

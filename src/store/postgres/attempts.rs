@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::fence::{held, lock_accounts};
 use super::inbox::STORED_CALLS;
+use super::recovery::{recognised, suspects};
 use super::values::{column, get, key_columns};
 use super::work::{lock_calls, write_calls};
 use super::{Postgres, Result, Tx};
@@ -14,8 +15,9 @@ use crate::domain::ids::{AccountId, AttemptId, CallId, RecordId, ShardId};
 use crate::domain::work::{OpenAttempt, ParkedPage, Refusal, Unparked};
 use crate::store::inbox::StoredCall;
 use crate::store::journal::{BeginAttempt, Begun, OutcomeRow};
+use crate::store::reports::CallState;
 use crate::store::rows::{open_attempt, stored_call};
-use crate::store::rules::{WorkRow, judge_begins};
+use crate::store::rules::{WorkRow, creates, judge_begins, refuse_suspects};
 use crate::store::values::{call_id, corrupt, degraded_column, id, shard_column, to_json, word};
 use crate::store::{Fence, Journal, Written};
 
@@ -27,11 +29,18 @@ impl Journal for Postgres {
     ) -> Result<Vec<std::result::Result<Begun, Refusal>>> {
         let mut tx = self.begin().await?;
         let held = held(&mut tx, items.iter().map(|item| item.fence)).await?;
+        let recovered_at = recognised(&mut tx).await?;
         let wanted: BTreeSet<&AccountId> = items.iter().map(|item| &item.call.account).collect();
         let accounts = lock_accounts(&mut tx, &wanted).await?;
         let mut calls = lock_calls(&mut tx, items.iter().map(|item| &item.call)).await?;
 
-        let judged = judge_begins(items, &held, &accounts, &calls);
+        let mut judged = judge_begins(items, &held, &accounts, &calls);
+        if let Some(recovered_at) = recovered_at {
+            let creates = creates(&judged);
+            let found = suspects(&mut tx, &creates, recovered_at).await?;
+            let lost = refuse_suspects(&mut judged, &found);
+            note_lost(&mut tx, &lost, &mut calls, recovered_at).await?;
+        }
         let begun: Vec<&BeginAttempt> = judged.iter().filter_map(|j| j.ok()).collect();
         let mut noted = note_attempts(&mut tx, &begun, &mut calls).await?;
         tx.commit().await?;
@@ -122,7 +131,7 @@ async fn note_attempts(
     if items.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let noted = insert_attempts(tx, items).await?;
+    let noted = insert_attempts(tx, items, None).await?;
     for (id, (attempt, _)) in &noted {
         if let Some(row) = calls.get_mut(id) {
             row.begin(*attempt);
@@ -148,10 +157,37 @@ async fn note_attempts(
     Ok(begun)
 }
 
-/// Inserts the notes; gives each its id and its last moment to send.
+/// Notes attempts that a past which is lost may have made: in doubt from the beginning, and nothing
+/// of them was sent after it was lost.
+async fn note_lost(
+    tx: &mut Tx,
+    items: &[&BeginAttempt],
+    calls: &mut BTreeMap<CallId, WorkRow>,
+    recovered_at: DateTime<Utc>,
+) -> Result<()> {
+    if items.is_empty() {
+        return Ok(());
+    }
+    let noted = insert_attempts(tx, items, Some(recovered_at)).await?;
+    for (id, (attempt, _)) in &noted {
+        if let Some(row) = calls.get_mut(id) {
+            row.begin(*attempt);
+            row.state = CallState::InDoubt;
+        }
+    }
+    let changed: Vec<_> = calls
+        .iter()
+        .filter(|(id, _)| noted.contains_key(*id))
+        .collect();
+    write_calls(tx, &changed).await
+}
+
+/// Inserts the notes; gives each its id and its last moment to send, which for what may be lost has
+/// `passed`.
 async fn insert_attempts(
     tx: &mut Tx,
     items: &[&BeginAttempt],
+    passed: Option<DateTime<Utc>>,
 ) -> Result<BTreeMap<CallId, (AttemptId, DateTime<Utc>)>> {
     let (accounts, interactions) = key_columns(items.iter().map(|item| &item.call));
     let within = items.iter().map(|item| item.send_within.as_secs_f64());
@@ -165,7 +201,8 @@ async fn insert_attempts(
                 $12::double precision[])
             as item (account, interaction, shard, org, generation, mode, kind, task, revision,
                 degraded, together, within),
-            lateral (select now() + make_interval(secs => within) as send_by) as time
+            lateral (select coalesce($13, now() + make_interval(secs => within)) as send_by)
+                as time
          on conflict (org, task) where closed_at is null and task is not null do nothing
          returning attempt, account, interaction, send_by",
     )
@@ -183,6 +220,7 @@ async fn insert_attempts(
         i32::try_from(item.together).unwrap_or(i32::MAX)
     }))
     .bind(within.collect::<Vec<_>>())
+    .bind(passed)
     .fetch_all(&mut **tx)
     .await?;
     rows.iter()

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::fence::{held, lock_accounts};
+use super::recovery::recognised;
 use super::values::column;
 use super::{Postgres, Result, Tx};
 use crate::domain::ids::{AccountId, Generation, ShardId, TokenSequence};
@@ -140,6 +141,7 @@ impl Postgres {
         let (account, fence) = (&wish.account, wish.fence);
         let mut tx = self.begin().await?;
         let held = held(&mut tx, [fence]).await?;
+        recognised(&mut tx).await?;
         let locked = lock_accounts(&mut tx, &BTreeSet::from([account])).await?;
         let is_there = locked
             .get(account)

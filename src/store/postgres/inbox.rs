@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 
+use super::recovery::mark;
 use super::values::{column, key_columns};
 use super::{Postgres, Result};
 use crate::domain::ids::{CallId, ShardId};
@@ -91,6 +92,7 @@ impl Inbox for Postgres {
             .bind(next)
             .execute(&mut *tx)
             .await?;
+        mark(&mut tx, &[(partition.clone(), expected)]).await?;
         tx.commit().await?;
         Ok(Written::Yes)
     }
@@ -149,6 +151,14 @@ impl Inbox for Postgres {
 
     async fn forget(&self, before: DateTime<Utc>, limit: u32) -> Result<u64> {
         self.forget_calls(before, limit).await
+    }
+
+    async fn strip(&self, before: DateTime<Utc>, limit: u32) -> Result<u64> {
+        self.strip_calls(before, limit).await
+    }
+
+    async fn forget_quarantined(&self, before: DateTime<Utc>, limit: u32) -> Result<u64> {
+        self.delete_quarantined(before, limit).await
     }
 
     async fn drop_bodies(&self, before: NaiveDate) -> Result<bool> {

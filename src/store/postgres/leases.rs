@@ -113,7 +113,8 @@ async fn take(tx: &mut Tx, replica: &ReplicaId, ttl: Duration, claim: u32) -> Re
     sqlx::query(
         "with free as (
             select shard from leases
-            where owner is null or (owner <> $1 and expires_at <= clock_timestamp())
+            where (owner is null or (owner <> $1 and expires_at <= clock_timestamp()))
+                and not exists (select from lineage where recovering_since is not null)
             order by shard limit $3 for update skip locked)
          update leases set epoch = epoch + 1, owner = $1,
             expires_at = clock_timestamp() + make_interval(secs => $2)

@@ -45,25 +45,58 @@ impl Postgres {
     /// See [`Outbox::forget_published`](crate::store::Outbox::forget_published). The outbox is read
     /// from its oldest position, a bounded stretch at a time, and so needs no index over times.
     pub(super) async fn delete_published(&self, before: DateTime<Utc>, limit: u32) -> Result<u64> {
-        let mut tx = self.begin().await?;
-        let mut most = 0;
-        for sql in [
+        let deleted = sqlx::query(
             "delete from outbox using
                 (select position as oldest from outbox order by position limit $2) as stretch
              where position = oldest and published_at < $1",
+        )
+        .bind(before)
+        .bind(i64::from(limit))
+        .execute(&self.pool)
+        .await?;
+        Ok(deleted.rows_affected())
+    }
+
+    /// See [`Inbox::forget_quarantined`](crate::store::Inbox::forget_quarantined).
+    pub(super) async fn delete_quarantined(
+        &self,
+        before: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<u64> {
+        let deleted = sqlx::query(
             "delete from quarantine where (topic, partition, kafka_offset) in
                 (select topic, partition, kafka_offset from quarantine
                  where received_at < $1 order by received_at limit $2)",
-        ] {
-            let query = sqlx::query(sql).bind(before).bind(i64::from(limit));
-            most = most.max(query.execute(&mut *tx).await?.rows_affected());
-        }
-        tx.commit().await?;
-        Ok(most)
+        )
+        .bind(before)
+        .bind(i64::from(limit))
+        .execute(&self.pool)
+        .await?;
+        Ok(deleted.rows_affected())
     }
 
-    /// See [`Inbox::drop_bodies`](crate::store::Inbox::drop_bodies). The bodies of calls that are
-    /// kept move to a partition of their own first, so that one dead letter keeps no whole day.
+    /// See [`Inbox::strip`](crate::store::Inbox::strip). Bodies that outlived their day lie in a
+    /// partition of their own, which is small.
+    pub(super) async fn strip_calls(&self, before: DateTime<Utc>, limit: u32) -> Result<u64> {
+        let deleted = sqlx::query(
+            "delete from call_bodies using
+                (select account, interaction, kind from call_bodies join calls c
+                    using (account, interaction)
+                 where call_bodies.call_day = '0001-01-01' and c.call_day = '0001-01-01'
+                    and c.state in ('logged', 'skipped') and c.terminal_at < $1
+                 limit $2) as over
+             where call_bodies.call_day = '0001-01-01' and call_bodies.account = over.account
+                and call_bodies.interaction = over.interaction and call_bodies.kind = over.kind",
+        )
+        .bind(before)
+        .bind(i64::from(limit))
+        .execute(&self.pool)
+        .await?;
+        Ok(deleted.rows_affected())
+    }
+
+    /// See [`Inbox::drop_bodies`](crate::store::Inbox::drop_bodies). Those of calls that are not
+    /// over move to a partition of their own first, so that one dead letter keeps no whole day.
     pub(super) async fn drop_oldest_day(&self, before: NaiveDate) -> Result<bool> {
         let mut tx = self.begin().await?;
         let Some(day) = oldest_day(&mut tx, before).await? else {
@@ -102,13 +135,14 @@ async fn oldest_day(tx: &mut Tx, before: NaiveDate) -> Result<Option<NaiveDate>>
     Ok(day)
 }
 
-/// Moves the bodies of a day's calls that are still known.
+/// Moves the bodies of a day's calls that are not over.
 async fn move_kept_bodies(tx: &mut Tx, day: NaiveDate) -> Result<()> {
     sqlx::query(
         "with known as (
             select distinct account, interaction from call_bodies join calls c
                 using (account, interaction)
-            where call_bodies.call_day = $1 and c.call_day = $1),
+            where call_bodies.call_day = $1 and c.call_day = $1
+                and c.state not in ('logged', 'skipped')),
          locked as (
             select account, interaction from calls join known using (account, interaction)
             order by account, interaction for update of calls),

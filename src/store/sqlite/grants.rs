@@ -147,6 +147,7 @@ impl Sqlite {
         let (account, fence) = (&wish.account, wish.fence);
         let mut tx = self.begin().await?;
         let held = held(&mut tx, [fence]).await?;
+        self.recognised(&mut tx).await?;
         let found = accounts(&mut tx, &BTreeSet::from([account])).await?;
         let is_there = found
             .get(account)

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 
+use super::recovery::mark;
 use super::values::{batch, keys, micros};
 use super::{Result, Sqlite};
 use crate::domain::ids::{CallId, ShardId};
@@ -87,6 +88,7 @@ impl Inbox for Sqlite {
             .bind(next)
             .execute(&mut *tx.inner)
             .await?;
+        mark(&mut tx, &[(partition.clone(), expected)]).await?;
         tx.commit().await?;
         Ok(Written::Yes)
     }
@@ -146,6 +148,14 @@ impl Inbox for Sqlite {
     }
 
     /// Nothing is left to drop: a body goes with its call.
+    async fn strip(&self, before: DateTime<Utc>, limit: u32) -> Result<u64> {
+        self.strip_calls(before, limit).await
+    }
+
+    async fn forget_quarantined(&self, before: DateTime<Utc>, limit: u32) -> Result<u64> {
+        self.delete_quarantined(before, limit).await
+    }
+
     async fn drop_bodies(&self, _: NaiveDate) -> Result<bool> {
         Ok(false)
     }

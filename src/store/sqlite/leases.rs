@@ -109,7 +109,8 @@ async fn take(tx: &mut Tx, replica: &ReplicaId, until: DateTime<Utc>, claim: u32
     sqlx::query(
         "update leases set epoch = epoch + 1, owner = $1, expires_at = $2
          where shard in (select shard from leases
-            where owner is null or (owner <> $1 and expires_at <= $4)
+            where (owner is null or (owner <> $1 and expires_at <= $4))
+                and not exists (select 1 from lineage where recovering_since is not null)
             order by shard limit $3)",
     )
     .bind(replica.as_str())

@@ -9,6 +9,7 @@ mod hostile;
 mod links;
 mod ordinary;
 mod replay;
+mod restored;
 mod results;
 mod sharing;
 mod worker;

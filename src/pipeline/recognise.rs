@@ -1,0 +1,108 @@
+//! Recognises the database, each time that its server was started or is another one: nothing is sent
+//! before it is known that it did not go back in time (rule 15).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::kafka::{self, group};
+use crate::readiness::Component;
+use crate::store::Store;
+use crate::store::inbox::Partition;
+use crate::store::recovery::{RecoveryReason, Standing};
+use crate::telemetry::Metrics;
+
+/// How often it is looked at: after a restart of the server, sending waits for so long.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Recognises the database.
+pub struct Recogniser {
+    /// The durable state.
+    pub store: Arc<dyn Store>,
+    /// Where the group's offsets are asked for.
+    pub kafka: kafka::Config,
+    /// Where it is told.
+    pub component: Component,
+    /// Where it is counted.
+    pub metrics: Metrics,
+}
+
+/// Why it is not known how it stands.
+#[derive(Debug, thiserror::Error)]
+enum Unknown {
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    #[error(transparent)]
+    Kafka(#[from] kafka::Error),
+}
+
+impl Recogniser {
+    /// Looks until cancelled.
+    pub async fn run(self, cancel: CancellationToken) {
+        let mut told = None;
+        while !cancel.is_cancelled() {
+            match self.step().await {
+                Ok(standing) => self.tell(standing, &mut told),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(
+                        error,
+                        "the database could not be recognised; it is tried again"
+                    );
+                    self.component
+                        .not_ready("the database or Kafka could not be asked");
+                }
+            }
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+    }
+
+    /// Looks once; asks Kafka where that is needed.
+    async fn step(&self) -> Result<Standing, Unknown> {
+        let standing = self.store.standing().await?;
+        if standing != Standing::Unrecognised {
+            return Ok(standing);
+        }
+        let committed = committed(&self.kafka).await?;
+        let standing = self.store.recognise(&committed).await?;
+        if standing == Standing::Recognised {
+            tracing::info!("the database is as workers left it");
+        }
+        Ok(standing)
+    }
+
+    /// Tells how it stands; a recovery once in the log.
+    fn tell(&self, standing: Standing, told: &mut Option<RecoveryReason>) {
+        let reason = match standing {
+            Standing::Recovering { reason, .. } => Some(reason),
+            Standing::Recognised | Standing::Unrecognised => None,
+        };
+        self.metrics.recovering(reason.is_some());
+        match reason {
+            None => self.component.ready(),
+            Some(reason) => {
+                let says = reason.says();
+                self.component
+                    .not_ready(format!("{says}; run `vcc-link recover`"));
+                if told.is_none() {
+                    tracing::error!(
+                        ?reason,
+                        "the database came back from the past: {says}. Calls are taken in, and nothing is sent; run `vcc-link recover`"
+                    );
+                }
+            }
+        }
+        *told = reason;
+    }
+}
+
+/// The committed offsets of the workers' group, as the store takes them.
+pub async fn committed(config: &kafka::Config) -> Result<Vec<(Partition, i64)>, kafka::Error> {
+    let found = group::committed(config).await?.into_iter();
+    let of_store = |((topic, partition), offset)| (Partition { topic, partition }, offset);
+    Ok(found.map(of_store).collect())
+}
