@@ -222,8 +222,8 @@ fn tell(pauses: &[&Pause], as_json: bool) -> anyhow::Result<()> {
 
 /// The pauses of an account, behind its line in a list.
 pub(super) fn of_link(pauses: &[Pause], state: &LinkState) -> String {
-    let lines = covering(pauses, state).map(|pause| format!("    paused: {}", line(pause)));
-    lines.collect::<Vec<_>>().concat()
+    let told = covering(pauses, state).map(|pause| "    paused: ".to_owned() + &line(pause));
+    told.collect()
 }
 
 /// The same as JSON.

@@ -211,6 +211,7 @@ fn tell(
         ),
     };
     for (why, calls) in left {
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "{calls} stay as they are: {}", why_in_words(*why));
     }
     print(&text)
