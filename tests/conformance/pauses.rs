@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
+use vcc_link::clock;
 use vcc_link::domain::pause::{Paused, Scope};
 use vcc_link::domain::work::Lane;
 use vcc_link::store::Store;
@@ -87,7 +88,7 @@ pub(crate) async fn a_pause_stands_until_it_is_resumed(harness: Arc<dyn Harness>
 pub(crate) async fn a_pause_ends_at_its_time(harness: Arc<dyn Harness>) {
     let store = harness.store();
     let mut order = pause(Scope::All, &[Lane::Task], "short");
-    order.until = Some(Utc::now() + TimeDelta::milliseconds(300));
+    order.until = Some(clock::now() + TimeDelta::milliseconds(300));
     store.pause(&order).await.expect("pause");
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     while !in_force(&*store).await.is_empty() {

@@ -137,7 +137,7 @@ async fn what_is_paused_waits_and_goes_on() {
         "links", "pause", "--all", "--tasks", "--reason", "a while", "--until", "3s",
     ];
     world.cli(&until, "");
-    tokio::time::timeout(Duration::from_secs(60), async {
+    tokio::time::timeout(Duration::from_mins(1), async {
         world.load(&["acme", "beta"], 2);
         world.settled().await;
     })
