@@ -9,7 +9,6 @@ use super::moment;
 use crate::row::{Row, Trial};
 use crate::world::{ACCOUNTS, Own, Setup, World};
 
-/// One worker of the row's own; the trial starts the one that crashes.
 const ONE: Setup = Setup {
     workers: 1,
     ..Setup::USUAL
@@ -73,28 +72,35 @@ pub(super) const ROWS: [Row; 8] = [
 async fn kill(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     world.load(&mut trial.chance, &ACCOUNTS, 40)?;
     moment(&mut trial.chance, Duration::from_secs(2)).await;
-    let place = trial.chance.random_range(0..world.workers.len());
+    if world.missing().is_empty() {
+        world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+        moment(&mut trial.chance, Duration::from_millis(300)).await;
+    }
     let under_way = !world.missing().is_empty();
+    let place = trial.chance.random_range(0..world.workers.len());
     world.workers[place].kill().await?;
     world.respawn(place, &Own::default())?;
     Ok(u64::from(under_way))
 }
 
-/// One of two workers crashes at a point that half of all passages survive; the other takes over.
+/// The one worker that there is crashes at a point that half of all passages survive, and another
+/// begins where it left.
 async fn crash(world: &mut World, trial: &mut Trial, point: &str) -> anyhow::Result<u64> {
-    let place = world.spawn(&Own {
+    world.dismiss(0).await?;
+    world.spawn(&Own {
         failpoints: format!("{point}=50%return"),
         ..Own::default()
     })?;
-    world.ready().await?;
     let mut crashed = false;
-    for _ in 0..10 {
-        world.load(&mut trial.chance, &ACCOUNTS, 10)?;
-        crashed = world.aborted(place, Duration::from_secs(2)).await?;
+    for _ in 0..20 {
+        world.load(&mut trial.chance, &ACCOUNTS, 5)?;
+        crashed = world.aborted(0, Duration::from_secs(1)).await?;
         if crashed {
             break;
         }
     }
-    world.dismiss(place).await?;
+    world.workers[0].kill().await?;
+    world.respawn(0, &Own::default())?;
+    world.load(&mut trial.chance, &ACCOUNTS, 5)?;
     Ok(u64::from(crashed))
 }

@@ -60,15 +60,6 @@ impl World {
         missing
     }
 
-    /// How many of all calls have ended so far.
-    pub(crate) fn ended(&self) -> usize {
-        let told = self.results.told();
-        told.calls
-            .values()
-            .filter(|call| call.end.is_some())
-            .count()
-    }
-
     /// How many events were refused so far.
     pub(crate) fn quarantined(&self) -> usize {
         self.results.told().quarantined
