@@ -103,6 +103,20 @@ impl Line {
         }
     }
 
+    /// How far the row is.
+    pub(crate) fn progress(&self) -> String {
+        format!(
+            "  {} {} of {} trials, {} calls, {} lost, {} doubled, {} trials failed",
+            self.name,
+            self.trials,
+            self.wanted,
+            self.calls,
+            self.lost,
+            self.doubled,
+            self.failed.len(),
+        )
+    }
+
     /// The 95 % bound of the chance that a trial fails: 3/N, where none of N did.
     fn bound(&self) -> Option<f64> {
         let holds = self.state() == State::Holds;
@@ -111,7 +125,7 @@ impl Line {
 
     pub(crate) fn as_text(&self) -> String {
         format!(
-            "{:<17} {:>6}/{:<6} {:>8} {:>8} {:>7} {:>6} {:>8} {:>6} {:>7.1} s {:>5} MiB  {}",
+            "{:<17} {:>6}/{:<6} {:>8} {:>8} {:>7} {:>6} {:>8} {:>6} {:>7.1} s {:>5} MiB {:>6} s  {}",
             self.name,
             self.trials,
             self.wanted,
@@ -123,6 +137,7 @@ impl Line {
             self.wrong,
             self.stall.as_secs_f64(),
             self.memory / 1_048_576,
+            self.took.as_secs(),
             self.state().as_str(),
         )
     }
@@ -192,7 +207,7 @@ impl Report {
 
     pub(crate) fn as_text(&self) -> String {
         let mut text = format!(
-            "{:<17} {:>13} {:>8} {:>8} {:>7} {:>6} {:>8} {:>6} {:>9} {:>9}\n",
+            "{:<17} {:>13} {:>8} {:>8} {:>7} {:>6} {:>8} {:>6} {:>9} {:>9} {:>8}\n",
             "row",
             "trials",
             "struck",
@@ -202,7 +217,8 @@ impl Report {
             "doubled",
             "wrong",
             "stall",
-            "memory"
+            "memory",
+            "took"
         );
         for line in &self.lines {
             text += &line.as_text();

@@ -121,9 +121,10 @@ impl Runner<'_> {
                 }
                 Err(error) => self.keep(number, vec![format!("{error:#}")]),
             }
-            if self.told.elapsed() > TELL_EVERY {
+            let is_last = number + 1 == first + self.line.wanted;
+            if self.told.elapsed() > TELL_EVERY && !is_last {
                 self.told = Instant::now();
-                eprintln!("{}", self.line.as_text());
+                eprintln!("{}", self.line.progress());
             }
         }
         self.end_world(first + self.line.wanted).await?;

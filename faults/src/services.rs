@@ -60,6 +60,12 @@ impl Services {
         Ok(services)
     }
 
+    /// PostgreSQL's port.
+    pub(crate) fn database_port(&self) -> u16 {
+        // The script tells it; this is PostgreSQL's own where an address tells none.
+        self.database.port().unwrap_or(5432)
+    }
+
     /// Ends a service as a crash would: Kafka by SIGKILL, PostgreSQL by an immediate stop.
     pub(crate) async fn kill(&self, service: Service) -> anyhow::Result<()> {
         self.script(service, "kill").await

@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use chrono::TimeDelta;
 use futures::FutureExt as _;
 use rand::Rng as _;
 use serde_json::json;
 
 use super::moment;
 use crate::row::{Row, Trial};
-use crate::world::call::Event;
+use crate::world::call::{Call, Event, now};
 use crate::world::{ACCOUNTS, PATIENCE, Setup, World, tick};
 
 pub(super) const ROWS: [Row; 4] = [
@@ -27,8 +28,8 @@ pub(super) const ROWS: [Row; 4] = [
     )
     .in_worlds(Setup {
         environment: &[
-            ("VCC_LINK_INGEST__DEDUPE_HORIZON", "20s"),
-            ("VCC_LINK_KAFKA__CREATE__CALLS_RETENTION", "10s"),
+            ("VCC_LINK_INGEST__DEDUPE_HORIZON", "1day"),
+            ("VCC_LINK_KAFKA__CREATE__CALLS_RETENTION", "1h"),
         ],
         ..Setup::USUAL
     })
@@ -76,18 +77,29 @@ async fn poison(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     Ok(10)
 }
 
-/// The platform repeats the ends of calls that nobody remembers any more.
+/// The platform repeats the ends of calls that nobody remembers any more: they are just within the
+/// horizon when they come first, and beyond it when they come again.
 async fn purged(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
-    let calls = world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    let began = now() - TimeDelta::days(1) + TimeDelta::seconds(20);
+    let calls: Vec<Call> = (0..10)
+        .map(|n| World::call(&mut trial.chance, ACCOUNTS[n % ACCOUNTS.len()]).begun(began))
+        .collect();
+    for call in &calls {
+        world.end(call)?;
+    }
     world.settled(PATIENCE).await?;
+    // What is forgotten goes by when it came, and that was long ago now.
+    world
+        .sql("update calls set received_at = received_at - interval '40 days'")
+        .await?;
     tokio::time::sleep(Duration::from_secs(25)).await;
     let before = world.too_old();
-    let deadline = Instant::now() + PATIENCE;
-    while world.too_old() == before && Instant::now() < deadline {
+    let deadline = Instant::now() + PATIENCE * 3;
+    while world.too_old() < before + calls.len() && Instant::now() < deadline {
         for call in &calls {
             world.produce(&call.ended())?;
         }
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
     }
     Ok(u64::try_from(world.too_old() - before)?)
 }

@@ -59,6 +59,13 @@ impl Call {
         self
     }
 
+    /// The same, begun at this time.
+    pub(crate) fn begun(mut self, at: DateTime<Utc>) -> Self {
+        let ended = (at + LENGTH).to_rfc3339();
+        self.end.insert("endedAt".to_owned(), json!(ended));
+        self.with("startedAt", json!(at.to_rfc3339()))
+    }
+
     /// The key of its Task.
     pub(crate) fn task_key(&self) -> String {
         format!("vcc:{}:{}", self.account, self.id)

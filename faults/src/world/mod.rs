@@ -1,32 +1,31 @@
 //! A world for some trials of one row: a database, topics, a Salesforce, and the workers.
 
 pub(crate) mod call;
+mod feed;
 mod judge;
 mod process;
 mod results;
 mod settings;
+mod staff;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
-use rand::Rng as _;
-use rand::rngs::StdRng;
+use anyhow::Context as _;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
-use rustix::process::Signal;
+use rdkafka::producer::{DefaultProducerContext, ThreadedProducer};
 use salesforce_simulator::seed::Seed;
 use salesforce_simulator::{Config, Control, Rule, Running, Simulator};
 use serde_json::{Map, Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
-use self::call::{Call, Event};
 pub(crate) use self::judge::Verdict;
-pub(crate) use self::process::{Death, Own, Program, Worker};
+pub(crate) use self::process::Own;
+use self::process::{Program, Worker};
 use self::results::Results;
 use crate::proxy::Proxy;
 use crate::services::Services;
@@ -131,25 +130,21 @@ impl World {
         .await?;
         let to = simulator.base_url().replace("http://", "");
         let salesforce = Proxy::to(to.trim_end_matches('/').to_owned()).await?;
-        let port = services.database.port().unwrap_or(5432);
+        let port = services.database_port();
         let postgres = Proxy::to(format!("127.0.0.1:{port}")).await?;
         let create = format!("create database {name}");
         services.administer(create).await?;
         create_topics(&services.kafka, &name).await?;
         let settings = folder.join("vcc-link.toml");
-        let database_url = database(services, &name, port);
-        let places = settings::Places {
+        let text = settings::of(&settings::Places {
             name: &name,
-            database: &database_url,
+            database: &database(services, &name, port),
             kafka: &services.kafka,
             salesforce: &salesforce.address.to_string(),
-        };
-        std::fs::write(&settings, settings::of(&places))?;
-        let topics = TOPICS[1..]
-            .iter()
-            .map(|(topic, count)| (format!("{name}.{topic}"), *count));
+        });
+        std::fs::write(&settings, text)?;
         let mut world = Self {
-            results: Results::read(&services.kafka, &topics.collect::<Vec<_>>())?,
+            results: Results::read(&services.kafka, &topics(&name)[1..])?,
             producer: producer(&services.kafka)?,
             program: Program {
                 file: vcc_link.to_owned(),
@@ -171,12 +166,17 @@ impl World {
             peak: 0,
             logs: 0,
         };
-        world.program.call(&["migrate"], "").await?;
-        for account in ACCOUNTS {
-            world.link(account, &api_user(account)).await?;
-        }
-        world.staffed().await?;
+        world.furnish().await?;
         Ok(world)
+    }
+
+    /// Makes the tables, links the accounts, and starts the workers.
+    async fn furnish(&mut self) -> anyhow::Result<()> {
+        self.program.call(&["migrate"], "").await?;
+        for account in ACCOUNTS {
+            self.link(account, &api_user(account)).await?;
+        }
+        self.staffed().await
     }
 
     /// Where its logs are.
@@ -219,217 +219,13 @@ impl World {
         Ok(())
     }
 
-    /// Starts a worker; returns its place.
-    pub(crate) fn spawn(&mut self, own: &Own) -> anyhow::Result<usize> {
-        let worker = self.new_worker(own)?;
-        self.workers.push(worker);
-        Ok(self.workers.len() - 1)
-    }
-
-    /// Starts another in the place of a dead one. Its log is kept.
-    pub(crate) fn respawn(&mut self, place: usize, own: &Own) -> anyhow::Result<()> {
-        self.peak = self.peak.max(self.workers[place].look());
-        self.workers[place] = self.new_worker(own)?;
-        Ok(())
-    }
-
-    fn new_worker(&mut self, own: &Own) -> anyhow::Result<Worker> {
-        self.logs += 1;
-        let log = self.folder.join(format!("worker-{}.log", self.logs));
-        self.program.worker(log, own)
-    }
-
-    /// The way to the database through the proxy.
-    pub(crate) fn through_proxy(&self) -> Own {
-        let port = self.postgres.address.port();
-        Own {
-            database: Some(database(&self.services, &self.name, port)),
-            ..Own::default()
-        }
-    }
-
-    /// Ends a worker in good order, or at least ends it, and forgets it: the last in the row.
-    pub(crate) async fn dismiss(&mut self, place: usize) -> anyhow::Result<()> {
-        self.look();
-        let mut worker = self.workers.remove(place);
-        worker.signal(Signal::TERM);
-        let deadline = Instant::now() + PATIENCE;
-        while worker.death()?.is_none() {
-            ensure!(
-                Instant::now() < deadline,
-                "worker {place} does not end when it is told to"
-            );
-            tick().await;
-        }
-        Ok(())
-    }
-
     /// Changes the database behind vcc-link's back.
     pub(crate) async fn sql(&self, statement: &'static str) -> anyhow::Result<()> {
-        let port = self.services.database.port().unwrap_or(5432);
+        let port = self.services.database_port();
         let url = database(&self.services, &self.name, port);
         let mut connection = PgConnection::connect(&url).await?;
         connection.execute(statement).await?;
         Ok(connection.close().await?)
-    }
-
-    /// Sees to it that as many workers run as the row wants, and that all are ready.
-    pub(crate) async fn staffed(&mut self) -> anyhow::Result<()> {
-        for place in 0..self.setup.workers {
-            if place == self.workers.len() {
-                self.spawn(&Own::default())?;
-            } else if self.workers[place].death()?.is_some() {
-                self.respawn(place, &Own::default())?;
-            }
-        }
-        self.ready().await
-    }
-
-    /// Waits until all workers are ready.
-    pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        for place in 0..self.workers.len() {
-            while !self.workers[place].is_ready().await {
-                ensure!(
-                    self.workers[place].death()?.is_none(),
-                    "worker {place} ended by itself"
-                );
-                ensure!(Instant::now() < deadline, "worker {place} is not ready");
-                tick().await;
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits until a worker has died at its crash point. `false`: it did not within the patience.
-    pub(crate) async fn aborted(
-        &mut self,
-        place: usize,
-        patience: Duration,
-    ) -> anyhow::Result<bool> {
-        let deadline = Instant::now() + patience;
-        while Instant::now() < deadline {
-            self.look();
-            match self.workers[place].death()? {
-                Some(Death::Aborted) => return Ok(true),
-                Some(Death::Ended(status)) => bail!("worker {place} ended by itself: {status}"),
-                None => tick().await,
-            }
-        }
-        Ok(false)
-    }
-
-    /// A new call of one of the accounts.
-    pub(crate) fn call(chance: &mut StdRng, account: &str) -> Call {
-        let id = uuid::Builder::from_random_bytes(chance.random()).into_uuid();
-        let number = KNOWN[chance.random_range(0..KNOWN.len())];
-        Call::new(account, number, id.to_string())
-    }
-
-    /// Rings and ends so many calls of these accounts. Returns them.
-    pub(crate) fn load(
-        &mut self,
-        chance: &mut StdRng,
-        accounts: &[&str],
-        calls: usize,
-    ) -> anyhow::Result<Vec<Call>> {
-        let mut made = Vec::new();
-        for _ in 0..calls {
-            let account = accounts[chance.random_range(0..accounts.len())];
-            let call = Self::call(chance, account);
-            self.ring(&call)?;
-            self.end(&call)?;
-            made.push(call);
-        }
-        Ok(made)
-    }
-
-    /// A call rings.
-    pub(crate) fn ring(&mut self, call: &Call) -> anyhow::Result<()> {
-        self.produce(&call.started())?;
-        self.of(call).started = true;
-        Ok(())
-    }
-
-    /// A call ends.
-    pub(crate) fn end(&mut self, call: &Call) -> anyhow::Result<()> {
-        self.produce(&call.ended())?;
-        let sent = self.of(call);
-        // One that was sent before ends for the first time only once.
-        if !sent.ended {
-            (sent.ended, sent.at) = (true, Instant::now());
-        }
-        Ok(())
-    }
-
-    /// This call may also end for these reasons.
-    pub(crate) fn allow(&mut self, call: &Call, reasons: &'static [&'static str]) {
-        self.of(call).reasons = reasons;
-    }
-
-    fn of(&mut self, call: &Call) -> &mut Sent {
-        self.sent.entry(call.task_key()).or_insert_with(|| Sent {
-            at: Instant::now(),
-            started: false,
-            ended: false,
-            reasons: &[],
-        })
-    }
-
-    /// Produces an event.
-    pub(crate) fn produce(&self, event: &Event) -> anyhow::Result<()> {
-        let topic = format!("{}.calls", self.name);
-        let record = BaseRecord::to(&topic)
-            .key(&event.key)
-            .payload(&event.value)
-            .headers(event.headers.clone());
-        let sent = self.producer.send(record).map_err(|(error, _)| error);
-        sent.context("a call could not be sent")
-    }
-
-    /// Waits until all that was produced is in Kafka.
-    pub(crate) async fn flushed(&self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        while self.producer.in_flight_count() > 0 {
-            ensure!(Instant::now() < deadline, "Kafka takes no calls");
-            tick().await;
-        }
-        Ok(())
-    }
-
-    /// Reads how much memory the workers had.
-    fn look(&mut self) {
-        for worker in &mut self.workers {
-            self.peak = self.peak.max(worker.look());
-        }
-    }
-
-    /// Waits for the end of every call, or for the end of this patience.
-    pub(crate) async fn settled(&mut self, patience: Duration) -> anyhow::Result<()> {
-        let deadline = Instant::now() + patience;
-        while !self.missing().is_empty() && Instant::now() < deadline {
-            self.look();
-            tick().await;
-        }
-        Ok(())
-    }
-
-    /// Ends the workers in good order. `false`: one had to be killed.
-    pub(crate) async fn drained(&mut self) -> anyhow::Result<bool> {
-        self.look();
-        for worker in &self.workers {
-            worker.signal(Signal::CONT);
-            worker.signal(Signal::TERM);
-        }
-        let deadline = Instant::now() + PATIENCE;
-        let mut good = true;
-        for mut worker in std::mem::take(&mut self.workers) {
-            while worker.death()?.is_none() && Instant::now() < deadline {
-                tick().await;
-            }
-            good &= worker.death()?.is_some();
-        }
-        Ok(good)
     }
 
     /// Removes what is not in its folder.
@@ -437,8 +233,8 @@ impl World {
         let drop = format!("drop database {} with (force)", self.name);
         self.services.administer(drop).await?;
         let admin = admin(&self.services.kafka)?;
-        let topics = TOPICS.map(|(topic, _)| format!("{}.{topic}", self.name));
-        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let topics = topics(&self.name);
+        let topics: Vec<&str> = topics.iter().map(|(topic, _)| topic.as_str()).collect();
         admin.delete_topics(&topics, &AdminOptions::new()).await?;
         self.simulator.stop().await;
         Ok(())
@@ -478,8 +274,13 @@ pub(crate) fn admin(kafka: &str) -> anyhow::Result<AdminClient<DefaultClientCont
     admin.context("no client for Kafka's administration")
 }
 
+/// A world's topics and their partitions: that of the calls, then those of the results.
+fn topics(name: &str) -> [(String, i32); 4] {
+    TOPICS.map(|(topic, partitions)| (format!("{name}.{topic}"), partitions))
+}
+
 async fn create_topics(kafka: &str, name: &str) -> anyhow::Result<()> {
-    let names = TOPICS.map(|(topic, count)| (format!("{name}.{topic}"), count));
+    let names = topics(name);
     let topics: Vec<NewTopic<'_>> = names
         .iter()
         .map(|(name, count)| NewTopic::new(name, *count, TopicReplication::Fixed(1)))

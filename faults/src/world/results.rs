@@ -115,9 +115,13 @@ impl Tellings {
             return;
         }
         let (kind, id) = (header(message, "ce_type"), header(message, "ce_id"));
-        let data: Value =
-            serde_json::from_slice(message.payload().unwrap_or_default()).unwrap_or_default();
-        let fact = match kind.as_str() {
+        let data = message.payload().unwrap_or_default();
+        self.hear(&kind, id, serde_json::from_slice(data).unwrap_or_default());
+    }
+
+    /// An event of this type, with this id and this data.
+    fn hear(&mut self, kind: &str, id: String, data: Value) {
+        let fact = match kind {
             "call.lookedup.v1" => "lookup",
             "calllog.succeeded.v1" | "calllog.failed.v1" => "end",
             _ => return,
@@ -129,15 +133,16 @@ impl Tellings {
         let key = format!("vcc:{}:{}", text("accountId"), text("interactionId"));
         let told = self.calls.entry(key).or_default();
         match told.facts.entry(fact) {
-            // A repeated event is the same event: with its id, and byte by byte.
-            Entry::Occupied(known) if *known.get() != (id.clone(), data.clone()) => {
+            // A repeated event is the same event: with its id, and all that it says.
+            Entry::Occupied(known) => {
+                let (known_id, known_data) = known.get();
+                let same = *known_id == id && *known_data == data;
                 // A call that is forgotten, and comes again after the horizon, is told as such.
-                if !too_old {
+                if !same && !too_old {
                     let contradiction = format!("one {fact}, told in two ways");
                     told.contradictions.push(contradiction);
                 }
             }
-            Entry::Occupied(_) => {}
             Entry::Vacant(new) => {
                 new.insert((id, data));
                 if fact == "end" {
@@ -168,4 +173,32 @@ fn header(message: &BorrowedMessage<'_>, name: &str) -> String {
     let value = headers.filter(|header| header.key == name).last();
     let value = value.and_then(|header| header.value).unwrap_or_default();
     String::from_utf8_lossy(value).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_repeated_event_is_one_and_another_of_the_same_fact_a_contradiction() {
+        let task = |id: &str| {
+            let task = json!({"id": id});
+            json!({"accountId": "acme", "interactionId": "1", "task": task})
+        };
+        let mut told = Tellings::default();
+        for (id, data, contradictions) in [
+            ("e1", task("a"), 0),
+            ("e1", task("a"), 0),
+            ("e2", task("a"), 1),
+            ("e1", task("b"), 2),
+        ] {
+            told.hear("calllog.succeeded.v1", id.to_owned(), data);
+            let call = &told.calls["vcc:acme:1"];
+            assert_eq!(call.contradictions.len(), contradictions, "{id}");
+        }
+        let (end, _) = told.calls["vcc:acme:1"].end.clone().unwrap();
+        assert_eq!(end, End::Logged("a".to_owned()));
+    }
 }
