@@ -50,13 +50,13 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) list: bool,
 
-    /// Write the result to standard output as JSON
-    #[arg(long, conflicts_with = "markdown")]
-    pub(crate) json: bool,
+    /// Rows that are run at a time; those that kill a service are run alone
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: u16,
 
-    /// Write the table to standard output as it stands in docs/RELIABILITY.md
-    #[arg(long)]
-    pub(crate) markdown: bool,
+    /// How the result is told.
+    #[command(flatten)]
+    pub(crate) output: Output,
 
     /// The vcc-link to break, built with the feature failpoints; the one beside this program if absent
     #[arg(long, value_name = "FILE")]
@@ -65,6 +65,18 @@ pub(crate) struct Arguments {
     /// Where the logs of failed trials are kept
     #[arg(long, default_value = "target/faults", value_name = "DIR")]
     pub(crate) keep: PathBuf,
+}
+
+/// How the result is written to standard output; progress goes to standard error.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Output {
+    /// Write the result as JSON
+    #[arg(long, conflicts_with = "markdown")]
+    pub(crate) json: bool,
+
+    /// Write the table as it stands in docs/RELIABILITY.md
+    #[arg(long)]
+    pub(crate) markdown: bool,
 }
 
 fn positive(text: &str) -> Result<f64, String> {
@@ -100,5 +112,31 @@ impl Arguments {
             reason = "clamped just above"
         )]
         self.trials.unwrap_or(scaled as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::Arguments;
+
+    #[test]
+    fn the_arguments_fit_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_scale_leaves_at_least_one_trial_and_a_number_of_trials_wins() {
+        for (line, trials) in [
+            ("faults", 200),
+            ("faults --scale 0.1", 20),
+            ("faults --scale 0.0001", 1),
+            ("faults --scale 2", 400),
+            ("faults --scale 0.1 --trials 7", 7),
+        ] {
+            let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(arguments.trials_of(200), trials, "{line}");
+        }
     }
 }

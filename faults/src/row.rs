@@ -47,6 +47,8 @@ pub(crate) struct Row {
     pub(crate) full: u32,
     /// Whether a trial is so short that `make test` runs it.
     pub(crate) short: bool,
+    /// Whether it kills a service that other rows use.
+    pub(crate) alone: bool,
     /// How long calls may take to their end once the world is healthy again.
     pub(crate) patience: Duration,
     /// What its worlds are like.
@@ -68,6 +70,7 @@ impl Row {
             fault,
             full,
             short: true,
+            alone: false,
             patience: Duration::from_mins(1),
             setup: Setup::USUAL,
             strike,
@@ -77,6 +80,12 @@ impl Row {
     /// The same in other worlds.
     pub(crate) const fn in_worlds(mut self, setup: Setup) -> Self {
         self.setup = setup;
+        self
+    }
+
+    /// The same, with nothing else at that time.
+    pub(crate) const fn alone(mut self) -> Self {
+        self.alone = true;
         self
     }
 

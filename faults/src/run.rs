@@ -1,11 +1,12 @@
 //! Rows, one after the other, each in as many worlds as it takes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arguments::Arguments;
@@ -37,9 +38,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         _ = interrupt.recv() => return Ok(ExitCode::from(130)),
         _ = terminate.recv() => return Ok(ExitCode::from(143)),
     };
-    if arguments.json {
+    if arguments.output.json {
         println!("{}", report.as_json());
-    } else if arguments.markdown {
+    } else if arguments.output.markdown {
         print!("{}", report.as_markdown());
     } else {
         print!("{}", report.as_text());
@@ -73,20 +74,23 @@ async fn try_all(arguments: &Arguments, rows: &[Row]) -> anyhow::Result<Report> 
     let services = Arc::new(Services::start().await?);
     let began = Instant::now();
     let mut report = Report::new(arguments.seed, &program);
-    for row in rows {
-        let runner = Runner {
-            services: &services,
-            program: program.clone(),
-            arguments,
-            row,
-            world: None,
-            line: Line::of(row, arguments.trials_of(row.full)),
-            told: Instant::now(),
-        };
+    let (services, program) = (&services, program.as_path());
+    let run = |row| async move {
+        let runner = Runner::new(services, program, arguments, row);
         let line = runner.run().await?;
         eprintln!("{}", line.as_text());
-        report.lines.push(line);
+        anyhow::Ok(line)
+    };
+    let (alone, together): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.alone);
+    let together = stream::iter(together.into_iter().map(run));
+    let together = together.buffer_unordered(usize::from(arguments.jobs));
+    let mut lines: Vec<Line> = together.try_collect().await?;
+    for row in alone {
+        lines.push(run(row).await?);
     }
+    let place = |line: &Line| rows.iter().position(|row| row.name == line.name);
+    lines.sort_by_key(place);
+    report.lines = lines;
     report.took = began.elapsed();
     Ok(report)
 }
@@ -94,7 +98,7 @@ async fn try_all(arguments: &Arguments, rows: &[Row]) -> anyhow::Result<Report> 
 /// One row's run.
 struct Runner<'a> {
     services: &'a Arc<Services>,
-    program: PathBuf,
+    program: &'a Path,
     arguments: &'a Arguments,
     row: &'a Row,
     world: Option<World>,
@@ -102,12 +106,29 @@ struct Runner<'a> {
     told: Instant,
 }
 
-impl Runner<'_> {
+impl<'a> Runner<'a> {
+    fn new(
+        services: &'a Arc<Services>,
+        program: &'a Path,
+        arguments: &'a Arguments,
+        row: &'a Row,
+    ) -> Self {
+        Self {
+            services,
+            program,
+            arguments,
+            row,
+            world: None,
+            line: Line::of(row, arguments.trials_of(row.full)),
+            told: Instant::now(),
+        }
+    }
+
     async fn run(mut self) -> anyhow::Result<Line> {
         let began = Instant::now();
         let first = self.arguments.first;
         for number in first..first + self.line.wanted {
-            if (number - first) % IN_ONE_WORLD == 0 {
+            if (number - first).is_multiple_of(IN_ONE_WORLD) {
                 self.end_world(number).await?;
             }
             let mut trial = Trial::new(self.row, self.arguments.seed, number);
@@ -138,7 +159,7 @@ impl Runner<'_> {
             let folder = self.folder(trial.number);
             let setup = self.row.setup;
             let seed = self.arguments.seed.wrapping_add(u64::from(trial.number));
-            let world = World::start(self.services, setup, &self.program, folder, seed);
+            let world = World::start(self.services, setup, self.program, folder, seed);
             self.world = Some(world.await.context("the world does not start")?);
         }
         let world = self.world.as_mut().context("there is a world")?;
@@ -184,10 +205,10 @@ impl Runner<'_> {
             "make faults ROWS={} SEED={} ARGS='--first {number} --trials 1'",
             self.row.name, self.arguments.seed
         );
-        let text: String = faults.iter().map(|fault| format!("{fault}\n")).collect();
+        let text = faults.join("\n");
         // The folder is missing where not even the world could start.
         let _ = std::fs::create_dir_all(&folder);
-        let _ = std::fs::write(folder.join("faults.txt"), format!("{text}\n{again}\n"));
+        let _ = std::fs::write(folder.join("faults.txt"), format!("{text}\n\n{again}\n"));
         eprintln!(
             "{} trial {number} FAILED: {} ({} in all)\n  logs: {}\n  again: {again}",
             self.row.name,

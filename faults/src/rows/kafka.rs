@@ -17,7 +17,8 @@ pub(super) const ROWS: [Row; 4] = [
         "Kafka's broker killed and started again",
         50,
         |world, trial| broker(world, trial).boxed(),
-    ),
+    )
+    .alone(),
     Row::new(
         "rebalance",
         "replicas 1-3-1; 20 s a trial",

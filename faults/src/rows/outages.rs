@@ -9,7 +9,7 @@ use super::moment;
 use crate::row::{Row, Trial};
 use crate::world::{ACCOUNTS, Setup, World};
 
-pub(super) const ROWS: [Row; 4] = [
+pub(super) const ROWS: [Row; 5] = [
     Row::new(
         "org-down",
         "Salesforce down for one org, an hour scaled to 12 s",
@@ -31,6 +31,16 @@ pub(super) const ROWS: [Row; 4] = [
             |world, trial| down(world, trial, &["Acme", "Beta"], Duration::from_mins(10)).boxed(),
         )
         .in_worlds(PRODUCTIONS_WAITS)
+        .long()
+    },
+    Row {
+        patience: Duration::from_mins(10),
+        ..Row::new(
+            "flood",
+            "10,000 calls a trial while Salesforce is down",
+            100,
+            |world, trial| flood(world, trial).boxed(),
+        )
         .long()
     },
     Row::new(
@@ -93,5 +103,23 @@ async fn limit(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     moment(&mut trial.chance, Duration::from_secs(4)).await;
     let waited = !world.missing().is_empty();
     world.switch("Acme", json!({"used_today": 0}))?;
+    Ok(u64::from(waited))
+}
+
+/// Calls arrive as fast as Kafka takes them, and none can go out: consumption goes on, and memory
+/// stays flat.
+async fn flood(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    for org in ["Acme", "Beta"] {
+        world.switch(org, json!({"maintenance": 503}))?;
+    }
+    for _ in 0..20 {
+        world.load(&mut trial.chance, &ACCOUNTS, 500)?;
+        world.flushed().await?;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let waited = !world.missing().is_empty();
+    for org in ["Acme", "Beta"] {
+        world.switch(org, json!({"maintenance": null}))?;
+    }
     Ok(u64::from(waited))
 }

@@ -15,7 +15,8 @@ pub(super) const ROWS: [Row; 2] = [
         "PostgreSQL stopped at once and started again",
         50,
         |world, trial| stop(world, trial).boxed(),
-    ),
+    )
+    .alone(),
     Row::new(
         "connections-cut",
         "database connections cut, 2/s; 10 s a trial",

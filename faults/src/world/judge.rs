@@ -139,11 +139,6 @@ impl World {
         self.results.told().quarantined
     }
 
-    /// How many events were told as too old so far.
-    pub(crate) fn too_old(&self) -> usize {
-        self.results.told().too_old
-    }
-
     /// Judges all calls of this world; counts those since the last verdict.
     pub(crate) fn judge(&mut self) -> anyhow::Result<Verdict> {
         self.look();
@@ -191,12 +186,12 @@ mod tests {
 
     use super::*;
 
-    fn logged(id: &str) -> Option<End> {
-        Some(End::Logged(id.to_owned()))
+    fn logged(id: &str) -> End {
+        End::Logged(id.to_owned())
     }
 
-    fn reason(reason: &str) -> Option<End> {
-        Some(End::Reason(reason.to_owned()))
+    fn reason(reason: &str) -> End {
+        End::Reason(reason.to_owned())
     }
 
     /// How many are lost, doubled and told wrongly where one call ended, was told so, and these are
@@ -228,17 +223,17 @@ mod tests {
     #[test]
     fn every_way_to_lose_or_double_a_call_is_seen() {
         for (end, tasks, faults) in [
-            (logged("a"), &["a"][..], [0, 0, 0]),
-            (reason("refused"), &[], [0, 0, 0]),
-            (reason("unknown"), &[], [0, 0, 0]),
-            (reason("unknown"), &["a"], [0, 0, 0]),
+            (Some(logged("a")), &["a"][..], [0, 0, 0]),
+            (Some(reason("refused")), &[], [0, 0, 0]),
+            (Some(reason("unknown")), &[], [0, 0, 0]),
+            (Some(reason("unknown")), &["a"], [0, 0, 0]),
             (None, &[], [1, 0, 0]),
             (None, &["a"], [1, 0, 0]),
-            (logged("a"), &[], [1, 0, 0]),
-            (logged("a"), &["b"], [1, 0, 0]),
-            (logged("a"), &["a", "b"], [0, 1, 0]),
-            (reason("bug"), &[], [1, 0, 0]),
-            (reason("refused"), &["a"], [0, 0, 1]),
+            (Some(logged("a")), &[], [1, 0, 0]),
+            (Some(logged("a")), &["b"], [1, 0, 0]),
+            (Some(logged("a")), &["a", "b"], [0, 1, 0]),
+            (Some(reason("bug")), &[], [1, 0, 0]),
+            (Some(reason("refused")), &["a"], [0, 0, 1]),
         ] {
             assert_eq!(judged(end.clone(), tasks), faults, "{end:?} {tasks:?}");
         }

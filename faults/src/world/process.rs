@@ -131,9 +131,12 @@ impl Worker {
     pub(crate) fn death(&mut self) -> anyhow::Result<Option<Death>> {
         let status = self.child.try_wait()?;
         let abort = Some(Signal::ABORT.as_raw());
-        Ok(status.map(|status| match status.signal() == abort {
-            true => Death::Aborted,
-            false => Death::Ended(status),
+        Ok(status.map(|status| {
+            if status.signal() == abort {
+                Death::Aborted
+            } else {
+                Death::Ended(status)
+            }
         }))
     }
 

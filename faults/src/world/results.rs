@@ -33,7 +33,7 @@ pub(crate) struct Told {
     /// Facts that were told in two ways.
     pub(crate) contradictions: Vec<String>,
     /// The event of each fact: its id and its data.
-    facts: BTreeMap<&'static str, (String, Value)>,
+    pub(super) facts: BTreeMap<&'static str, (String, Value)>,
 }
 
 /// All that was told.
@@ -43,8 +43,6 @@ pub(crate) struct Tellings {
     pub(crate) calls: BTreeMap<String, Told>,
     /// Events that were refused.
     pub(crate) quarantined: usize,
-    /// Events that were too old to be taken in.
-    pub(crate) too_old: usize,
 }
 
 /// Reads topics from their beginning, on a thread of its own.
@@ -128,7 +126,6 @@ impl Tellings {
         };
         let end = end_of(&data);
         let too_old = fact == "end" && end == End::Reason("too_old".to_owned());
-        self.too_old += usize::from(too_old);
         let text = |name: &str| data[name].as_str().unwrap_or_default().to_owned();
         let key = format!("vcc:{}:{}", text("accountId"), text("interactionId"));
         let told = self.calls.entry(key).or_default();
@@ -161,7 +158,9 @@ fn end_of(data: &Value) -> End {
             End::Logged(task.to_owned())
         }
         _ => {
-            let reason = data["skipReason"].as_str().or(data["reason"].as_str());
+            let reason = data["skipReason"]
+                .as_str()
+                .or_else(|| data["reason"].as_str());
             End::Reason(reason.unwrap_or("no reason").to_owned())
         }
     }
