@@ -1,11 +1,13 @@
 //! Writes whose answer is lost, and commits that come late.
 
+use std::time::Duration;
+
 use futures::FutureExt as _;
 use rand::Rng as _;
 use serde_json::{Value, json};
 
 use crate::row::{Row, Trial};
-use crate::world::{ACCOUNTS, Setup, World};
+use crate::world::{ACCOUNTS, PATIENCE, Setup, World};
 
 /// Calls of a trial: half of them in an org with a unique field, half in one without.
 const WRITES: usize = 100;
@@ -75,8 +77,10 @@ async fn every_second(world: &mut World, trial: &mut Trial, action: Value) -> an
     // In parts, so that there are many requests to strike.
     for _ in 0..10 {
         world.load(&mut trial.chance, &ACCOUNTS, WRITES / 10)?;
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
+    // Until then it strikes: a slow machine sends later.
+    world.settled(PATIENCE).await?;
     world.faults_fired()
 }
 
@@ -102,7 +106,7 @@ async fn constant(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     world.end(&doomed)?;
     world.allow(&doomed, &["retries_exhausted"]);
     world.load(&mut trial.chance, &[account], 15)?;
-    world.settled(crate::world::PATIENCE).await?;
+    world.settled(PATIENCE).await?;
     world.faults_fired()
 }
 
@@ -115,6 +119,6 @@ async fn trigger(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
         },
     }))?;
     world.load(&mut trial.chance, &ACCOUNTS, 30)?;
-    world.settled(crate::world::PATIENCE).await?;
+    world.settled(PATIENCE).await?;
     world.faults_fired()
 }

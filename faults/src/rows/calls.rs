@@ -143,6 +143,6 @@ async fn clock(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     moment(&mut trial.chance, Duration::from_secs(2)).await;
     world.control().advance(Duration::from_hours(1));
     world.load(&mut trial.chance, &ACCOUNTS, 20)?;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.settled(PATIENCE).await?;
     world.faults_fired()
 }

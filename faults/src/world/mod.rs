@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -166,17 +168,20 @@ impl World {
             peak: 0,
             logs: 0,
         };
-        world.furnish().await?;
+        world.furnish(seed).await?;
         Ok(world)
     }
 
-    /// Makes the tables, links the accounts, and starts the workers.
-    async fn furnish(&mut self) -> anyhow::Result<()> {
+    /// Makes the tables, links the accounts, and starts the workers. They have partitions, shards and
+    /// tokens once the first calls came to their ends.
+    async fn furnish(&mut self, seed: u64) -> anyhow::Result<()> {
         self.program.call(&["migrate"], "").await?;
         for account in ACCOUNTS {
             self.link(account, &api_user(account)).await?;
         }
-        self.staffed().await
+        self.staffed().await?;
+        self.load(&mut StdRng::seed_from_u64(seed), &ACCOUNTS, 4)?;
+        self.settled(PATIENCE).await
     }
 
     /// Where its logs are.
