@@ -38,7 +38,7 @@ pub(super) const ROWS: [Row; 4] = [
         "dialled",
         "two calls dialled from one Task",
         100,
-        |world, trial| async { dialled(world, trial) }.boxed(),
+        |world, trial| async move { dialled(world, trial) }.boxed(),
     ),
     Row::new(
         "clock",
