@@ -71,7 +71,7 @@ impl Row {
             full,
             short: true,
             alone: false,
-            patience: Duration::from_mins(1),
+            patience: Duration::from_mins(3),
             setup: Setup::USUAL,
             strike,
         }

@@ -64,7 +64,6 @@ pub(super) fn of(places: &Places<'_>) -> String {
 [store]
 url = "{database}"
 max_connections = 6
-acquire_timeout = "2s"
 idle_in_transaction_timeout = "1s"
 refresh_answer_timeout = "5s"
 [kafka]
