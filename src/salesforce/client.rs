@@ -322,6 +322,7 @@ impl Client {
     /// Makes one request, once.
     async fn exchange_once(&self, request: Request) -> Result<Reply, Error> {
         let (send_by, writes) = (request.send_by, request.writes);
+        let is_collection = operation(request.url.path()) == "collections";
         if send_by.is_some_and(SendBy::has_passed) {
             return Err(unsent(too_late()));
         }
@@ -337,7 +338,13 @@ impl Client {
             builder = builder.timeout(within);
         }
         match builder.send().await {
-            Ok(response) => self.read(response, writes).await,
+            Ok(response) => {
+                // It was carried out, and its answer is not read yet.
+                if is_collection {
+                    crate::crash_point("dispatch.sent");
+                }
+                self.read(response, writes).await
+            }
             Err(_) if writes && !gate.shut() && send_by.is_some_and(SendBy::has_passed) => {
                 Err(unsent(too_late()))
             }

@@ -33,6 +33,7 @@ impl Postgres {
             ..Told::default()
         };
         tell(&mut tx, told).await?;
+        crate::crash_point("ingest.inserted");
         tx.commit().await?;
         Ok(appended)
     }

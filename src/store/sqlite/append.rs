@@ -29,6 +29,7 @@ impl Sqlite {
             ..Told::default()
         };
         tell(&mut tx, told).await?;
+        crate::crash_point("ingest.inserted");
         tx.commit().await?;
         Ok(appended)
     }

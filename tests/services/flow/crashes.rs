@@ -24,8 +24,10 @@ fn with_links(mut world: World) -> World {
 async fn a_crash_between_any_two_steps_loses_and_doubles_nothing() {
     let mut world = linked("points").await;
     let points = [
+        "ingest.inserted",
         "ingest.appended",
         "dispatch.begun",
+        "dispatch.sent",
         "dispatch.answered",
         "record.stored",
         "relay.published",

@@ -1,0 +1,97 @@
+//! What a row of the table is: one fault, and how a trial of it goes.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use crate::world::{Setup, World};
+
+/// One time that a fault strikes.
+pub(crate) struct Trial {
+    /// Its number, from 0.
+    pub(crate) number: u32,
+    /// Everything that is left to chance in it.
+    pub(crate) chance: StdRng,
+}
+
+impl Trial {
+    /// The `number`-th trial of a row: the same seed, the same chance.
+    pub(crate) fn new(row: &Row, seed: u64, number: u32) -> Self {
+        // FNV-1a: a number that stays the same from one release of Rust to the next.
+        let name = row.name.bytes().chain(number.to_le_bytes());
+        let mixed = name.fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Self {
+            number,
+            chance: StdRng::seed_from_u64(mixed),
+        }
+    }
+}
+
+/// What a trial does to a world, under load. It leaves the world healthy, and calls behind that
+/// still come to their end. Tells how often its fault really struck.
+pub(crate) type Strike =
+    for<'a> fn(&'a mut World, &'a mut Trial) -> BoxFuture<'a, anyhow::Result<u64>>;
+
+/// A row.
+#[derive(Clone, Copy)]
+pub(crate) struct Row {
+    /// What it is called on the command line.
+    pub(crate) name: &'static str,
+    /// The fault, in words.
+    pub(crate) fault: &'static str,
+    /// Trials of the full run.
+    pub(crate) full: u32,
+    /// Whether a trial is so short that `make test` runs it.
+    pub(crate) short: bool,
+    /// Whether it kills a service that other rows use.
+    pub(crate) alone: bool,
+    /// How long calls may take to their end once the world is healthy again.
+    pub(crate) patience: Duration,
+    /// What its worlds are like.
+    pub(crate) setup: Setup,
+    /// A trial.
+    pub(crate) strike: Strike,
+}
+
+impl Row {
+    /// A row with the usual worlds, short enough for `make test`.
+    pub(crate) const fn new(
+        name: &'static str,
+        fault: &'static str,
+        full: u32,
+        strike: Strike,
+    ) -> Self {
+        Self {
+            name,
+            fault,
+            full,
+            short: true,
+            alone: false,
+            patience: Duration::from_mins(3),
+            setup: Setup::USUAL,
+            strike,
+        }
+    }
+
+    /// The same in other worlds.
+    pub(crate) const fn in_worlds(mut self, setup: Setup) -> Self {
+        self.setup = setup;
+        self
+    }
+
+    /// The same, with nothing else at that time.
+    pub(crate) const fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
+    /// The same, too long for `make test`.
+    pub(crate) const fn long(mut self) -> Self {
+        self.short = false;
+        self
+    }
+}

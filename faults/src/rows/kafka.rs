@@ -1,0 +1,123 @@
+//! Kafka that dies, shares its partitions out anew, or forgets how far it was read.
+
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use rdkafka::admin::AdminOptions;
+use rustix::process::Signal;
+
+use super::moment;
+use crate::row::{Row, Trial};
+use crate::services::Service;
+use crate::world::{ACCOUNTS, Own, Setup, World, admin};
+
+pub(super) const ROWS: [Row; 4] = [
+    Row::new(
+        "kafka-killed",
+        "Kafka's broker killed and started again",
+        50,
+        |world, trial| broker(world, trial).boxed(),
+    )
+    .alone(),
+    Row::new(
+        "rebalance",
+        "replicas 1-3-1; 20 s a trial",
+        90,
+        |world, trial| rebalance(world, trial).boxed(),
+    )
+    .in_worlds(Setup {
+        workers: 1,
+        ..Setup::USUAL
+    })
+    .long(),
+    Row::new(
+        "offsets-lost",
+        "Kafka forgets the group's offsets",
+        50,
+        |world, trial| offsets(world, trial, false).boxed(),
+    ),
+    Row::new(
+        "reread",
+        "the topic is read again from its start",
+        50,
+        |world, trial| offsets(world, trial, true).boxed(),
+    ),
+];
+
+/// The broker is gone for some seconds; what the platform sends meanwhile comes later.
+async fn broker(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    world.load(&mut trial.chance, &ACCOUNTS, 30)?;
+    moment(&mut trial.chance, Duration::from_secs(2)).await;
+    let services = std::sync::Arc::clone(&world.services);
+    services.kill(Service::Kafka).await?;
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    moment(&mut trial.chance, Duration::from_secs(2)).await;
+    services.again(Service::Kafka).await?;
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    world.flushed().await?;
+    Ok(1)
+}
+
+/// Two more workers come, and go again, while calls come all the time.
+async fn rebalance(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    let mut new = Vec::new();
+    for _ in 0..2 {
+        new.push(world.spawn(&Own::default())?);
+    }
+    let mut had_work = [false; 2];
+    for _ in 0..10 {
+        world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        for (had, place) in had_work.iter_mut().zip(&new) {
+            *had |= world.workers[*place].shards().await.unwrap_or_default() > 0;
+        }
+    }
+    for place in &new {
+        world.workers[*place].signal(Signal::TERM);
+    }
+    for _ in 0..10 {
+        world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    for place in new.into_iter().rev() {
+        world.dismiss(place).await?;
+    }
+    Ok(u64::from(had_work == [true; 2]))
+}
+
+/// While no worker runs, Kafka loses the group's offsets; `all`: the database loses them too.
+async fn offsets(world: &mut World, trial: &mut Trial, all: bool) -> anyhow::Result<u64> {
+    world.load(&mut trial.chance, &ACCOUNTS, 20)?;
+    moment(&mut trial.chance, Duration::from_secs(2)).await;
+    for worker in &mut world.workers {
+        worker.kill().await?;
+    }
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    world.flushed().await?;
+    forget_group(world).await?;
+    if all {
+        // What a table that was lost, or restored from before the first call, looks like.
+        world.sql("delete from offsets").await?;
+    }
+    world.staffed().await?;
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    Ok(1)
+}
+
+/// Deletes the consumer group once Kafka has noticed that its members are gone.
+async fn forget_group(world: &World) -> anyhow::Result<()> {
+    let deadline = std::time::Instant::now() + crate::world::PATIENCE;
+    let admin = admin(&world.services.kafka)?;
+    loop {
+        let deleted = admin
+            .delete_groups(&[&world.name], &AdminOptions::new())
+            .await?;
+        match deleted.into_iter().next() {
+            Some(Err((group, code))) if std::time::Instant::now() > deadline => {
+                anyhow::bail!("the group {group} cannot be deleted: {code}")
+            }
+            Some(Err(_)) => tokio::time::sleep(Duration::from_millis(300)).await,
+            _ => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# The fault suite (`make faults`): builds the binary with its crash points, as the tests do, and breaks it on purpose.
+# Takes the suite's arguments; `scripts/faults.sh --help` tells them. Kafka and PostgreSQL are its own: it kills them.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/steps.sh
+source scripts/steps.sh
+
+env -u VCC_LINK_TEST_KAFKA scripts/services/services.sh fetch
+cargo build "${cargo_options[@]}"
+exec "${CARGO_TARGET_DIR:-target}/debug/faults" "$@"
