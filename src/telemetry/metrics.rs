@@ -4,15 +4,15 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter};
 use serde::Serialize;
 
-use super::names::{self, Kind, Metric, label};
+use super::instruments::{class, counter, gauge, histogram, kafka, spell, text, word};
+use super::names::{self, label};
 use crate::domain::call::{CallOutcome, Direction};
 use crate::domain::link::{Health, LinkStatus};
 use crate::domain::matching::LookupAnswer;
-use crate::domain::outcome::{Failure, FailureClass, Outcome};
+use crate::domain::outcome::{Failure, Outcome};
 use crate::domain::pause::Pause;
 use crate::domain::task::OwnerSource;
 use crate::domain::work::Lane;
@@ -238,7 +238,7 @@ impl Metrics {
         labels.extend(
             request
                 .status
-                .map(|s| KeyValue::new(label::STATUS_CODE, i64::from(s))),
+                .map(|s| text(label::STATUS_CODE, i64::from(s))),
         );
         labels.extend(
             request
@@ -253,7 +253,7 @@ impl Metrics {
     pub fn served(&self, request: &ServedRequest<'_>) {
         let mut labels = vec![
             text(label::METHOD, request.method),
-            KeyValue::new(label::STATUS_CODE, i64::from(request.status)),
+            text(label::STATUS_CODE, i64::from(request.status)),
         ];
         let route = request.route.map(str::to_owned);
         labels.extend(route.map(|route| text(label::ROUTE, route)));
@@ -348,68 +348,6 @@ impl Metrics {
     pub fn recovering(&self, is_so: bool) {
         self.recovering.record(f64::from(u8::from(is_so)), &[]);
     }
-}
-
-/// A counter as its description says.
-fn counter(meter: &Meter, metric: Metric) -> Counter<u64> {
-    meter
-        .u64_counter(metric.name)
-        .with_unit(metric.unit)
-        .with_description(metric.meaning)
-        .build()
-}
-
-/// A gauge as its description says.
-fn gauge(meter: &Meter, metric: Metric) -> Gauge<f64> {
-    meter
-        .f64_gauge(metric.name)
-        .with_unit(metric.unit)
-        .with_description(metric.meaning)
-        .build()
-}
-
-/// A histogram as its description says.
-fn histogram(meter: &Meter, metric: Metric) -> Histogram<f64> {
-    let Kind::Histogram(bounds) = metric.kind else {
-        unreachable!("{} is described as a histogram", metric.name);
-    };
-    meter
-        .f64_histogram(metric.name)
-        .with_unit(metric.unit)
-        .with_description(metric.meaning)
-        .with_boundaries(bounds.to_vec())
-        .build()
-}
-
-/// A label.
-fn text(key: &'static str, value: impl Into<opentelemetry::Value>) -> KeyValue {
-    KeyValue::new(key, value)
-}
-
-/// A label whose value is a domain value.
-fn word<T: Serialize>(key: &'static str, value: &T) -> KeyValue {
-    text(key, spell(value))
-}
-
-/// A domain value in the same word as in events and in the database.
-fn spell<T: Serialize>(value: &T) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        other => unreachable!("labels are enums without content, not {other:?}"),
-    }
-}
-
-/// The label of a failure class.
-fn class(class: Option<FailureClass>) -> KeyValue {
-    text(
-        label::FAILURE_CLASS,
-        class.map_or("none", FailureClass::as_str),
-    )
-}
-
-/// The label that says Kafka.
-fn kafka() -> KeyValue {
-    text(label::MESSAGING_SYSTEM, "kafka")
 }
 
 /// Seconds between two instants by the platform's and our clock; 0 where they disagree.

@@ -7,6 +7,7 @@
 //! Logs go to standard error, metrics to the `/metrics` page, and both metrics and traces to an
 //! OpenTelemetry collector where one is set. None of them ever holds a body, a number or a token.
 
+mod instruments;
 pub mod metrics;
 pub mod names;
 pub mod trace;

@@ -1,17 +1,20 @@
 //! How stored rows are read as what the rooms give: the same for every database, which selects
 //! columns of these names.
 
+mod reports;
+
 use chrono::{DateTime, Utc};
 
-use super::audit::{LedgerRow, Stuck, StuckCount};
+pub(super) use self::reports::{
+    account_count, attempt_line, last_attempt, ledger_row, line, replay_group, replay_line,
+    state_count, story, stuck_count,
+};
 use super::authorizations::HistoryLine;
 use super::inbox::{Partition, QuarantineRow, StoredCall};
 use super::links::Grant;
 use super::outbox::{OutboxRow, Unpublished};
 use super::pauses::{PauseLine, scope_of};
-use super::replaying::LastAttempt;
-use super::replays::{QuarantineLine, ReplayGroup, ReplayId, ReplayLine};
-use super::reports::{AttemptLine, CallLine, CallState, EventLine, StateCount, Story};
+use super::replays::QuarantineLine;
 use super::rules::{LiveLink, Locked, WorkRow};
 use super::values::{
     Columns, call_id, corrupt, count, count_opt, degraded, flag, from_word, from_word_opt, id,
@@ -19,13 +22,10 @@ use super::values::{
 };
 use super::{Fence, Result};
 use crate::domain::authorization::Authorization;
-use crate::domain::ids::{
-    AccountId, AttemptId, CallId, Epoch, EventId, Generation, Revision, Sequence, TokenSequence,
-};
+use crate::domain::ids::{AttemptId, Epoch, Generation, Sequence, TokenSequence};
 use crate::domain::link::{Health, LinkState, LinkStatus};
 use crate::domain::outcome::Outcome;
 use crate::domain::pause::Pause;
-use crate::domain::replay::Stand;
 use crate::domain::work::{AttemptKind, Due, Lane, OpenAttempt};
 
 /// A lease, as its owner holds it.
@@ -228,46 +228,6 @@ pub(super) fn quarantine_line(row: &impl Columns) -> Result<QuarantineLine> {
     })
 }
 
-/// Calls that a replay treats alike, from their state, their reason and what else it asks.
-pub(super) fn replay_group(row: &impl Columns) -> Result<ReplayGroup> {
-    Ok(ReplayGroup {
-        account: id(row, "account")?,
-        stand: match state(row)? {
-            CallState::Dead => Stand::Dead(from_word(row, "reason")?),
-            CallState::Parked => Stand::Parked(from_word(row, "reason")?),
-            CallState::Skipped => Stand::Skipped(from_word(row, "reason")?),
-            _ => return Err(corrupt("state")),
-        },
-        sent_to: id_opt(row, "sent_to")?,
-        calls: total(row, "calls")?,
-        first: time(row, "first")?,
-        last: time(row, "last")?,
-    })
-}
-
-/// One replay.
-pub(super) fn replay_line(row: &impl Columns) -> Result<ReplayLine> {
-    Ok(ReplayLine {
-        replay: ReplayId(number(row, "replay")?),
-        actor: text(row, "actor")?.to_owned(),
-        begun_at: time(row, "begun_at")?,
-        ended_at: row.time("ended_at")?,
-        filter: text(row, "filter")?.to_owned(),
-        sent: total(row, "sent")?,
-        looked_for: total(row, "looked_for")?,
-        left: total(row, "left_alone")?,
-    })
-}
-
-/// The last attempt of a call.
-pub(super) fn last_attempt(row: &impl Columns) -> Result<(CallId, LastAttempt)> {
-    let last = LastAttempt {
-        attempt: AttemptId(number(row, "attempt")?),
-        org: id(row, "org")?,
-    };
-    Ok((call_id(row)?, last))
-}
-
 /// A pause.
 pub(super) fn pause(row: &impl Columns) -> Result<Pause> {
     let lane = match text(row, "lane")? {
@@ -293,128 +253,4 @@ pub(super) fn pause_line(row: &impl Columns) -> Result<PauseLine> {
         pause: pause(row)?,
         ended: row.time("ended_at")?.zip(by),
     })
-}
-
-/// A number of rows.
-fn total(row: &impl Columns, column: &str) -> Result<u64> {
-    u64::try_from(number(row, column)?).map_err(|_| corrupt(column))
-}
-
-/// A call in a list.
-pub(super) fn line(row: &impl Columns) -> Result<CallLine> {
-    Ok(CallLine {
-        id: call_id(row)?,
-        state: state(row)?,
-        received_at: time(row, "received_at")?,
-        ended_at: row.time("ended_at")?,
-        due_at: row.time("due_at")?,
-        outcome: json_opt(row, "outcome")?,
-        attempts: count(row, "attempts")?,
-        task: id_opt(row, "task")?,
-    })
-}
-
-/// A state's count.
-pub(super) fn state_count(row: &impl Columns) -> Result<StateCount> {
-    Ok(StateCount {
-        state: state(row)?,
-        calls: total(row, "calls")?,
-        oldest: row.time("oldest")?,
-    })
-}
-
-/// A call's story, of the call's row with its bodies and its attempts.
-pub(super) fn story(
-    row: &impl Columns,
-    call: StoredCall,
-    attempts: Vec<AttemptLine>,
-) -> Result<Story> {
-    let ended = event_line(row, "ended", Some(revision(row)?))?;
-    let events = [event_line(row, "started", None)?, ended];
-    Ok(Story {
-        line: line(row)?,
-        shard: shard(row)?,
-        events: events.into_iter().flatten().collect(),
-        events_received: count(row, "events")?,
-        never_ended_at: row.time("never_ended_at")?,
-        looked_up: flag(row, "looked_up")?,
-        lookup_generation: row.big("lookup_generation")?.map(Generation),
-        call,
-        attempts,
-        published: count(row, "published")?,
-        unpublished: count(row, "unpublished")?,
-    })
-}
-
-/// The begin or the end that stands.
-fn event_line(
-    row: &impl Columns,
-    which: &str,
-    revision: Option<Revision>,
-) -> Result<Option<EventLine>> {
-    let Some(event) = id_opt(row, &format!("{which}_event"))? else {
-        return Ok(None);
-    };
-    Ok(Some(EventLine {
-        event,
-        time: time(row, &format!("{which}_time"))?,
-        received_at: time(row, &format!("{which}_received_at"))?,
-        revision,
-    }))
-}
-
-/// One attempt of a call.
-pub(super) fn attempt_line(row: &impl Columns) -> Result<AttemptLine> {
-    Ok(AttemptLine {
-        attempt: AttemptId(number(row, "attempt")?),
-        generation: Generation(number(row, "generation")?),
-        org: id(row, "org")?,
-        kind: attempt_kind(row)?,
-        revision: revision(row)?,
-        begun_at: time(row, "begun_at")?,
-        send_by: time(row, "send_by")?,
-        closed_at: row.time("closed_at")?,
-        outcome: json_opt(row, "outcome")?,
-    })
-}
-
-/// A call of the ledger.
-pub(super) fn ledger_row(row: &impl Columns) -> Result<LedgerRow> {
-    let ids = |told: &str| -> Result<Vec<EventId>> {
-        let ids = told.split_whitespace();
-        ids.map(|id| id.parse().map_err(|_| corrupt("told")))
-            .collect()
-    };
-    Ok(LedgerRow {
-        id: call_id(row)?,
-        state: state(row)?,
-        received_at: time(row, "received_at")?,
-        never_ended_at: row.time("never_ended_at")?,
-        unanswered_since: row.time("unanswered_since")?,
-        ended_at: row.time("ended_at")?,
-        revision: revision(row)?,
-        due_at: row.time("task_due_at")?,
-        sends: flag(row, "sends")?,
-        send_by: row.time("send_by")?,
-        has_stray_attempt: flag(row, "has_stray_attempt")?,
-        outcome: json_opt(row, "outcome")?,
-        task: id_opt(row, "task")?,
-        terminal_at: row.time("terminal_at")?,
-        link_broken: flag(row, "link_broken")?,
-        told: row.text("told")?.map(ids).transpose()?,
-    })
-}
-
-/// How many calls of an account.
-pub(super) fn account_count(row: &impl Columns) -> Result<(AccountId, u64)> {
-    Ok((id(row, "account")?, total(row, "calls")?))
-}
-
-/// How many calls need a look for a reason.
-pub(super) fn stuck_count(row: &impl Columns) -> Result<StuckCount> {
-    let word = text(row, "reason")?;
-    let reason = Stuck::ALL.into_iter().find(|r| r.as_str() == word);
-    let reason = reason.ok_or_else(|| corrupt("reason"))?;
-    let calls = total(row, "calls")?;
-    Ok(StuckCount { reason, calls })
 }
