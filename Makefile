@@ -1,7 +1,7 @@
 # `make test` says whether it works.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench build
+.PHONY: help run test lint fuzz bench build
 
 help: ## Show this page
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ test: ## Install what is missing on Debian, then check and test everything, with
 
 lint: ## Check formatting, clippy, shell scripts, and licences and sources of dependencies
 	@scripts/lint.sh
+
+fuzz: ## Fuzz events, queries and answers, led by coverage (FUZZ_SECONDS=60 for each of TARGETS="events queries answers")
+	@scripts/fuzz.sh
 
 bench: ## Nothing to measure yet
 	@scripts/requirements.sh build

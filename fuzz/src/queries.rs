@@ -147,7 +147,8 @@ impl Org {
     }
 }
 
-fn check(recipe: &[u8]) {
+/// Tries one input.
+pub fn check(recipe: &[u8]) {
     let text = damaged(&SAMPLES, recipe);
     let text: String = String::from_utf8_lossy(&text).chars().take(300).collect();
     let org = Org::get();
@@ -156,9 +157,4 @@ fn check(recipe: &[u8]) {
         org.ask_for_user(&text).await;
         org.search_for(&text).await;
     });
-}
-
-#[test]
-fn queries() {
-    bolero::check!().with_iterations(500).for_each(check);
 }
