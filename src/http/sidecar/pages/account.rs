@@ -12,12 +12,13 @@ use super::super::Sidecar;
 use super::super::session::{Role, Session};
 use super::history::Line;
 use super::texts::checklist::{Item, checklist};
-use super::texts::troubles::{self, Trouble};
+use super::texts::troubles;
 use super::texts::{self, Notice};
 use super::{Shell, assets, page, time, unavailable};
 use crate::domain::link::{Actor, Health, LinkState, LinkStatus, LinkedOrg};
 use crate::store::authorizations::HistoryLine;
 use crate::store::{self, Store};
+use crate::telling::troubles::{Trouble, trouble};
 
 /// Lines of the history on the account's page.
 const SHOWN: u32 = 5;
@@ -193,7 +194,7 @@ fn account(
     let legacy_until = sidecar.linking.legacy_until();
     let legacy_until = legacy_until.map(|day| day.format("%-d %B %Y").to_string());
     let is_linked = state.status != LinkStatus::Unlinked;
-    let trouble = troubles::trouble(state.health, state.reason).filter(|_| is_linked);
+    let trouble = trouble(state.health, state.reason).filter(|_| is_linked);
     let full = is_linked && facts.accounts >= most as usize;
     let mut history = facts.history;
     let more_history = history.len() > SHOWN as usize;
