@@ -24,6 +24,7 @@ use vcc_link::http;
 use vcc_link::http::sidecar::session::Role;
 use vcc_link::http::sidecar::{Config, Machine, Parts, Portal, Sidecar, portal, router};
 use vcc_link::linking::{self, Announcements, Linking};
+use vcc_link::notices::{self, Notices};
 use vcc_link::salesforce;
 use vcc_link::sealing::Sealer;
 use vcc_link::store::{self, Database, Store};
@@ -107,6 +108,11 @@ impl World {
         let sidecar = Sidecar::new(Parts {
             config: config.clone(),
             linking: Arc::clone(&linking),
+            notices: Notices::new(
+                Arc::clone(&store),
+                sealer.clone(),
+                notices::Config::default(),
+            ),
             store: Arc::clone(&store),
             sealer,
             salesforce,
