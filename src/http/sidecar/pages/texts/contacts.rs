@@ -32,11 +32,11 @@ pub(in super::super) const KEY_ONCE: &str = "Copy it now: it is not shown again.
 pub(in super::super) const HISTORY: &str = "What was changed";
 
 /// What has just been done.
-pub(in super::super) const ADDED: &str = "The contact is added.";
+pub(in super::super) const ADDED: &str =
+    "The contact is added. Send a test notice to see that it arrives.";
 pub(in super::super) const REMOVED: &str = "The contact is removed.";
 pub(in super::super) const TESTING: &str =
     "A test notice is on its way. What became of it stands with the contact.";
-pub(in super::super) const TRY: &str = "Send a test notice to see that it arrives.";
 
 /// A channel.
 pub(in super::super) const fn channel(channel: Channel) -> &'static str {
