@@ -93,6 +93,7 @@ impl Sidecar {
         started.watch("pages", served);
         let teller = Teller::new(Arc::clone(&store), sealer, config.notices.clone());
         let teller = teller.context("notices cannot be sent by these settings")?;
+        let teller = teller.with_metrics(metrics.clone());
         started.watch("notices", teller.run(started.closing.clone()));
         let closing = started.closing.clone();
         started.watch("logins", look_after_logins(linking, store, closing));

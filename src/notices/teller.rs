@@ -24,6 +24,7 @@ use crate::sealing::Sealer;
 use crate::store::contacts::ContactRow;
 use crate::store::notices::{ClaimedNotice, Decision, NewNotice, NoticeEnd, Settled, Verdict};
 use crate::store::{self, Store};
+use crate::telemetry::Metrics;
 
 /// How often the store is asked.
 const EVERY: Duration = Duration::from_secs(2);
@@ -57,6 +58,8 @@ pub struct Teller {
     config: Config,
     mailer: Option<Mailer>,
     webhooks: Webhooks,
+    /// What is counted; nothing where nobody looks.
+    metrics: Option<Metrics>,
 }
 
 impl Teller {
@@ -68,7 +71,17 @@ impl Teller {
             store,
             sealer,
             config,
+            metrics: None,
         })
+    }
+
+    /// Counts notices there.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Metrics) -> Self {
+        Self {
+            metrics: Some(metrics),
+            ..self
+        }
     }
 
     /// Tells until cancelled.
@@ -107,7 +120,10 @@ impl Teller {
             .await
             .into_iter()
             .collect::<store::Result<()>>()?;
-        self.store.forget_notices(now - KEPT).await?;
+        // The old ones go as others come.
+        if !claimed.is_empty() {
+            self.store.forget_notices(now - KEPT).await?;
+        }
         let full = AT_ONCE as usize;
         Ok(settled.len() == full || claimed.len() == full)
     }
@@ -164,14 +180,22 @@ impl Teller {
             Err(fault) => after(fault, claimed, now),
         };
         let (account, notice) = (&claimed.account, &claimed.id);
-        match end {
-            NoticeEnd::Sent => tracing::info!(%account, %notice, "a contact is told"),
+        let result = match end {
+            NoticeEnd::Sent => {
+                tracing::info!(%account, %notice, "a contact is told");
+                "sent"
+            }
             NoticeEnd::Retry(at, fault) => {
                 tracing::info!(%account, %notice, ?fault, %at, "a notice did not arrive; it is sent again");
+                "again"
             }
             NoticeEnd::GivenUp(fault) => {
                 tracing::warn!(%account, %notice, ?fault, "a notice did not arrive, and is given up; the account's page says so");
+                "given_up"
             }
+        };
+        if let Some(metrics) = &self.metrics {
+            metrics.notice(claimed.channel, result);
         }
         self.store.end_notice(notice, end, clock::now()).await?;
         Ok(())

@@ -58,7 +58,9 @@ fn wrong(notice: &Notice) -> Option<Trouble> {
 fn title(account: &AccountId, kind: NoticeKind) -> String {
     match kind {
         NoticeKind::Broken => format!("The Salesforce link of account {account} does not work"),
-        NoticeKind::Recovered => format!("The Salesforce link of account {account} works again"),
+        NoticeKind::Recovered => {
+            format!("The Salesforce link of account {account} works as it should again")
+        }
         NoticeKind::PreflightRed => {
             format!("Something that account {account} needs is missing in Salesforce")
         }

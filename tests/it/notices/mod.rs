@@ -3,7 +3,6 @@
 
 mod receivers;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -112,7 +111,7 @@ fn header(mail: &str, name: &str) -> String {
 }
 
 const BROKEN: &str = "The Salesforce link of account acme does not work";
-const RECOVERED: &str = "The Salesforce link of account acme works again";
+const RECOVERED: &str = "The Salesforce link of account acme works as it should again";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_break_and_a_recovery_are_told_once_to_each_contact_by_two_sidecars() {

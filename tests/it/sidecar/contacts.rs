@@ -63,6 +63,12 @@ async fn contacts_are_changed_by_who_has_seen_them() {
     assert_eq!(told(stale).await.0, 412);
     let (status, _, left) = told(program(Method::DELETE, &path).header("if-match", &etag)).await;
     assert_eq!((status.as_u16(), &left["contacts"]), (200, &json!([])));
+    let (_, _, history) = told(program(Method::GET, "contacts/history")).await;
+    let change = &history["changes"][0];
+    assert_eq!(
+        (&change["event"], &change["by"]),
+        (&json!("removed"), &json!("operator"))
+    );
     world.stop().await;
 }
 

@@ -13,14 +13,17 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::caller::Caller;
-use super::link::names;
+use super::link::{names, who};
 use super::word;
 use crate::domain::ids::ContactId;
 use crate::domain::notice::Channel;
 use crate::http::sidecar::Sidecar;
 use crate::http::sidecar::problem::Problem;
 use crate::notices::{self, Book};
-use crate::store::contacts::{LastNotice, NoticeState, Version};
+use crate::store::contacts::{ContactLine, LastNotice, NoticeState, Version};
+
+/// Changes in one answer.
+const PAGE: u32 = 100;
 
 /// The contacts of an account.
 #[derive(Serialize, ToSchema)]
@@ -43,13 +46,13 @@ pub(super) struct Contact {
     /// Where it is told; masked for those who may only read.
     address: String,
     /// What became of the last notice to it.
-    last_notice: Option<Last>,
+    last_notice: Option<Told>,
 }
 
 /// What became of a notice.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Last {
+pub(super) struct Told {
     /// `broken`, `recovered`, `preflight_red` or `test`; more words may come.
     kind: String,
     /// `waiting`, `sent` or `given_up`.
@@ -65,9 +68,9 @@ pub(super) struct Last {
 /// A contact to be added.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Wish {
+pub(super) struct NewContact {
     /// By what it is told.
-    channel: By,
+    channel: ToldBy,
     /// An address of mail, or of the web: public, by https.
     address: String,
 }
@@ -75,7 +78,7 @@ pub(super) struct Wish {
 /// By what a contact is told.
 #[derive(Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum By {
+enum ToldBy {
     /// A mail.
     Mail,
     /// A request, signed as Standard Webhooks says.
@@ -84,11 +87,51 @@ enum By {
 
 /// A contact that was added.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Added {
+pub(super) struct AddedContact {
     /// Names it.
     id: String,
     /// What its webhooks are signed with, `whsec_…`: told this once.
     key: Option<String>,
+}
+
+/// A change of contacts.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ContactChange {
+    /// When.
+    at: DateTime<Utc>,
+    /// Who: `admin` or `operator`.
+    by: String,
+    /// Their name.
+    name: Option<String>,
+    /// `added` or `removed`.
+    event: String,
+    /// `mail` or `webhook`.
+    channel: String,
+    /// The contact, masked.
+    shown: String,
+}
+
+/// The latest changes of contacts, the last one first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ContactHistory {
+    /// The changes.
+    changes: Vec<ContactChange>,
+}
+
+impl ContactChange {
+    /// A line of the history.
+    fn of(line: ContactLine) -> Self {
+        let (by, name) = who(line.actor);
+        Self {
+            at: line.at,
+            by: by.to_owned(),
+            name,
+            event: word(&line.event),
+            channel: word(&line.channel),
+            shown: line.shown,
+        }
+    }
 }
 
 impl Contacts {
@@ -102,7 +145,7 @@ impl Contacts {
             } else {
                 contact.shown
             },
-            last_notice: contact.last.as_ref().map(Last::of),
+            last_notice: contact.last.as_ref().map(Told::of),
         };
         Self {
             contacts: book.contacts.into_iter().map(contact).collect(),
@@ -111,7 +154,7 @@ impl Contacts {
     }
 }
 
-impl Last {
+impl Told {
     /// A notice as it is told.
     fn of(last: &LastNotice) -> Self {
         let fault = last.fault.filter(|_| last.state != NoticeState::Sent);
@@ -156,9 +199,9 @@ pub(super) async fn read(
         ("If-Match" = String, Header, description = "The ETag of the contacts as they were seen"),
         ("X-CSRF-Token" = Option<String>, Header, description = "Of sessions: the session's token"),
     ),
-    request_body = Wish,
+    request_body = NewContact,
     responses(
-        (status = 201, body = Added, description = "It is added"),
+        (status = 201, body = AddedContact, description = "It is added"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "There are as many as there may be, it is one already, or no mails are sent"),
         (status = 412, body = Problem, content_type = "application/problem+json", description = "They have changed"),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "Not understood, or no such address may be told"),
@@ -171,16 +214,16 @@ pub(super) async fn add(
     State(sidecar): State<Arc<Sidecar>>,
     caller: Caller,
     headers: HeaderMap,
-    wish: Result<Json<Wish>, JsonRejection>,
-) -> Result<(StatusCode, Json<Added>), Problem> {
+    wish: Result<Json<NewContact>, JsonRejection>,
+) -> Result<(StatusCode, Json<AddedContact>), Problem> {
     let Json(wish) = wish.map_err(|wrong| Problem::malformed(wrong.status(), wrong.body_text()))?;
     let channel = match wish.channel {
-        By::Mail => Channel::Mail,
-        By::Webhook => Channel::Webhook,
+        ToldBy::Mail => Channel::Mail,
+        ToldBy::Webhook => Channel::Webhook,
     };
     let change = seen(&sidecar, &caller, &headers).await?;
     let added = sidecar.notices.add(change, channel, &wish.address).await?;
-    let added = Added {
+    let added = AddedContact {
         id: added.id.to_string(),
         key: added.key.map(|key| key.expose_secret().to_owned()),
     };
@@ -218,6 +261,27 @@ pub(super) async fn remove(
     sidecar.notices.remove(change, id).await?;
     let book = sidecar.notices.contacts(&caller.account).await?;
     Ok(told(&sidecar, book, caller.is_admin()))
+}
+
+/// The latest hundred changes of an account's contacts.
+#[utoipa::path(
+    get,
+    operation_id = "readContactHistory",
+    path = "/api/v1/accounts/{account}/contacts/history",
+    params(("account" = String, Path, description = "The account")),
+    responses(
+        (status = 200, body = ContactHistory, description = "The changes, the latest first"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json", description = "Not allowed"),
+        (status = 503, body = Problem, content_type = "application/problem+json", description = "Not now"),
+    )
+)]
+pub(super) async fn history(
+    State(sidecar): State<Arc<Sidecar>>,
+    caller: Caller,
+) -> Result<Json<ContactHistory>, Problem> {
+    let lines = sidecar.notices.history(&caller.account, PAGE).await?;
+    let changes = lines.into_iter().map(ContactChange::of).collect();
+    Ok(Json(ContactHistory { changes }))
 }
 
 /// Sends a test notice to a contact; what becomes of it stands with the contact.

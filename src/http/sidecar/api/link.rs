@@ -166,12 +166,7 @@ impl Org {
 impl Change {
     /// A line of the history.
     fn of(line: HistoryLine) -> Self {
-        let (by, name) = match line.actor {
-            Actor::Admin(name) => ("admin", Some(name)),
-            Actor::Operator(name) => ("operator", Some(name)),
-            Actor::System => ("system", None),
-            Actor::Salesforce => ("salesforce", None),
-        };
+        let (by, name) = who(line.actor);
         let standing = |(status, health): (_, _)| Standing {
             status: word(&status),
             health: word(&health),
@@ -326,6 +321,16 @@ pub(super) async fn slots(
         of,
         accounts: accounts.iter().map(AccountId::to_string).collect(),
     }))
+}
+
+/// Who changed something: what they are, and their name.
+pub(super) fn who(actor: Actor) -> (&'static str, Option<String>) {
+    match actor {
+        Actor::Admin(name) => ("admin", Some(name)),
+        Actor::Operator(name) => ("operator", Some(name)),
+        Actor::System => ("system", None),
+        Actor::Salesforce => ("salesforce", None),
+    }
 }
 
 /// The answer that tells a link.

@@ -45,6 +45,7 @@ fn operations() -> OpenApiRouter<Arc<Sidecar>> {
         .routes(routes!(authorizations::cancel))
         .routes(routes!(calls::why))
         .routes(routes!(contacts::read, contacts::add))
+        .routes(routes!(contacts::history))
         .routes(routes!(contacts::remove))
         .routes(routes!(contacts::test))
 }
