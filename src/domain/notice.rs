@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::link::{Health, LinkReason, LinkState, LinkStatus};
+use super::link::{Health, LinkReason, LinkState, LinkStatus, LinkedOrg};
 
 /// By what a contact is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ impl Condition {
             (LinkStatus::Unlinked, _) => Self::Unlinked,
             (_, Health::Broken) => Self::Broken,
             (_, Health::Healthy | Health::AtRisk) => {
-                let missing = state.org.as_ref().map(|org| org.missing());
+                let missing = state.org.as_ref().map(LinkedOrg::missing);
                 Self::Works(missing.unwrap_or_default().into_iter().collect())
             }
         }

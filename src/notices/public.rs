@@ -40,7 +40,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     !NOT_PUBLIC.iter().any(within)
 }
 
-/// Of IPv6 only what is given out as global unicast, 2000::/3, without what tunnels into IPv4 (6to4,
+/// Of IPv6 only what is given out as global unicast, `2000::/3`, without what tunnels into IPv4 (6to4,
 /// Teredo), documents, or is the IETF's. Addresses that hold one of IPv4 are none of these.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [first, second, ..] = address.segments();

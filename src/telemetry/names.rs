@@ -115,7 +115,7 @@ metrics! {
     TOKEN_REFRESHES = "vcc_link.token_refreshes", Kind::Counter, "{refresh}",
         "Access tokens refreshed, by result (fresh, later, dead).";
     NOTICES = "vcc_link.notices", Kind::Counter, "{notice}",
-        "Tries to tell a contact, by channel (mail, webhook) and result (sent, again, given_up).";
+        "Tries to tell a contact, by channel (mail, webhook) and result (sent, again, given up).";
     QUOTA_USED = "vcc_link.salesforce.quota_used", Kind::Gauge, "1",
         "Share of the daily API limit that is used, of the org where it is highest.";
     OPEN_BREAKERS = "vcc_link.salesforce.open_breakers", Kind::Gauge, "{org}",

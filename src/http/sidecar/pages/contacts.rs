@@ -30,12 +30,22 @@ struct Contacts {
     lines: Vec<Line>,
     history: Vec<HistoryLine>,
     may_change: bool,
-    can_mail: bool,
-    mails_left: bool,
-    webhooks_left: bool,
+    /// Whether one more may be added of each.
+    mail: Room,
+    webhook: Room,
     /// A test is on its way: the page looks again by itself.
     waits: bool,
     said: Said,
+}
+
+/// Whether a contact may be added.
+enum Room {
+    /// It may.
+    Free,
+    /// There are as many as there may be.
+    Full,
+    /// It would not be told.
+    NoServer,
 }
 
 /// What the last change came to.
@@ -275,23 +285,27 @@ async fn shown(sidecar: &Sidecar, session: &Session, said: Said, tested: bool) -
     };
     let shell = Shell::of(sidecar, session);
     let may_change = session.role == Role::Admin;
-    let left = |channel, most| {
-        book.contacts
-            .iter()
-            .filter(|c| c.channel == channel)
-            .count()
-            < most
+    let room = |channel, most| {
+        let of_it = book.contacts.iter().filter(|c| c.channel == channel);
+        if of_it.count() < most {
+            Room::Free
+        } else {
+            Room::Full
+        }
     };
     page(&Contacts {
         shell,
         version: book.version,
-        mails_left: left(Channel::Mail, MAILS),
-        webhooks_left: left(Channel::Webhook, WEBHOOKS),
+        mail: if notices.can_mail() {
+            room(Channel::Mail, MAILS)
+        } else {
+            Room::NoServer
+        },
+        webhook: room(Channel::Webhook, WEBHOOKS),
         waits: tested && is_on_its_way(&book),
         lines: lines(book, may_change),
         history: history.into_iter().map(changed).collect(),
         may_change,
-        can_mail: notices.can_mail(),
         said,
     })
 }
