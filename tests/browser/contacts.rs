@@ -38,7 +38,7 @@ async fn an_admin_says_who_is_told_and_sees_whether_it_arrives() {
         .press(".contacts li:nth-child(1) .actions .button")
         .await;
     browser
-        .says(".contacts li:nth-child(1)", "Last notice: sent (test)")
+        .says(".contacts li:nth-child(1)", "sent (test)")
         .await;
     browser
         .press(".contacts li:nth-child(2) .actions .button")
