@@ -9,12 +9,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use vcc_link::crypto::{Config as Keys, Key};
-use vcc_link::domain::link::{Actor, Health, LinkStatus};
+use vcc_link::domain::link::{Actor, Health, LinkState, LinkStatus};
 use vcc_link::domain::notice::{Channel, DeliveryFault};
+use vcc_link::domain::preflight::{Check, Found, Point};
 use vcc_link::notices::contacts::Change;
 use vcc_link::notices::{Config, Contact, Error, Notices, Smtp, Teller, Tls};
 use vcc_link::sealing::Sealer;
 use vcc_link::store::contacts::NoticeState;
+use vcc_link::store::links::{LinkWrite, ProfileRead};
 
 use self::receivers::{Receiver, Server};
 use crate::store::conformance::Harness;
@@ -84,6 +86,26 @@ impl World {
         self.fixture
             .change("acme", LinkStatus::Linked, health)
             .await;
+    }
+
+    /// The org was asked whether its API user may create Tasks.
+    async fn preflight(&self, link: &LinkState, found: Found) {
+        let mut org = link.org.clone().expect("linked");
+        org.preflight = vec![Check {
+            point: Point::EditTasks,
+            found,
+        }];
+        let read = ProfileRead {
+            account: link.account.clone(),
+            expected: link.sequence,
+            generation: link.generation,
+            fence: None,
+            org,
+            news: None,
+            at: Utc::now(),
+        };
+        let written = self.fixture.store.record_profile(&read).await;
+        assert!(matches!(written, Ok(LinkWrite::Stored(_))), "{written:?}");
     }
 
     /// Both sidecars do what is to be done so long from now.
@@ -167,6 +189,35 @@ async fn a_break_and_a_recovery_are_told_once_to_each_contact_by_two_sidecars() 
                 .into_iter()
                 .map(|c| c.last.expect("told").state);
             assert!(states.into_iter().all(|state| state == NoticeState::Sent));
+        }
+        .boxed()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_preflight_newly_misses_is_told_by_name() {
+    on_sqlite(|harness| {
+        async move {
+            let world = World::start(&*harness, |config| config).await;
+            world
+                .add(Channel::Mail, "ops@acme.example")
+                .await
+                .expect("added");
+            let link = world.fixture.link("acme").await;
+            world.after(3).await;
+            world.preflight(&link, Found::Unknown).await;
+            world.after(3).await;
+            assert_eq!(world.subjects(), Vec::<String>::new(), "unknown is no news");
+            world.preflight(&link, Found::No).await;
+            world.after(3).await;
+            let mails = world.server.mails();
+            assert_eq!(mails.len(), 1, "{mails:?}");
+            assert!(header(&mails[0], "Subject").ends_with("is missing in Salesforce"));
+            assert!(mails[0].contains("- create Task"), "{}", mails[0]);
+            world.preflight(&link, Found::Yes).await;
+            world.after(3).await;
+            assert_eq!(world.subjects(), [RECOVERED]);
         }
         .boxed()
     })
