@@ -105,7 +105,8 @@ macro_rules! conformance_tests {
             notices:
                 a_change_of_a_link_is_looked_at_once,
                 what_is_held_is_looked_at_later,
-                a_notice_is_claimed_by_one_and_ended_once,
+                a_notice_is_claimed_by_one,
+                a_notice_comes_again_until_it_is_over,
                 a_test_is_added_once;
             outbox:
                 events_come_in_order,

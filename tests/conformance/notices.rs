@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use vcc_link::clock;
 use vcc_link::domain::link::{Health, LinkStatus};
 use vcc_link::domain::notice::{DeliveryFault, Notice, NoticeKind, Told};
 use vcc_link::store::contacts::NoticeState;
-use vcc_link::store::notices::{Decision, NewNotice, NoticeEnd, Settled, Verdict};
+use vcc_link::store::notices::{ClaimedNotice, Decision, NewNotice, NoticeEnd, Settled, Verdict};
 use vcc_link::store::{Store, Written};
 
 use super::Harness;
@@ -36,7 +37,7 @@ async fn settled(store: &dyn Store, before: DateTime<Utc>) -> Vec<Settled> {
 
 /// Later than the database's clock, by which changes are noted.
 fn soon() -> DateTime<Utc> {
-    Utc::now() + TimeDelta::minutes(1)
+    clock::now() + TimeDelta::minutes(1)
 }
 
 fn told() -> Told {
@@ -67,7 +68,7 @@ pub(crate) async fn a_change_of_a_link_is_looked_at_once(harness: Arc<dyn Harnes
     fixture
         .change("acme", LinkStatus::Linked, Health::Broken)
         .await;
-    let long_ago = Utc::now() - TimeDelta::minutes(5);
+    let long_ago = clock::now() - TimeDelta::minutes(5);
     assert!(settled(store, long_ago).await.is_empty());
     let found = settled(store, soon()).await.remove(0);
     assert_eq!(
@@ -107,8 +108,7 @@ pub(crate) async fn a_change_of_a_link_is_looked_at_once(harness: Arc<dyn Harnes
         .await;
     let again = settled(store, soon()).await.remove(0);
     assert_eq!((again.told, again.told_lately), (told(), 1));
-    let claimed = store.claim_notices(at(1000), at(1100), 9).await;
-    let claimed = claimed.expect("claimed");
+    let claimed = claim(store, 1000, 1100).await;
     let ids: Vec<&str> = claimed.iter().map(|notice| notice.id.as_str()).collect();
     assert_eq!(ids, ["n1"]);
 }
@@ -131,84 +131,68 @@ pub(crate) async fn what_is_held_is_looked_at_later(harness: Arc<dyn Harness>) {
     assert_eq!(settled(store, soon()).await[0].change, found.change);
 }
 
-/// One process has a notice at a time; it comes again when that one is silent, or at its time, until
-/// it is over. What became of it stands with the contact.
-pub(crate) async fn a_notice_is_claimed_by_one_and_ended_once(harness: Arc<dyn Harness>) {
-    let fixture = Fixture::new(&*harness).await;
-    let (store, other) = (&*fixture.store, harness.other().await);
+/// What is claimed at a time, until another.
+async fn claim(store: &dyn Store, now: i64, until: i64) -> Vec<ClaimedNotice> {
+    let claimed = store.claim_notices(at(now), at(until), 9).await;
+    claimed.expect("claimed")
+}
+
+/// A test notice to the one contact of an account, made at 10.
+async fn one_waits(store: &dyn Store) -> NewNotice {
     add(store, "acme", "ops", 0).await;
-    let account = account_id("acme");
     let new = notice("n1", "ops", NoticeKind::Test);
-    let added = store.add_notice(&account, &new, at(0), at(10)).await;
-    assert_eq!(added.expect("added"), Written::Yes);
-    assert!(
-        store
-            .claim_notices(at(9), at(60), 9)
-            .await
-            .expect("claim")
-            .is_empty()
-    );
-    let (here, there) = tokio::join!(
-        store.claim_notices(at(10), at(60), 9),
-        other.claim_notices(at(10), at(60), 9),
-    );
-    let mut claimed = [here.expect("claim"), there.expect("claim")].concat();
+    let added = store.add_notice(&account_id("acme"), &new, at(0), at(10));
+    assert_eq!(added.await.expect("added"), Written::Yes);
+    new
+}
+
+/// One process has a notice at a time; it comes again when that one is silent.
+pub(crate) async fn a_notice_is_claimed_by_one(harness: Arc<dyn Harness>) {
+    let (store, other) = (&*harness.store(), harness.other().await);
+    let new = one_waits(store).await;
+    assert!(claim(store, 9, 60).await.is_empty(), "not due");
+    let (here, there) = tokio::join!(claim(store, 10, 60), claim(&*other, 10, 60));
+    let mut claimed = [here, there].concat();
     assert_eq!(claimed.len(), 1, "{claimed:?}");
     let claimed = claimed.remove(0);
     assert_eq!((claimed.notice, claimed.attempts), (new.notice, 0));
     assert_eq!(claimed.target.0, b"sealed ops");
-    assert!(
-        store
-            .claim_notices(at(59), at(99), 9)
-            .await
-            .expect("claim")
-            .is_empty()
-    );
-    assert_eq!(
-        store
-            .claim_notices(at(60), at(99), 9)
-            .await
-            .expect("claim")
-            .len(),
-        1
-    );
+    assert!(claim(&*other, 59, 99).await.is_empty(), "it is another's");
+    assert_eq!(claim(&*other, 60, 99).await.len(), 1);
+}
 
+/// A notice that did not arrive comes again at its time, until it is over. What became of it stands
+/// with the contact.
+pub(crate) async fn a_notice_comes_again_until_it_is_over(harness: Arc<dyn Harness>) {
+    let store = &*harness.store();
+    let new = one_waits(store).await;
     let last = async || {
-        let contacts = store.contacts(&account).await.expect("read").contacts;
-        contacts[0].1.clone().expect("a notice")
+        let contacts = store.contacts(&account_id("acme")).await.expect("read");
+        let (_, last) = contacts.contacts.into_iter().next().expect("a contact");
+        let last = last.expect("a notice");
+        (last.state, last.fault, last.at)
     };
-    let end = async |end, when| store.end_notice(&new.id, end, at(when)).await.expect("end");
+    let end = async |end, when| {
+        let ended = store.end_notice(&new.id, end, at(when)).await;
+        ended.expect("ended")
+    };
+    assert_eq!(last().await, (NoticeState::Waiting, None, at(10)));
     let refused = DeliveryFault::Refused {
         code: 503,
         for_good: false,
     };
-    assert_eq!(
-        end(NoticeEnd::Retry(at(200), refused), 70).await,
-        Written::Yes
-    );
-    assert_eq!(
-        (last().await.state, last().await.fault),
-        (NoticeState::Waiting, Some(refused))
-    );
-    assert!(
-        store
-            .claim_notices(at(199), at(299), 9)
-            .await
-            .expect("claim")
-            .is_empty()
-    );
-    let again = store
-        .claim_notices(at(200), at(299), 9)
-        .await
-        .expect("claim");
-    assert_eq!(again[0].attempts, 1);
+    let again = NoticeEnd::Retry(at(200), refused);
+    assert_eq!(end(again, 70).await, Written::Yes);
+    let waits = (NoticeState::Waiting, Some(refused), at(10));
+    assert_eq!(last().await, waits);
+    assert!(claim(store, 199, 299).await.is_empty());
+    assert_eq!(claim(store, 200, 299).await[0].attempts, 1);
     let fault = DeliveryFault::TimedOut;
     assert_eq!(end(NoticeEnd::GivenUp(fault), 210).await, Written::Yes);
     assert_eq!(end(NoticeEnd::Sent, 211).await, Written::Already);
-    assert_eq!(
-        (last().await.state, last().await.at),
-        (NoticeState::GivenUp, at(210))
-    );
+    let over = (NoticeState::GivenUp, Some(fault), at(210));
+    assert_eq!(last().await, over);
+    assert!(claim(store, 900, 999).await.is_empty());
     assert_eq!(store.forget_notices(at(210)).await.expect("forget"), 0);
     assert_eq!(store.forget_notices(at(211)).await.expect("forget"), 1);
 }

@@ -5,9 +5,10 @@ mod receivers;
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta};
 use futures::FutureExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
+use vcc_link::clock;
 use vcc_link::crypto::{Config as Keys, Key};
 use vcc_link::domain::link::{Actor, Health, LinkState, LinkStatus};
 use vcc_link::domain::notice::{Channel, DeliveryFault};
@@ -102,7 +103,7 @@ impl World {
             fence: None,
             org,
             news: None,
-            at: Utc::now(),
+            at: clock::now(),
         };
         let written = self.fixture.store.record_profile(&read).await;
         assert!(matches!(written, Ok(LinkWrite::Stored(_))), "{written:?}");
@@ -110,7 +111,7 @@ impl World {
 
     /// Both sidecars do what is to be done so long from now.
     async fn after(&self, minutes: i64) {
-        let now = Utc::now() + TimeDelta::minutes(minutes);
+        let now = clock::now() + TimeDelta::minutes(minutes);
         let [here, there] = &self.tellers;
         let (here, there) = tokio::join!(here.step(now), there.step(now));
         here.and(there).expect("a step");
@@ -361,5 +362,5 @@ async fn only_what_can_be_told_becomes_a_contact() {
 /// A time that webhooks of now are near to.
 fn is_near(seconds: i64) -> bool {
     let sent = DateTime::from_timestamp(seconds, 0).expect("a time");
-    (sent - Utc::now()).abs() < TimeDelta::from_std(Duration::from_hours(1)).expect("short")
+    (sent - clock::now()).abs() < TimeDelta::from_std(Duration::from_hours(1)).expect("short")
 }

@@ -108,11 +108,7 @@ impl World {
         let sidecar = Sidecar::new(Parts {
             config: config.clone(),
             linking: Arc::clone(&linking),
-            notices: Notices::new(
-                Arc::clone(&store),
-                sealer.clone(),
-                notices::Config::default(),
-            ),
+            notices: contacts_in(&store, &sealer),
             store: Arc::clone(&store),
             sealer,
             salesforce,
@@ -293,6 +289,12 @@ fn keys() -> crypto::Config {
                 .into(),
         }],
     }
+}
+
+/// Who is told, by webhooks alone.
+fn contacts_in(store: &Arc<dyn Store>, sealer: &Sealer) -> Notices {
+    let settings = notices::Config::default();
+    Notices::new(Arc::clone(store), sealer.clone(), settings)
 }
 
 /// A database of one test.
