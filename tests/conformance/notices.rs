@@ -148,11 +148,12 @@ async fn one_waits(store: &dyn Store) -> NewNotice {
 
 /// One process has a notice at a time; it comes again when that one is silent.
 pub(crate) async fn a_notice_is_claimed_by_one(harness: Arc<dyn Harness>) {
-    let (store, other) = (&*harness.store(), harness.other().await);
+    let (here, other) = (harness.store(), harness.other().await);
+    let store = &*here;
     let new = one_waits(store).await;
     assert!(claim(store, 9, 60).await.is_empty(), "not due");
-    let (here, there) = tokio::join!(claim(store, 10, 60), claim(&*other, 10, 60));
-    let mut claimed = [here, there].concat();
+    let (ours, theirs) = tokio::join!(claim(store, 10, 60), claim(&*other, 10, 60));
+    let mut claimed = [ours, theirs].concat();
     assert_eq!(claimed.len(), 1, "{claimed:?}");
     let claimed = claimed.remove(0);
     assert_eq!((claimed.notice, claimed.attempts), (new.notice, 0));
@@ -164,7 +165,8 @@ pub(crate) async fn a_notice_is_claimed_by_one(harness: Arc<dyn Harness>) {
 /// A notice that did not arrive comes again at its time, until it is over. What became of it stands
 /// with the contact.
 pub(crate) async fn a_notice_comes_again_until_it_is_over(harness: Arc<dyn Harness>) {
-    let store = &*harness.store();
+    let here = harness.store();
+    let store = &*here;
     let new = one_waits(store).await;
     let last = async || {
         let contacts = store.contacts(&account_id("acme")).await.expect("read");
