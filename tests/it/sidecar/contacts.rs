@@ -6,7 +6,7 @@ use vcc_link::http::sidecar::session::Role;
 
 use super::world::{ADMIN_MACHINE, VIEWER_MACHINE, World};
 
-/// An answer's status, ETag and JSON.
+/// An answer's status, `ETag` and JSON.
 async fn told(request: RequestBuilder) -> (StatusCode, String, Value) {
     let answer = request.send().await.expect("an answer");
     let etag = answer.headers().get("etag");
