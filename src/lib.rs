@@ -21,6 +21,7 @@
 //! - [`linking`]: links, and their tokens.
 //! - [`pipeline`]: shells that carry the engine's commands out, in the order of the flow.
 //! - [`telling`]: what is told of calls and links, in words and as JSON.
+//! - [`notices`]: an account's contacts are told what becomes of its link.
 //! - [`http`]: the operations pages, and the sidecar: the pages where admins link their accounts.
 //! - [`app`]: builds all of it, runs it, drains it. [`config`], [`cli`]: what people see.
 //! - [`telemetry`], [`readiness`], [`clock`]: for whoever needs them.
@@ -48,6 +49,7 @@ pub mod engine;
 pub mod http;
 pub mod kafka;
 pub mod linking;
+pub mod notices;
 pub mod pipeline;
 pub mod preflight;
 pub mod readiness;

@@ -321,3 +321,71 @@ create table link_history (
     generation bigint not null,
     primary key (account, sequence)
 );
+
+-- Who is told of an account's link.
+create table contacts (
+    account text collate "C" not null,
+    contact text collate "C" not null,
+    channel text not null,
+    -- Sealed: where, and what webhooks are signed with.
+    target bytea not null,
+    -- Where, masked.
+    shown text not null,
+    added_at timestamptz not null,
+    primary key (account, contact),
+    check (channel in ('mail', 'webhook'))
+);
+
+-- Every change of them; the last version names their state.
+create table contact_history (
+    account text collate "C" not null,
+    version bigint not null,
+    at timestamptz not null,
+    actor jsonb not null,
+    event text not null,
+    channel text not null,
+    shown text not null,
+    primary key (account, version)
+);
+
+-- Accounts whose link stands otherwise than before, written with the link: what is told of it is
+-- decided once it has stood so for a while.
+create table link_watch (
+    account text collate "C" primary key,
+    changes bigint not null,
+    changed_at timestamptz not null,
+    -- The change about which was decided last.
+    decided bigint not null default 0,
+    -- Enough was told lately: not looked at before then.
+    held_until timestamptz,
+    -- What the contacts were told last: the domain's Told, as JSON.
+    told jsonb
+);
+
+create index link_watch_open on link_watch (changed_at) where decided < changes;
+
+-- What contacts are told, each its own row. It holds nothing of a person.
+create table notices (
+    notice text collate "C" primary key,
+    account text collate "C" not null,
+    contact text collate "C" not null,
+    -- The domain's Notice, as JSON.
+    facts jsonb not null,
+    -- Which change of the link it tells; null for a test.
+    change bigint,
+    made_at timestamptz not null,
+    state text not null default 'waiting',
+    -- When it is to be sent; null once it is over.
+    due_at timestamptz,
+    claimed_until timestamptz,
+    attempts integer not null default 0,
+    -- Why it did not arrive: the domain's DeliveryFault, as JSON.
+    fault jsonb,
+    ended_at timestamptz,
+    check (state in ('waiting', 'sent', 'given_up')),
+    check ((state = 'waiting') = (due_at is not null))
+);
+
+create index notices_due on notices (due_at) where state = 'waiting';
+create index notices_by_contact on notices (account, contact, made_at);
+create index notices_over on notices (ended_at) where ended_at is not null;

@@ -280,3 +280,71 @@ create table link_history (
     generation integer not null,
     primary key (account, sequence)
 ) strict;
+
+-- Who is told of an account's link.
+create table contacts (
+    account text not null,
+    contact text not null,
+    channel text not null,
+    -- Sealed: where, and what webhooks are signed with.
+    target blob not null,
+    -- Where, masked.
+    shown text not null,
+    added_at integer not null,
+    primary key (account, contact),
+    check (channel in ('mail', 'webhook'))
+) strict;
+
+-- Every change of them; the last version names their state.
+create table contact_history (
+    account text not null,
+    version integer not null,
+    at integer not null,
+    actor text not null,
+    event text not null,
+    channel text not null,
+    shown text not null,
+    primary key (account, version)
+) strict;
+
+-- Accounts whose link stands otherwise than before, written with the link: what is told of it is
+-- decided once it has stood so for a while.
+create table link_watch (
+    account text primary key not null,
+    changes integer not null,
+    changed_at integer not null,
+    -- The change about which was decided last.
+    decided integer not null default 0,
+    -- Enough was told lately: not looked at before then.
+    held_until integer,
+    -- What the contacts were told last: the domain's Told, as JSON.
+    told text
+) strict;
+
+create index link_watch_open on link_watch (changed_at) where decided < changes;
+
+-- What contacts are told, each its own row. It holds nothing of a person.
+create table notices (
+    notice text primary key not null,
+    account text not null,
+    contact text not null,
+    -- The domain's Notice, as JSON.
+    facts text not null,
+    -- Which change of the link it tells; null for a test.
+    change integer,
+    made_at integer not null,
+    state text not null default 'waiting',
+    -- When it is to be sent; null once it is over.
+    due_at integer,
+    claimed_until integer,
+    attempts integer not null default 0,
+    -- Why it did not arrive: the domain's DeliveryFault, as JSON.
+    fault text,
+    ended_at integer,
+    check (state in ('waiting', 'sent', 'given_up')),
+    check ((state = 'waiting') = (due_at is not null))
+) strict;
+
+create index notices_due on notices (due_at) where state = 'waiting';
+create index notices_by_contact on notices (account, contact, made_at);
+create index notices_over on notices (ended_at) where ended_at is not null;

@@ -15,6 +15,7 @@ use crate::http::{self, sidecar};
 use crate::kafka::producer::Producer;
 use crate::kafka::wire::encode::Encoder;
 use crate::linking::{Announcer, Linking};
+use crate::notices::{Notices, Teller};
 use crate::readiness::Readiness;
 use crate::salesforce::Client;
 use crate::sealing::Sealer;
@@ -74,8 +75,9 @@ impl Sidecar {
         let pages = Arc::new(sidecar::Sidecar::new(sidecar::Parts {
             config: config.sidecar.clone(),
             linking: Arc::clone(&linking),
+            notices: Notices::new(Arc::clone(&store), sealer.clone(), config.notices.clone()),
             store: Arc::clone(&store),
-            sealer,
+            sealer: sealer.clone(),
             salesforce,
             closing: started.closing.clone(),
             tasks: started.stages.clone(),
@@ -89,6 +91,10 @@ impl Sidecar {
             }
         };
         started.watch("pages", served);
+        let teller = Teller::new(Arc::clone(&store), sealer, config.notices.clone());
+        let teller = teller.context("notices cannot be sent by these settings")?;
+        let teller = teller.with_metrics(metrics.clone());
+        started.watch("notices", teller.run(started.closing.clone()));
         let closing = started.closing.clone();
         started.watch("logins", look_after_logins(linking, store, closing));
         let closing = started.announcing.clone();

@@ -123,6 +123,18 @@ text_id!(
     |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'),
     "letters, digits, '-' and '_'"
 );
+text_id!(
+    /// Names a contact of an account.
+    ContactId, "a contact's id", 43,
+    |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'),
+    "letters, digits, '-' and '_'"
+);
+text_id!(
+    /// Names a notice to one contact: the same at each try, so that whoever gets it twice can tell.
+    NoticeId, "a notice's id", 43,
+    |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'),
+    "letters, digits, '-' and '_'"
+);
 
 /// A call, everywhere: the account and the interaction within it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

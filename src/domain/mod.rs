@@ -14,6 +14,7 @@ pub mod help;
 pub mod ids;
 pub mod link;
 pub mod matching;
+pub mod notice;
 pub mod outcome;
 pub mod phone;
 pub mod policy;

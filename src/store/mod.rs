@@ -24,6 +24,7 @@ mod answers;
 pub mod authorizations;
 mod claims;
 pub mod config;
+pub mod contacts;
 mod database;
 mod errors;
 mod folded;
@@ -33,6 +34,7 @@ pub mod leases;
 mod ledger;
 pub mod links;
 mod news;
+pub mod notices;
 pub mod outbox;
 mod patience;
 pub mod postgres;
@@ -48,11 +50,13 @@ use std::fmt;
 
 pub use authorizations::Authorizations;
 pub use config::Config;
+pub use contacts::ContactBook;
 pub use database::Database;
 pub use inbox::Inbox;
 pub use journal::Journal;
 pub use leases::Leases;
 pub use links::Links;
+pub use notices::Notices;
 pub use outbox::Outbox;
 pub use patience::until_stored;
 pub use reports::Reports;
@@ -62,11 +66,24 @@ use crate::domain::ids::{Epoch, ShardId};
 
 /// All rooms of one database.
 pub trait Store:
-    Authorizations + Inbox + Journal + Leases + Links + Outbox + Reports + Rings
+    Authorizations + ContactBook + Inbox + Journal + Leases + Links + Notices + Outbox + Reports + Rings
 {
 }
 
-impl<T: Authorizations + Inbox + Journal + Leases + Links + Outbox + Reports + Rings> Store for T {}
+impl<
+    T: Authorizations
+        + ContactBook
+        + Inbox
+        + Journal
+        + Leases
+        + Links
+        + Notices
+        + Outbox
+        + Reports
+        + Rings,
+> Store for T
+{
+}
 
 /// Why a transaction did not happen, or may not have.
 #[derive(Debug, thiserror::Error)]

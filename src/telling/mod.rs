@@ -2,6 +2,7 @@
 //! Numbers, names and notes are left out.
 
 pub mod story;
+pub mod troubles;
 pub mod words;
 
 use chrono::{DateTime, SecondsFormat, Utc};

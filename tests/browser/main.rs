@@ -5,6 +5,7 @@
 //! narrow ones must not scroll sideways.
 
 mod browser;
+mod contacts;
 mod linking;
 mod trouble;
 mod world;

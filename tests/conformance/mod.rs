@@ -2,6 +2,7 @@
 //! `Arc<dyn Store>` and run on each database by [`conformance_tests!`].
 
 pub(crate) mod authorizations;
+pub(crate) mod contacts;
 pub(crate) mod fixture;
 pub(crate) mod folding;
 pub(crate) mod grants;
@@ -9,6 +10,7 @@ pub(crate) mod inbox;
 pub(crate) mod journal;
 pub(crate) mod leases;
 pub(crate) mod links;
+pub(crate) mod notices;
 pub(crate) mod outbox;
 pub(crate) mod reports;
 pub(crate) mod rings;
@@ -43,6 +45,9 @@ macro_rules! conformance_tests {
                 loose_authorizations_are_found_until_closed,
                 a_portals_token_is_taken_once,
                 changes_of_a_link_are_its_history;
+            contacts:
+                contacts_are_changed_one_by_one,
+                a_removed_contact_leaves_a_line_only;
             folding:
                 events_fold_in_any_order_and_cut;
             inbox:
@@ -97,6 +102,12 @@ macro_rules! conformance_tests {
                 the_last_step_is_not_taken_ahead_of_need,
                 old_tokens_of_quiet_links_are_found,
                 a_claim_needs_the_lease_and_the_grant;
+            notices:
+                a_change_of_a_link_is_looked_at_once,
+                what_is_held_is_looked_at_later,
+                a_notice_is_claimed_by_one,
+                a_notice_comes_again_until_it_is_over,
+                a_test_is_added_once;
             outbox:
                 events_come_in_order,
                 published_events_are_marked_by_the_owner;

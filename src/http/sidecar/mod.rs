@@ -37,6 +37,7 @@ use self::limits::Limits;
 use self::portal::Verifier;
 use crate::domain::link::Environment;
 use crate::linking::Linking;
+use crate::notices::Notices;
 use crate::salesforce::Client;
 use crate::sealing::Sealer;
 use crate::store::Store;
@@ -47,6 +48,8 @@ pub struct Sidecar {
     pub config: Config,
     /// Changes links.
     pub linking: Arc<Linking>,
+    /// Changes who is told of them.
+    pub notices: Notices,
     /// The durable state, to be read.
     pub store: Arc<dyn Store>,
     /// Seals sessions.
@@ -69,6 +72,8 @@ pub struct Parts {
     pub config: Config,
     /// Changes links.
     pub linking: Arc<Linking>,
+    /// Changes who is told of them.
+    pub notices: Notices,
     /// The durable state.
     pub store: Arc<dyn Store>,
     /// Seals sessions.
@@ -97,6 +102,7 @@ impl Sidecar {
             told: Told::new(&config.portal_origin, &logins, config.is_plain()),
             config,
             linking: parts.linking,
+            notices: parts.notices,
             store: parts.store,
             sealer: parts.sealer,
             closing: parts.closing,

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::domain::ids::AccountId;
 use crate::linking::AuthorizationError;
+use crate::notices;
 use crate::store;
 
 /// Why a request was not done (RFC 9457).
@@ -83,7 +84,7 @@ impl Problem {
 
     /// A change without the state that it is based on.
     pub(super) fn precondition_required() -> Self {
-        let detail = "Send If-Match with the ETag of the link that you have seen.";
+        let detail = "Send If-Match with the ETag of what you have seen.";
         let status = StatusCode::PRECONDITION_REQUIRED;
         let title = "What have you seen?";
         Self::new(status, "precondition-required", title, detail)
@@ -91,9 +92,9 @@ impl Problem {
 
     /// A change based on a state that is no more.
     pub(super) fn changed() -> Self {
-        let detail = "Somebody else changed the link meanwhile: look at it, then try again.";
+        let detail = "Somebody else changed it meanwhile: look at it, then try again.";
         let status = StatusCode::PRECONDITION_FAILED;
-        Self::new(status, "changed", "The link has changed", detail)
+        Self::new(status, "changed", "It has changed", detail)
     }
 
     /// Whoever asks has asked too much lately.
@@ -131,6 +132,30 @@ impl From<store::Error> for Problem {
         let error = &error as &dyn std::error::Error;
         tracing::warn!(error, "a request could not be answered");
         Self::unavailable()
+    }
+}
+
+impl From<notices::Error> for Problem {
+    fn from(error: notices::Error) -> Self {
+        let detail = error.to_string();
+        let conflict = |word, title| Self::new(StatusCode::CONFLICT, word, title, detail.clone());
+        match error {
+            notices::Error::NoMailAddress | notices::Error::NoWebhookAddress => {
+                Self::malformed(StatusCode::UNPROCESSABLE_ENTITY, detail)
+            }
+            notices::Error::NoMail => conflict("no-mail", "No mails are sent"),
+            notices::Error::TooMany { .. } => conflict("too-many-contacts", "There are enough"),
+            notices::Error::Known => conflict("known-contact", "It is there already"),
+            notices::Error::TooSoon => conflict("too-soon", "One is on its way"),
+            notices::Error::Changed => Self::changed(),
+            notices::Error::Unknown => Self::not_found(&detail),
+            notices::Error::Store(error) => error.into(),
+            notices::Error::Sealing(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "a contact cannot be opened");
+                Self::unavailable()
+            }
+        }
     }
 }
 

@@ -297,6 +297,7 @@ pub(super) async fn write_link(
     .bind(after.org.as_ref().map(to_json))
     .execute(&mut **tx)
     .await?;
+    super::notices::watch_link(tx, before, after).await?;
     let mut woken = BTreeSet::new();
     if before.shard != after.shard {
         move_work(tx, &after.account, before.shard, after.shard).await?;

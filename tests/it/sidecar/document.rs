@@ -115,6 +115,8 @@ fn made(
         json!({ "login": "elsewhere" }),
         json!({ "login": "sandbox", "more": 1 }),
         json!([]),
+        json!({ "channel": "webhook", "address": "https://hooks.example/x" }),
+        json!({ "channel": "webhook", "address": "https://10.0.0.1/" }),
     ];
     match rng.random_range(0..4) {
         0 => request,

@@ -3,6 +3,7 @@
 mod access;
 mod announcing;
 mod api;
+mod contacts;
 mod document;
 mod forgery;
 mod world;

@@ -24,6 +24,7 @@ use vcc_link::http;
 use vcc_link::http::sidecar::session::Role;
 use vcc_link::http::sidecar::{Config, Machine, Parts, Portal, Sidecar, portal, router};
 use vcc_link::linking::{self, Announcements, Linking};
+use vcc_link::notices::{self, Notices};
 use vcc_link::salesforce;
 use vcc_link::sealing::Sealer;
 use vcc_link::store::{self, Database, Store};
@@ -107,6 +108,7 @@ impl World {
         let sidecar = Sidecar::new(Parts {
             config: config.clone(),
             linking: Arc::clone(&linking),
+            notices: contacts_in(&store, &sealer),
             store: Arc::clone(&store),
             sealer,
             salesforce,
@@ -287,6 +289,12 @@ fn keys() -> crypto::Config {
                 .into(),
         }],
     }
+}
+
+/// Who is told, by webhooks alone.
+fn contacts_in(store: &Arc<dyn Store>, sealer: &Sealer) -> Notices {
+    let settings = notices::Config::default();
+    Notices::new(Arc::clone(store), sealer.clone(), settings)
 }
 
 /// A database of one test.

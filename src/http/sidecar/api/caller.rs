@@ -42,6 +42,15 @@ impl Caller {
         }
     }
 
+    /// Whether it may change things, and see addresses of people whole.
+    pub(super) fn is_admin(&self) -> bool {
+        let role = match &self.who {
+            Who::Session(session) => session.role,
+            Who::Machine(machine) => machine.role,
+        };
+        role == Role::Admin
+    }
+
     /// The session of a browser: it alone can log in at Salesforce and come back.
     pub(super) fn session(&self) -> Result<&Session, Problem> {
         match &self.who {

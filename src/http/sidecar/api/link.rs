@@ -166,12 +166,7 @@ impl Org {
 impl Change {
     /// A line of the history.
     fn of(line: HistoryLine) -> Self {
-        let (by, name) = match line.actor {
-            Actor::Admin(name) => ("admin", Some(name)),
-            Actor::Operator(name) => ("operator", Some(name)),
-            Actor::System => ("system", None),
-            Actor::Salesforce => ("salesforce", None),
-        };
+        let (by, name) = who(line.actor);
         let standing = |(status, health): (_, _)| Standing {
             status: word(&status),
             health: word(&health),
@@ -208,7 +203,7 @@ pub(super) async fn read(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let state = sidecar.linking.link(&caller.account).await?;
-    if names(&headers, header::IF_NONE_MATCH, &state) == Some(true) {
+    if names(&headers, header::IF_NONE_MATCH, &etag(&state)) == Some(true) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag(&state))]).into_response());
     }
     told(&sidecar, &state).await
@@ -239,7 +234,7 @@ pub(super) async fn unlink(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let before = sidecar.linking.link(&caller.account).await?;
-    match names(&headers, header::IF_MATCH, &before) {
+    match names(&headers, header::IF_MATCH, &etag(&before)) {
         None => return Err(Problem::precondition_required()),
         Some(false) => return Err(Problem::changed()),
         Some(true) => {}
@@ -328,6 +323,16 @@ pub(super) async fn slots(
     }))
 }
 
+/// Who changed something: what they are, and their name.
+pub(super) fn who(actor: Actor) -> (&'static str, Option<String>) {
+    match actor {
+        Actor::Admin(name) => ("admin", Some(name)),
+        Actor::Operator(name) => ("operator", Some(name)),
+        Actor::System => ("system", None),
+        Actor::Salesforce => ("salesforce", None),
+    }
+}
+
 /// The answer that tells a link.
 async fn told(sidecar: &Sidecar, state: &LinkState) -> Result<Response, Problem> {
     let parked = sidecar.store.parked_calls(&state.account).await?;
@@ -342,9 +347,8 @@ fn etag(state: &LinkState) -> String {
 
 /// Whether a condition names this state (RFC 9110, 13.1); `None`: there is none. A proxy that packs
 /// an answer makes its tag a weak one, which still does for reading.
-fn names(headers: &HeaderMap, condition: HeaderName, state: &LinkState) -> Option<bool> {
+pub(super) fn names(headers: &HeaderMap, condition: HeaderName, etag: &str) -> Option<bool> {
     let named = headers.get(&condition)?.to_str().unwrap_or("");
-    let etag = etag(state);
     let is_it = |one: &str| {
         let one = one.trim();
         let weak = one

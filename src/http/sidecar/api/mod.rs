@@ -4,6 +4,7 @@
 mod authorizations;
 mod caller;
 mod calls;
+mod contacts;
 mod link;
 
 use std::sync::Arc;
@@ -43,6 +44,10 @@ fn operations() -> OpenApiRouter<Arc<Sidecar>> {
         .routes(routes!(authorizations::confirm))
         .routes(routes!(authorizations::cancel))
         .routes(routes!(calls::why))
+        .routes(routes!(contacts::read, contacts::add))
+        .routes(routes!(contacts::history))
+        .routes(routes!(contacts::remove))
+        .routes(routes!(contacts::test))
 }
 
 /// The API's routes, and its document.

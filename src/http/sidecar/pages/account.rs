@@ -10,14 +10,17 @@ use serde::Deserialize;
 
 use super::super::Sidecar;
 use super::super::session::{Role, Session};
+use super::contacts::Line as ContactLine;
 use super::history::Line;
 use super::texts::checklist::{Item, checklist};
-use super::texts::troubles::{self, Trouble};
+use super::texts::contacts as texts_of;
+use super::texts::troubles;
 use super::texts::{self, Notice};
 use super::{Shell, assets, page, time, unavailable};
 use crate::domain::link::{Actor, Health, LinkState, LinkStatus, LinkedOrg};
 use crate::store::authorizations::HistoryLine;
 use crate::store::{self, Store};
+use crate::telling::troubles::{Trouble, trouble};
 
 /// Lines of the history on the account's page.
 const SHOWN: u32 = 5;
@@ -46,6 +49,7 @@ struct Account {
     checklist: Vec<Item>,
     history: Vec<Line>,
     more_history: bool,
+    contacts: Vec<ContactLine>,
 }
 
 /// A word with its colour.
@@ -116,6 +120,7 @@ struct Facts {
     waiting: u64,
     accounts: usize,
     history: Vec<Line>,
+    contacts: Vec<ContactLine>,
     made: Option<(String, Option<String>)>,
     last_login: String,
 }
@@ -146,11 +151,13 @@ async fn facts(sidecar: &Sidecar, session: &Session) -> store::Result<Facts> {
     };
     let lines = store.history(account, None, SHOWN + 1).await?;
     let last = store.last_authorization(&session.id).await?;
+    let told = store.contacts(account).await?;
     Ok(Facts {
         waiting: store.parked_calls(account).await?,
         accounts,
         made: made(&**store, &state).await?,
         history: lines.into_iter().map(Line::of).collect(),
+        contacts: told.contacts.into_iter().map(ContactLine::of_row).collect(),
         last_login: last.map(|last| last.id.to_string()).unwrap_or_default(),
         state,
     })
@@ -193,7 +200,7 @@ fn account(
     let legacy_until = sidecar.linking.legacy_until();
     let legacy_until = legacy_until.map(|day| day.format("%-d %B %Y").to_string());
     let is_linked = state.status != LinkStatus::Unlinked;
-    let trouble = troubles::trouble(state.health, state.reason).filter(|_| is_linked);
+    let trouble = trouble(state.health, state.reason).filter(|_| is_linked);
     let full = is_linked && facts.accounts >= most as usize;
     let mut history = facts.history;
     let more_history = history.len() > SHOWN as usize;
@@ -219,6 +226,7 @@ fn account(
         checklist: checklist(&config.egress_addresses, most),
         history,
         more_history,
+        contacts: facts.contacts,
         shell,
     }
 }

@@ -1,6 +1,6 @@
 //! The pages that an account's admin sees.
 //!
-//! - [`account`]: the account's page; [`unlinking`], [`history`]: what it leads to;
+//! - [`account`]: the account's page; [`unlinking`], [`history`], [`contacts`]: what it leads to;
 //! - [`logins`]: to Salesforce and back; [`follow`]: what open pages are told as it happens;
 //! - [`texts`]: every word; [`help`]: every address elsewhere; [`assets`]: style, script, icon.
 //!
@@ -10,6 +10,7 @@
 
 mod account;
 mod assets;
+mod contacts;
 mod follow;
 mod help;
 mod history;
@@ -44,7 +45,10 @@ pub(super) fn router() -> Router<Arc<Sidecar>> {
         .route("/authorizations/{id}/confirm", post(logins::confirm))
         .route("/authorizations/{id}/cancel", post(logins::cancel))
         .route("/unlink", get(unlinking::ask).post(unlinking::unlink))
-        .route("/history", get(history::show));
+        .route("/history", get(history::show))
+        .route("/contacts", get(contacts::show).post(contacts::add))
+        .route("/contacts/{id}/remove", post(contacts::remove))
+        .route("/contacts/{id}/test", post(contacts::test));
     [assets::STYLE, assets::SCRIPT, assets::ICON]
         .into_iter()
         .fold(pages, |pages, asset| {

@@ -1,9 +1,12 @@
 //! Every word that the pages say, in English. Another language is another such module.
 //!
 //! - here: headings, buttons and sentences; [`checklist`]: what an admin prepares;
-//! - [`faults`]: what went wrong and what to do, of logins; [`troubles`]: of links that stand.
+//! - [`faults`]: what went wrong and what to do, of logins; [`troubles`]: what an org lacks;
+//! - [`contacts`]: who is told. What is wrong with a link is told in notices too, in the words of
+//!   [`crate::telling::troubles`].
 
 pub(in super::super) mod checklist;
+pub(in super::super) mod contacts;
 pub(in super::super) mod faults;
 pub(in super::super) mod troubles;
 
