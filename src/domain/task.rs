@@ -456,6 +456,7 @@ mod tests {
             default_country: None,
             closed_status: None,
             preflight: vec![],
+            asked_at: None,
         }
     }
 

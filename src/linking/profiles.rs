@@ -119,6 +119,7 @@ impl Linking {
             time_zone: profile.time_zone,
             default_country: profile.default_country,
             preflight: profile.preflight,
+            asked_at: Some(clock::now()),
             ..linked.clone()
         }
     }

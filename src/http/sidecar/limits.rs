@@ -1,4 +1,5 @@
-//! How many requests somebody may make: of one session or machine, and of one address.
+//! How many requests somebody may make: of one session or machine, and of one address; and how often
+//! an account's org is asked.
 //!
 //! Each replica counts for itself, minute by minute. That keeps one browser or program from taking
 //! all, and guesses from being many; it is no accounting.
@@ -17,15 +18,20 @@ use moka::sync::Cache;
 use super::Sidecar;
 use super::problem::Problem;
 use crate::crypto;
+use crate::domain::ids::AccountId;
 
 /// What is counted together.
-const WINDOW: Duration = Duration::from_mins(1);
+pub(super) const WINDOW: Duration = Duration::from_mins(1);
 
 /// Who is counted at most; the least lately seen are forgotten first. Each takes about 100 bytes.
 const COUNTED: u64 = 100_000;
 
 /// An address may make so many times what a session may: people share addresses.
 const SHARED: u32 = 4;
+
+/// How often an account's admins may ask their org something within a minute: each time takes API
+/// requests from what it has for the day.
+const ASKED: u32 = 20;
 
 /// Who is counted.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -34,6 +40,8 @@ enum Who {
     Address(IpAddr),
     /// A session or a machine: the hash of what it shows.
     Shown([u8; 32]),
+    /// An account whose org is asked.
+    Asks(AccountId),
 }
 
 /// The counts of this minute.
@@ -44,6 +52,11 @@ impl Limits {
     pub(super) fn new() -> Self {
         let counts = Cache::builder().max_capacity(COUNTED).time_to_live(WINDOW);
         Self(counts.build())
+    }
+
+    /// Counts a question to an account's org; whether it may be asked.
+    pub(super) fn may_ask(&self, account: &AccountId) -> bool {
+        self.allow(Who::Asks(account.clone()), ASKED)
     }
 
     /// Counts a request; whether it is one of the first `most` within its minute.
@@ -70,8 +83,7 @@ pub(super) async fn limit(
     let counted = by_address.into_iter().chain(shown.map(|who| (who, most)));
     for (who, most) in counted {
         if !sidecar.limits.allow(who, most) {
-            let wait = [(header::RETRY_AFTER, WINDOW.as_secs().to_string())];
-            return (wait, Problem::too_many()).into_response();
+            return Problem::too_many().into_response();
         }
     }
     next.run(request).await

@@ -5,6 +5,7 @@ mod authorizations;
 mod caller;
 mod calls;
 mod link;
+mod preflight;
 
 use std::sync::Arc;
 
@@ -38,6 +39,7 @@ fn operations() -> OpenApiRouter<Arc<Sidecar>> {
         .routes(routes!(link::read, link::unlink))
         .routes(routes!(link::history))
         .routes(routes!(link::slots))
+        .routes(routes!(preflight::read, preflight::ask))
         .routes(routes!(authorizations::begin))
         .routes(routes!(authorizations::read))
         .routes(routes!(authorizations::confirm))

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::super::Sidecar;
 use super::super::session::{Role, Session};
 use super::history::Line;
+use super::preflight::Preflight;
 use super::texts::checklist::{Item, checklist};
 use super::texts::troubles::{self, Trouble};
 use super::texts::{self, Notice};
@@ -38,8 +39,8 @@ struct Account {
     summary: String,
     trouble: Option<ShownTrouble>,
     waiting: u64,
-    missing: Vec<Lack>,
     linked: Option<Linked>,
+    preflight: Option<Preflight>,
     may_change: bool,
     consent: Option<String>,
     relink_first: bool,
@@ -72,13 +73,6 @@ struct ShownTrouble {
     what: &'static str,
     todo: &'static str,
     since: String,
-}
-
-/// Something that the API user lacks, and where that is set.
-struct Lack {
-    what: String,
-    setting: &'static str,
-    address: String,
 }
 
 impl Notice {
@@ -209,7 +203,7 @@ fn account(
             || trouble.as_ref().is_some_and(|trouble| trouble.relink),
         trouble: trouble.map(|trouble| shown(&trouble, state)),
         waiting: facts.waiting,
-        missing: state.org.as_ref().map(lacks).unwrap_or_default(),
+        preflight: state.org.as_ref().map(Preflight::of),
         linked: state
             .org
             .as_ref()
@@ -275,18 +269,6 @@ fn shown(trouble: &Trouble, state: &LinkState) -> ShownTrouble {
         todo: trouble.todo,
         since: time(state.since),
     }
-}
-
-fn lacks(org: &LinkedOrg) -> Vec<Lack> {
-    let lack = |missing: &String| {
-        let lack = troubles::lack(missing);
-        Lack {
-            what: lack.what,
-            setting: lack.setting,
-            address: format!("{}{}", org.instance_url.trim_end_matches('/'), lack.path),
-        }
-    };
-    org.missing().iter().map(lack).collect()
 }
 
 fn linked(org: &LinkedOrg, made: Option<(String, Option<String>)>, slots: String) -> Linked {

@@ -1,6 +1,7 @@
 //! The pages that an account's admin sees.
 //!
 //! - [`account`]: the account's page; [`unlinking`], [`history`]: what it leads to;
+//! - [`preflight`]: what the org was found to allow, and asking anew;
 //! - [`logins`]: to Salesforce and back; [`follow`]: what open pages are told as it happens;
 //! - [`texts`]: every word; [`help`]: every address elsewhere; [`assets`]: style, script, icon.
 //!
@@ -14,6 +15,7 @@ mod follow;
 mod help;
 mod history;
 mod logins;
+mod preflight;
 mod texts;
 mod unlinking;
 
@@ -30,7 +32,7 @@ use self::texts::faults::{self, Told};
 use super::session::Session;
 use super::{CALLBACK, Sidecar};
 use crate::domain::ids::AccountId;
-use crate::linking::AuthorizationError;
+use crate::linking::{self, AuthorizationError};
 
 /// The pages.
 pub(super) fn router() -> Router<Arc<Sidecar>> {
@@ -43,6 +45,7 @@ pub(super) fn router() -> Router<Arc<Sidecar>> {
         .route("/authorizations/{id}/events", get(follow::login))
         .route("/authorizations/{id}/confirm", post(logins::confirm))
         .route("/authorizations/{id}/cancel", post(logins::cancel))
+        .route("/preflight", post(preflight::ask))
         .route("/unlink", get(unlinking::ask).post(unlinking::unlink))
         .route("/history", get(history::show));
     [assets::STYLE, assets::SCRIPT, assets::ICON]
@@ -178,6 +181,24 @@ fn failed(sidecar: &Sidecar, session: &Session, error: AuthorizationError) -> Re
         AuthorizationError::Sealing(error) => return unavailable(sidecar, &error),
     };
     message(Shell::of(sidecar, session), status, told, accounts)
+}
+
+/// What becomes of a question to the org that was not answered.
+fn unasked(sidecar: &Sidecar, session: &Session, error: linking::Error) -> Response {
+    match error {
+        linking::Error::Unasked(failure) | linking::Error::Salesforce(failure) => {
+            let told = texts::asking::unanswered(&failure);
+            let shell = Shell::of(sidecar, session);
+            message(shell, StatusCode::BAD_GATEWAY, told, Vec::new())
+        }
+        error => unavailable(sidecar, &error),
+    }
+}
+
+/// The org is asked too often.
+fn too_often(sidecar: &Sidecar, session: &Session) -> Response {
+    let (shell, status) = (Shell::of(sidecar, session), StatusCode::TOO_MANY_REQUESTS);
+    message(shell, status, texts::asking::too_often(), Vec::new())
 }
 
 /// Something of ours is away.

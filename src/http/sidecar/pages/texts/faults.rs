@@ -9,7 +9,7 @@ pub(in super::super) struct Told {
     pub(in super::super) steps: Vec<&'static str>,
 }
 
-fn told(title: &'static str, line: &str, steps: &[&'static str]) -> Told {
+pub(super) fn told(title: &'static str, line: &str, steps: &[&'static str]) -> Told {
     Told {
         title,
         lines: vec![line.to_owned()],

@@ -1,10 +1,13 @@
 //! Every word that the pages say, in English. Another language is another such module.
 //!
 //! - here: headings, buttons and sentences; [`checklist`]: what an admin prepares;
+//! - [`points`]: what a preflight found; [`asking`]: why an org did not answer;
 //! - [`faults`]: what went wrong and what to do, of logins; [`troubles`]: of links that stand.
 
+pub(in super::super) mod asking;
 pub(in super::super) mod checklist;
 pub(in super::super) mod faults;
+pub(in super::super) mod points;
 pub(in super::super) mod troubles;
 
 use crate::domain::link::{Actor, Environment, Health, LinkReason, LinkStatus};
@@ -26,7 +29,6 @@ pub(super) const SINCE: &str = "Since";
 pub(super) const CALLS_WAIT: &str = "Calls that wait for it:";
 pub(super) const CALLS_KEPT: &str = "They are kept, and logged once it works.";
 pub(super) const WHAT_TO_DO: &str = "What to do";
-pub(super) const OPEN_SETUP: &str = "Open it in Salesforce";
 pub(super) const UNLINKED: &str = "This account is not linked to Salesforce. Link it with the API user that the contact centre shall act as.";
 pub(super) const UNLINKED_WORKS: [&str; 2] = [
     "Calls, routing and everything else of the contact centre.",
@@ -65,6 +67,17 @@ pub(super) const NOT_ASKED_YET: &str = "not asked yet";
 pub(super) fn slots(used: usize, most: u32) -> String {
     format!("{used} of {most} accounts use this API user")
 }
+
+// The preflight.
+pub(super) const PREFLIGHT: &str = "Check of the org";
+pub(super) const PREFLIGHT_AT: &str = "Checked";
+pub(super) const REQUESTS_LEFT: &str = "API requests left today";
+pub(super) const NEEDED: &str = "Needed";
+pub(super) const ADVISED: &str = "Advised";
+pub(super) const OPEN_SETUP: &str = "Open it in Salesforce";
+pub(super) const EXPLAINED: &str = "How Salesforce explains it";
+pub(super) const CHECK_AGAIN: &str = "Check again";
+pub(super) const UNTOLD: &str = "Salesforce tells nobody about login hours, IP ranges, passwords that expire, and how long the app’s connections last: see “What the API user needs” for these.";
 
 // Link and Relink.
 pub(super) const LINK_TITLE: &str = "Link this account";

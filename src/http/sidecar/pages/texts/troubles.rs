@@ -47,7 +47,7 @@ pub(in super::super) fn trouble(health: Health, reason: Option<LinkReason>) -> O
         ),
         LinkReason::PermissionMissing => (
             "The API user may not do everything that is needed. Until it may, Tasks go out without these fields, or wait.",
-            "Give the API user what is named above. It is looked at again by itself, at the latest tomorrow.",
+            "Give the API user what is missing in the check below, then press Check again. It is also looked at by itself, at the latest tomorrow.",
             false,
         ),
         LinkReason::ApiDisabled => (
@@ -81,33 +81,4 @@ pub(in super::super) fn trouble(health: Health, reason: Option<LinkReason>) -> O
         todo,
         relink,
     })
-}
-
-/// Something that the API user lacks.
-pub(in super::super) struct Lack {
-    pub(in super::super) what: String,
-    pub(in super::super) setting: &'static str,
-    /// Where that is, below the org's own address.
-    pub(in super::super) path: &'static str,
-}
-
-/// What a line of [`crate::domain::link::LinkedOrg::missing`] means.
-pub(in super::super) fn lack(missing: &str) -> Lack {
-    match missing.split_once('.') {
-        Some(("Task", field)) => Lack {
-            what: format!("The field {field} of Task cannot be written."),
-            setting: "Setup > Object Manager > Task > Fields & Relationships > the field > Set Field-Level Security: visible and not read-only for the API user's profile.",
-            path: "/lightning/setup/ObjectManager/Task/FieldsAndRelationships/view",
-        },
-        _ if missing == "create Task" => Lack {
-            what: "The API user may not create Tasks.".to_owned(),
-            setting: "Setup > Permission Sets > the API user's permission set > System Permissions: Edit Tasks.",
-            path: "/lightning/setup/PermSets/home",
-        },
-        _ => Lack {
-            what: missing.to_owned(),
-            setting: "Setup > Permission Sets > the API user's permission set.",
-            path: "/lightning/setup/PermSets/home",
-        },
-    }
 }
