@@ -5,6 +5,7 @@
 //! narrow ones must not scroll sideways.
 
 mod browser;
+mod checking;
 mod linking;
 mod trouble;
 mod world;

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::domain::ids::AccountId;
 use crate::domain::outcome::Failure;
 use crate::linking::{self, AuthorizationError};
-use crate::store;
+use crate::{store, trial};
 
 /// Why a request was not done (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
@@ -154,6 +154,22 @@ impl From<store::Error> for Problem {
         let error = &error as &dyn std::error::Error;
         tracing::warn!(error, "a request could not be answered");
         Self::unavailable()
+    }
+}
+
+impl From<trial::Error> for Problem {
+    fn from(error: trial::Error) -> Self {
+        let detail = error.to_string();
+        match error {
+            trial::Error::NotLinked => Self::not_linked(),
+            trial::Error::Broken => {
+                let title = "The link does not work";
+                Self::new(StatusCode::CONFLICT, "link-broken", title, detail)
+            }
+            trial::Error::NoSuchTask => Self::not_found(&detail),
+            trial::Error::Refused(failure) => Self::salesforce(&failure),
+            trial::Error::Store(error) => error.into(),
+        }
     }
 }
 

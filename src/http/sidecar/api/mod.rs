@@ -6,6 +6,7 @@ mod caller;
 mod calls;
 mod link;
 mod preflight;
+mod trial;
 
 use std::sync::Arc;
 
@@ -40,6 +41,9 @@ fn operations() -> OpenApiRouter<Arc<Sidecar>> {
         .routes(routes!(link::history))
         .routes(routes!(link::slots))
         .routes(routes!(preflight::read, preflight::ask))
+        .routes(routes!(trial::look_up))
+        .routes(routes!(trial::create))
+        .routes(routes!(trial::delete))
         .routes(routes!(authorizations::begin))
         .routes(routes!(authorizations::read))
         .routes(routes!(authorizations::confirm))

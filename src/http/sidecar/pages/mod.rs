@@ -2,6 +2,7 @@
 //!
 //! - [`account`]: the account's page; [`unlinking`], [`history`]: what it leads to;
 //! - [`preflight`]: what the org was found to allow, and asking anew;
+//! - [`trial`]: a number looked up, and a Task made and deleted, to see that it works;
 //! - [`logins`]: to Salesforce and back; [`follow`]: what open pages are told as it happens;
 //! - [`texts`]: every word; [`help`]: every address elsewhere; [`assets`]: style, script, icon.
 //!
@@ -17,6 +18,7 @@ mod history;
 mod logins;
 mod preflight;
 mod texts;
+mod trial;
 mod unlinking;
 
 use std::sync::Arc;
@@ -46,6 +48,9 @@ pub(super) fn router() -> Router<Arc<Sidecar>> {
         .route("/authorizations/{id}/confirm", post(logins::confirm))
         .route("/authorizations/{id}/cancel", post(logins::cancel))
         .route("/preflight", post(preflight::ask))
+        .route("/test", get(trial::show).post(trial::look_up))
+        .route("/test/task", post(trial::create))
+        .route("/test/task/delete", post(trial::delete))
         .route("/unlink", get(unlinking::ask).post(unlinking::unlink))
         .route("/history", get(history::show));
     [assets::STYLE, assets::SCRIPT, assets::ICON]

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
-use serde::Deserialize;
 
 use super::super::Sidecar;
 use super::super::csrf::Change;
+use super::logins::Nothing;
 use super::texts::{self, points};
 use super::{time, too_often, unasked};
 use crate::domain::link::{LinkState, LinkedOrg};
@@ -149,10 +149,6 @@ fn line(check: &Check, org: &LinkedOrg) -> Line {
         mend: (*found != Found::Yes).then(mend),
     }
 }
-
-/// A form that says no more than who sends it.
-#[derive(Deserialize)]
-pub(super) struct Nothing {}
 
 /// `POST /preflight`
 pub(super) async fn ask(State(sidecar): State<Arc<Sidecar>>, change: Change<Nothing>) -> Response {
