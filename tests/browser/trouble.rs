@@ -148,10 +148,7 @@ async fn a_link_that_does_not_work_says_why_and_what_to_press() {
         .says("#preflight", "2 things that are needed are missing")
         .await;
     browser
-        .says(
-            "#preflight .checks",
-            "It may write the field CallObject of Task",
-        )
+        .says("#preflight .checks", "Writing the field CallObject of Task")
         .await;
     browser.photograph("at-risk").await;
 

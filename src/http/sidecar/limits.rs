@@ -29,10 +29,6 @@ const COUNTED: u64 = 100_000;
 /// An address may make so many times what a session may: people share addresses.
 const SHARED: u32 = 4;
 
-/// How often an account's admins may ask their org something within a minute: each time takes API
-/// requests from what it has for the day.
-const ASKED: u32 = 20;
-
 /// Who is counted.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Who {
@@ -54,15 +50,18 @@ impl Limits {
         Self(counts.build())
     }
 
-    /// Counts a question to an account's org; whether it may be asked.
-    pub(super) fn may_ask(&self, account: &AccountId) -> bool {
-        self.allow(Who::Asks(account.clone()), ASKED)
-    }
-
     /// Counts a request; whether it is one of the first `most` within its minute.
     fn allow(&self, who: Who, most: u32) -> bool {
         let count = self.0.get_with(who, Arc::default);
         count.fetch_add(1, Ordering::Relaxed) < most
+    }
+}
+
+impl Sidecar {
+    /// Counts a question to an account's org; whether it may be asked.
+    pub(super) fn may_ask(&self, account: &AccountId) -> bool {
+        let most = self.config.questions_per_minute;
+        self.limits.allow(Who::Asks(account.clone()), most)
     }
 }
 

@@ -348,6 +348,7 @@ fn settings_of(base: &str) -> Config {
         public_url: base.to_owned(),
         support: "help@vcc.example".to_owned(),
         requests_per_minute: 1_000_000,
+        questions_per_minute: 1_000_000,
         machines: vec![
             machine("admin", ADMIN_MACHINE, Role::Admin, &["acme"]),
             machine("viewer", VIEWER_MACHINE, Role::Viewer, &["*"]),

@@ -120,7 +120,7 @@ pub(super) async fn ask(
     State(sidecar): State<Arc<Sidecar>>,
     caller: Caller,
 ) -> Result<Json<Preflight>, Problem> {
-    if !sidecar.limits.may_ask(&caller.account) {
+    if !sidecar.may_ask(&caller.account) {
         return Err(Problem::too_many());
     }
     let linking = Arc::clone(&sidecar.linking);

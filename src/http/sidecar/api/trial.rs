@@ -248,7 +248,7 @@ fn unread(wrong: &JsonRejection) -> Problem {
 
 /// Refuses whoever asks too often.
 fn may_ask(sidecar: &Sidecar, caller: &Caller) -> Result<(), Problem> {
-    if sidecar.limits.may_ask(&caller.account) {
+    if sidecar.may_ask(&caller.account) {
         Ok(())
     } else {
         Err(Problem::too_many())

@@ -153,7 +153,7 @@ fn line(check: &Check, org: &LinkedOrg) -> Line {
 /// `POST /preflight`
 pub(super) async fn ask(State(sidecar): State<Arc<Sidecar>>, change: Change<Nothing>) -> Response {
     let session = change.session;
-    if !sidecar.limits.may_ask(&session.account) {
+    if !sidecar.may_ask(&session.account) {
         return too_often(&sidecar, &session);
     }
     let (linking, account) = (Arc::clone(&sidecar.linking), session.account.clone());

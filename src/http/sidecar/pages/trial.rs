@@ -104,7 +104,7 @@ pub(super) async fn look_up(
     change: Change<Asked>,
 ) -> Response {
     let Change { session, form } = change;
-    if !sidecar.limits.may_ask(&session.account) {
+    if !sidecar.may_ask(&session.account) {
         return too_often(&sidecar, &session);
     }
     match sidecar.trial.look_up(&session.account, &form.number).await {
@@ -119,7 +119,7 @@ pub(super) async fn look_up(
 /// `POST /test/task`: one that comes again, by a reload, makes no other.
 pub(super) async fn create(State(sidecar): State<Arc<Sidecar>>, change: Change<Make>) -> Response {
     let Change { session, form } = change;
-    if !sidecar.limits.may_ask(&session.account) {
+    if !sidecar.may_ask(&session.account) {
         return too_often(&sidecar, &session);
     }
     let (trial, account) = (Arc::clone(&sidecar.trial), session.account.clone());
@@ -137,7 +137,7 @@ pub(super) async fn delete(
     change: Change<Unwanted>,
 ) -> Response {
     let Change { session, form } = change;
-    if !sidecar.limits.may_ask(&session.account) {
+    if !sidecar.may_ask(&session.account) {
         return too_often(&sidecar, &session);
     }
     let (trial, account) = (Arc::clone(&sidecar.trial), session.account.clone());

@@ -73,7 +73,7 @@ pub(super) fn slots(used: usize, most: u32) -> String {
 }
 
 // The preflight.
-pub(super) const PREFLIGHT: &str = "Check of the org";
+pub(super) const PREFLIGHT: &str = "What the API user may do";
 pub(super) const PREFLIGHT_AT: &str = "Checked";
 pub(super) const REQUESTS_LEFT: &str = "API requests left today";
 pub(super) const NEEDED: &str = "Needed";
@@ -81,7 +81,7 @@ pub(super) const ADVISED: &str = "Advised";
 pub(super) const OPEN_SETUP: &str = "Open it in Salesforce";
 pub(super) const EXPLAINED: &str = "How Salesforce explains it";
 pub(super) const CHECK_AGAIN: &str = "Check again";
-pub(super) const UNTOLD: &str = "Salesforce tells nobody about login hours, IP ranges, passwords that expire, and how long the app’s connections last: see “What the API user needs” for these.";
+pub(super) const UNTOLD: &str = "Salesforce tells nobody about login hours, IP ranges, passwords that expire, and how long the app’s connections last: see “What to prepare” below for these.";
 
 // The test.
 pub(super) const TEST: &str = "Test it";
@@ -188,7 +188,7 @@ pub(super) fn lasting(time: Duration) -> String {
 
 // The checklist and the history.
 pub(super) const PREPARE: &str = "Prepare this first";
-pub(super) const PREPARED: &str = "What the API user needs";
+pub(super) const PREPARED: &str = "What to prepare";
 pub(super) const PREPARE_MEANS: &str =
     "An admin of your Salesforce org does this once, in this order.";
 pub(super) const HISTORY: &str = "History";

@@ -57,24 +57,24 @@ fn grouped(number: u64) -> String {
     text
 }
 
-/// What a point is about.
+/// What a point is about, as something that the API user does or has.
 pub(in super::super) fn title(point: &Point) -> String {
     match point {
-        Point::ApiEnabled => "The API user may use the API".to_owned(),
-        Point::EditTasks => "It may create Tasks".to_owned(),
-        Point::WriteField { field } => format!("It may write the field {field} of Task"),
-        Point::SearchSome => "It may look callers up, in at least one object".to_owned(),
-        Point::SearchObject { object } => format!("It may look callers up in {object}s"),
-        Point::KeyField { field } => format!("Task has the unique field {field}"),
-        Point::ViewAllData => "It sees all data".to_owned(),
-        Point::ViewAllUsers => "It sees all users".to_owned(),
-        Point::RequestsLeft { .. } => "The org has API requests left".to_owned(),
-        Point::ApiOnly => "It may use nothing but the API".to_owned(),
+        Point::ApiEnabled => "Using the API".to_owned(),
+        Point::EditTasks => "Creating Tasks".to_owned(),
+        Point::WriteField { field } => format!("Writing the field {field} of Task"),
+        Point::SearchSome => "Looking callers up, in at least one object".to_owned(),
+        Point::SearchObject { object } => format!("Looking callers up in {object}s"),
+        Point::KeyField { field } => format!("The unique field {field} of Task"),
+        Point::ViewAllData => "Seeing all data".to_owned(),
+        Point::ViewAllUsers => "Seeing all users".to_owned(),
+        Point::RequestsLeft { .. } => "API requests left today".to_owned(),
+        Point::ApiOnly => "Using nothing but the API".to_owned(),
     }
 }
 
-/// What the fields are that it may write, told together.
-pub(in super::super) const WRITES: &str = "It may write these fields of Task:";
+/// The fields that can be written, told together.
+pub(in super::super) const WRITES: &str = "Writing these fields of Task:";
 
 /// What follows where it is missing, or may be.
 pub(in super::super) fn without(point: &Point, found: Found) -> String {
