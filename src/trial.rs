@@ -138,7 +138,7 @@ impl Trial {
         let seen = self.find(&link, &org, number).await?;
         let (key, now) = (trial::key(account, id), clock::now());
         if !self.store.enter_once(&key, now + REMEMBERED, now).await? {
-            return self.look_for(&link, &org, key).await;
+            return Ok(self.look_for(&link, &org, key).await);
         }
         let record = seen.answer.record.as_ref();
         let draft = trial::draft(key, record, &org, &BTreeSet::new(), &self.tasks, now);
@@ -239,10 +239,11 @@ impl Trial {
                 .await;
             match sent.answers.into_iter().next() {
                 Some(Answer::Created(task) | Answer::Updated(task) | Answer::Exists(task)) => {
+                    tracing::info!(account = %link.account, "a test Task was created");
                     return Ok(created(org, task, draft.omit));
                 }
                 Some(Answer::Failed(failure)) if failure.class == FailureClass::Ambiguous => {
-                    return self.look_for(link, org, draft.key).await;
+                    return Ok(self.look_for(link, org, draft.key).await);
                 }
                 Some(Answer::Failed(failure))
                     // Each time there is one field less.
@@ -259,13 +260,9 @@ impl Trial {
         }
     }
 
-    /// Looks for the Task of a key that was sent before.
-    async fn look_for(
-        &self,
-        link: &LinkState,
-        org: &LinkedOrg,
-        key: String,
-    ) -> Result<Made, Error> {
+    /// Looks for the Task of a key that was sent before. Where that cannot be asked either, nothing is
+    /// known.
+    async fn look_for(&self, link: &LinkState, org: &LinkedOrg, key: String) -> Made {
         let keys = [key];
         let look = &Look {
             keys: &keys,
@@ -276,9 +273,17 @@ impl Trial {
         let ask =
             move |session: Session| async move { self.salesforce.find_tasks(&session, look).await };
         let shown = self.linking.asking(&link.account, link.generation, ask);
-        let mut shown = shown.await?.value;
-        let task = shown.tasks.remove(&keys[0]);
-        Ok(task.map_or(Made::Unknown, |task| created(org, task, BTreeSet::new())))
+        match shown.await {
+            Ok(mut shown) => match shown.value.tasks.remove(&keys[0]) {
+                Some(task) => created(org, task, BTreeSet::new()),
+                None => Made::Unknown,
+            },
+            Err(failure) => {
+                let code = failure.code;
+                tracing::warn!(account = %link.account, code, "a test Task could not be looked for");
+                Made::Unknown
+            }
+        }
     }
 
     /// Whether a Task is there that a test of this account made.
