@@ -233,3 +233,24 @@ async fn an_org_is_asked_anew_and_never_too_often() {
     assert_eq!(refused.headers()["retry-after"], "60");
     world.stop().await;
 }
+
+#[tokio::test]
+async fn an_access_token_that_has_run_out_is_wanted_anew_from_its_owner() {
+    let world = World::start().await;
+    let browser = world.browser("acme", Role::Admin).await;
+    come_back(&world, &browser, API_USER).await;
+    let expired = world.simulator.control().expire_sessions(None);
+    expired.expect("expired");
+    let ask = browser.changes(world.api(Method::POST, "acme", "preflight"));
+    let (status, problem) = told(ask).await;
+    assert_eq!(
+        (status.as_u16(), &problem["type"]),
+        (502, &json!("urn:vcc-link:problem:salesforce"))
+    );
+    let account = "acme".parse().expect("an account");
+    let shard = world.linking.link(&account).await.expect("a link").shard;
+    let long_ago = chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(1);
+    let stale = world.store.stale_grants(&[shard], long_ago, 9).await;
+    assert_eq!(stale.expect("stale_grants").len(), 1);
+    world.stop().await;
+}
