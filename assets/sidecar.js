@@ -4,12 +4,15 @@
 "use strict";
 
 // Times as people here write them.
-for (const time of document.querySelectorAll("time[datetime]")) {
-  const at = new Date(time.dateTime);
-  time.textContent = at.toLocaleString(document.documentElement.lang, {
-    dateStyle: "medium", timeStyle: "short",
-  });
+function localise(part) {
+  for (const time of part.querySelectorAll("time[datetime]")) {
+    const at = new Date(time.dateTime);
+    time.textContent = at.toLocaleString(document.documentElement.lang, {
+      dateStyle: "medium", timeStyle: "short",
+    });
+  }
 }
+localise(document);
 
 // Link and Relink: the login goes into a window of its own, and this one waits for it to begin.
 let begun = false;
@@ -34,6 +37,19 @@ for (const form of document.querySelectorAll("form[data-login]")) {
   });
 }
 
+// Shows a part of this page as it is now, and says so to those who hear it.
+async function renew(shown) {
+  const answer = await fetch(location.pathname);
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const now = page.getElementById(shown.id);
+  if (!now) return;
+  const within = shown.contains(document.activeElement);
+  localise(now);
+  shown.replaceWith(now);
+  if (within) now.focus();
+  document.getElementById("renewed").textContent = now.querySelector("[data-said]").textContent;
+}
+
 // Follows the account, or a login.
 const main = document.querySelector("main");
 function follow() {
@@ -42,6 +58,10 @@ function follow() {
     if (event.data === main.dataset.seen) return;
     events.close();
     location.replace(location.pathname);
+  });
+  events.addEventListener("preflight", (event) => {
+    const shown = document.getElementById("preflight");
+    if (shown && event.data !== shown.dataset.asked) renew(shown);
   });
   events.addEventListener("waiting", (event) => {
     for (const shown of document.querySelectorAll("[data-waiting]")) shown.textContent = event.data;

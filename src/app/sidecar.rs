@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::stages::Alarm;
+use crate::callers::Callers;
 use crate::clock;
 use crate::config::Config;
 use crate::http::{self, sidecar};
@@ -21,6 +22,7 @@ use crate::salesforce::Client;
 use crate::sealing::Sealer;
 use crate::store::Store;
 use crate::telemetry::Metrics;
+use crate::trial::Trial;
 
 /// How often logins that came to nothing are ended.
 const EVERY: Duration = Duration::from_mins(1);
@@ -78,6 +80,14 @@ impl Sidecar {
             notices: Notices::new(Arc::clone(&store), sealer.clone(), config.notices.clone()),
             store: Arc::clone(&store),
             sealer: sealer.clone(),
+            trial: Trial {
+                store: Arc::clone(&store),
+                linking: Arc::clone(&linking),
+                callers: Callers::new(salesforce.clone(), &config.lookup.own_numbers),
+                salesforce: salesforce.clone(),
+                tasks: config.tasks.clone(),
+            },
+            unlink_grace: config.engine.links.unlink_grace,
             salesforce,
             closing: started.closing.clone(),
             tasks: started.stages.clone(),

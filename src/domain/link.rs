@@ -244,6 +244,9 @@ pub struct LinkedOrg {
     /// empty until then.
     #[serde(default)]
     pub preflight: Vec<Check>,
+    /// When they were asked; `None` until then.
+    #[serde(default)]
+    pub asked_at: Option<DateTime<Utc>>,
 }
 
 impl LinkedOrg {
@@ -272,6 +275,7 @@ impl LinkedOrg {
             default_country: None,
             closed_status: None,
             preflight: Vec::new(),
+            asked_at: None,
         }
     }
 }

@@ -21,4 +21,5 @@ pub mod policy;
 pub mod preflight;
 pub mod private;
 pub mod task;
+pub mod trial;
 pub mod work;

@@ -7,6 +7,7 @@
 //!   rows of all links;
 //! - [`profiles`]: what the linked orgs allow, asked at first and daily;
 //! - [`tokens`]: access tokens, and refreshing them by rule 11; [`sealed`]: their stored form;
+//! - [`asking`]: reading from an org on a person's behalf;
 //! - [`announcing`]: telling of a change at once, beside the relay;
 //! - [`openable`]: whether the keys are those that sealed what is stored;
 //! - [`retired`]: giving up the tokens of links that were replaced;
@@ -14,6 +15,7 @@
 
 mod adding;
 mod announcing;
+mod asking;
 mod authorizing;
 mod concluding;
 mod config;

@@ -85,9 +85,9 @@ pub trait Authorizations: Send + Sync {
     /// Drops authorizations that were begun before, and are over.
     async fn forget_authorizations(&self, before: DateTime<Utc>) -> Result<u64>;
 
-    /// Takes a portal's token by its id, which holds until then: true once, however often it comes
-    /// and wherever. Tokens that no longer hold are forgotten along the way. A call that is repeated
-    /// after an error may find the token taken by itself.
+    /// Takes by its id what may be done once, until then: a portal's token, or the one create of an
+    /// admin's test. True once, however often it comes and wherever. What no longer holds is
+    /// forgotten along the way. A call that is repeated after an error may find it taken by itself.
     async fn enter_once(&self, id: &str, until: DateTime<Utc>, now: DateTime<Utc>) -> Result<bool>;
 
     /// The published changes of an account's link before this one, the latest first.

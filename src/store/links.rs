@@ -351,6 +351,16 @@ pub trait Links: Send + Sync {
     /// order of account. Left out are broken links, and those whose reason says so already.
     async fn doubtful_grants(&self, shards: &[ShardId], limit: u32) -> Result<Vec<Grant>>;
 
+    /// Lets a grant count as issued long ago, if its tokens are still those that were seen: the owner
+    /// of its account's shard renews them when it looks next. `Stale` otherwise, or while a refresh
+    /// runs.
+    async fn want_refresh(
+        &self,
+        account: &AccountId,
+        generation: Generation,
+        seen: TokenSequence,
+    ) -> Result<Written>;
+
     /// Claims the refresh of a grant, as the owner of its account's shard. At most one claim is
     /// open at a time; see [`RefreshClaim`] for the rest of rule 11.
     async fn claim_refresh(&self, wish: &RefreshWish) -> Result<RefreshClaim>;

@@ -50,7 +50,7 @@ pub fn trouble(health: Health, reason: Option<LinkReason>) -> Option<Trouble> {
         ),
         LinkReason::PermissionMissing => (
             "The API user may not do everything that is needed. Until it may, Tasks go out without these fields, or wait.",
-            "Give the API user what is named above. It is looked at again by itself, at the latest tomorrow.",
+            "Give the API user what is missing in the check below, then press Check again. It is also looked at by itself, at the latest tomorrow.",
             false,
         ),
         LinkReason::ApiDisabled => (

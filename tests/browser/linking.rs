@@ -57,12 +57,16 @@ async fn another_user_replaces_the_link_and_unlinking_ends_it() {
         .says("main", "will no longer work for this account")
         .await;
     browser
-        .says("main", "3 calls wait to be logged. They will not")
+        .says("main", "3 calls wait to be logged. For 10 minutes more")
         .await;
     browser.photograph("unlinking").await;
     browser.press("button.danger").await;
     browser.says("#status", "Unlinked").await;
     browser.says(".notice", "Unlinked.").await;
+    browser.says("#still-waiting", "3 calls still wait").await;
+    browser
+        .says("#still-waiting", "link the same org again by then")
+        .await;
     browser.photograph("unlinked-again").await;
     browser.open("/history").await;
     browser.says(".history", "Unlinked").await;

@@ -5,6 +5,7 @@
 //! narrow ones must not scroll sideways.
 
 mod browser;
+mod checking;
 mod contacts;
 mod linking;
 mod trouble;

@@ -337,4 +337,15 @@ pub(crate) async fn old_tokens_of_quiet_links_are_found(harness: Arc<dyn Harness
     };
     assert_eq!(stale(at(0)).await, Vec::<String>::new());
     assert_eq!(stale(at(1)).await, ["at-risk", "healthy"]);
+    // A token that Salesforce refused before it was old: somebody asks for another.
+    let want = async |seen| {
+        let account = "healthy".parse().expect("an account");
+        let wanted = fixture
+            .store
+            .want_refresh(&account, Generation(1), TokenSequence(seen));
+        wanted.await.expect("want_refresh")
+    };
+    assert_eq!(want(2).await, Written::Stale, "there are others by now");
+    assert_eq!(want(1).await, Written::Yes);
+    assert_eq!(stale(at(0)).await, ["healthy"]);
 }

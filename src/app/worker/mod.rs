@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::stages::Alarm;
+use crate::callers::Callers;
 use crate::config::Config;
 use crate::domain::ids::ReplicaId;
 use crate::engine::{Engine, Gauges};
@@ -217,7 +218,7 @@ impl Worker {
                 store: Arc::clone(&shared.store),
                 sealer: shared.sealer.clone(),
                 linking: Arc::clone(&shared.linking),
-                salesforce: shared.salesforce.clone(),
+                callers: Callers::new(shared.salesforce.clone(), &config.lookup.own_numbers),
                 published: Arc::clone(&shared.published),
                 metrics: shared.metrics.clone(),
                 memory: Memory::new(&config.lookup),

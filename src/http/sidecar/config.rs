@@ -43,6 +43,9 @@ pub struct Config {
     pub proxies: u8,
     /// Requests per minute of one session or machine, and four times as many of one address.
     pub requests_per_minute: u32,
+    /// How often within a minute an account's admins may ask its org something: a preflight, a test.
+    /// Each time takes API requests from what the org has for the day.
+    pub questions_per_minute: u32,
     /// How the portal hands its users over.
     pub portal: Portal,
     /// Programs that may use the API.
@@ -90,6 +93,7 @@ impl Default for Config {
             session_for: Duration::from_hours(8),
             proxies: 0,
             requests_per_minute: 120,
+            questions_per_minute: 20,
             portal: Portal::default(),
             machines: Vec::new(),
         }
@@ -148,6 +152,9 @@ impl Config {
         }
         if self.requests_per_minute == 0 {
             fault("requests_per_minute", "write at least 1");
+        }
+        if self.questions_per_minute == 0 {
+            fault("questions_per_minute", "write at least 1");
         }
         if self.is_on() && origin(&self.public_url).is_none() {
             let advice = "write where browsers find the pages, without a path: \"https://links.example\", or http on this machine";

@@ -1,4 +1,5 @@
-//! How many requests somebody may make: of one session or machine, and of one address.
+//! How many requests somebody may make: of one session or machine, and of one address; and how often
+//! an account's org is asked.
 //!
 //! Each replica counts for itself, minute by minute. That keeps one browser or program from taking
 //! all, and guesses from being many; it is no accounting.
@@ -17,9 +18,10 @@ use moka::sync::Cache;
 use super::Sidecar;
 use super::problem::Problem;
 use crate::crypto;
+use crate::domain::ids::AccountId;
 
 /// What is counted together.
-const WINDOW: Duration = Duration::from_mins(1);
+pub(super) const WINDOW: Duration = Duration::from_mins(1);
 
 /// Who is counted at most; the least lately seen are forgotten first. Each takes about 100 bytes.
 const COUNTED: u64 = 100_000;
@@ -34,6 +36,8 @@ enum Who {
     Address(IpAddr),
     /// A session or a machine: the hash of what it shows.
     Shown([u8; 32]),
+    /// An account whose org is asked.
+    Asks(AccountId),
 }
 
 /// The counts of this minute.
@@ -50,6 +54,14 @@ impl Limits {
     fn allow(&self, who: Who, most: u32) -> bool {
         let count = self.0.get_with(who, Arc::default);
         count.fetch_add(1, Ordering::Relaxed) < most
+    }
+}
+
+impl Sidecar {
+    /// Counts a question to an account's org; whether it may be asked.
+    pub(super) fn may_ask(&self, account: &AccountId) -> bool {
+        let most = self.config.questions_per_minute;
+        self.limits.allow(Who::Asks(account.clone()), most)
     }
 }
 
@@ -70,8 +82,7 @@ pub(super) async fn limit(
     let counted = by_address.into_iter().chain(shown.map(|who| (who, most)));
     for (who, most) in counted {
         if !sidecar.limits.allow(who, most) {
-            let wait = [(header::RETRY_AFTER, WINDOW.as_secs().to_string())];
-            return (wait, Problem::too_many()).into_response();
+            return Problem::too_many().into_response();
         }
     }
     next.run(request).await

@@ -25,6 +25,7 @@ mod problem;
 pub mod session;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::routing::post;
 use axum::{Router, middleware};
@@ -41,6 +42,7 @@ use crate::notices::Notices;
 use crate::salesforce::Client;
 use crate::sealing::Sealer;
 use crate::store::Store;
+use crate::trial::Trial;
 
 /// What the pages stand on.
 pub struct Sidecar {
@@ -54,6 +56,10 @@ pub struct Sidecar {
     pub store: Arc<dyn Store>,
     /// Seals sessions.
     pub sealer: Sealer,
+    /// Tests a link as an admin wishes.
+    pub trial: Arc<Trial>,
+    /// How long the calls of an unlinked account wait for it to be linked again.
+    pub unlink_grace: Duration,
     /// Answers that go on and on end when this is cancelled, as the process drains.
     pub closing: CancellationToken,
     /// What must come to its end runs on it.
@@ -80,6 +86,10 @@ pub struct Parts {
     pub sealer: Sealer,
     /// Knows where admins log in.
     pub salesforce: Client,
+    /// Tests a link.
+    pub trial: Trial,
+    /// How long the calls of an unlinked account wait.
+    pub unlink_grace: Duration,
     /// Cancelled as the process drains.
     pub closing: CancellationToken,
     /// What must come to its end runs on it; a drain waits for it.
@@ -105,6 +115,8 @@ impl Sidecar {
             notices: parts.notices,
             store: parts.store,
             sealer: parts.sealer,
+            trial: Arc::new(parts.trial),
+            unlink_grace: parts.unlink_grace,
             closing: parts.closing,
             tasks: parts.tasks,
         })

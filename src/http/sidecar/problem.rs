@@ -7,9 +7,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::ids::AccountId;
-use crate::linking::AuthorizationError;
-use crate::notices;
-use crate::store;
+use crate::domain::outcome::Failure;
+use crate::linking::{self, AuthorizationError};
+use crate::{notices, store, trial};
 
 /// Why a request was not done (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
@@ -104,6 +104,24 @@ impl Problem {
         Self::new(status, "too-many-requests", "Too many requests", detail)
     }
 
+    /// The account has nothing that could be asked.
+    pub(super) fn not_linked() -> Self {
+        let detail = "Link the account first: there is no org to ask.";
+        Self::new(
+            StatusCode::CONFLICT,
+            "not-linked",
+            "The account is not linked",
+            detail,
+        )
+    }
+
+    /// Salesforce did not do it.
+    pub(super) fn salesforce(failure: &Failure) -> Self {
+        let detail = format!("Salesforce: {}. {}", failure.code, failure.hint);
+        let title = "Salesforce did not do it";
+        Self::new(StatusCode::BAD_GATEWAY, "salesforce", title, detail)
+    }
+
     /// The database is away.
     pub(super) fn unavailable() -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
@@ -117,6 +135,10 @@ impl IntoResponse for Problem {
         let mut response = (status, Json(self)).into_response();
         let form = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, form);
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            let wait = HeaderValue::from(super::limits::WINDOW.as_secs());
+            response.headers_mut().insert(header::RETRY_AFTER, wait);
+        }
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");
             response
@@ -153,6 +175,38 @@ impl From<notices::Error> for Problem {
             notices::Error::Sealing(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(error, "a contact cannot be opened");
+                Self::unavailable()
+            }
+        }
+    }
+}
+
+impl From<trial::Error> for Problem {
+    fn from(error: trial::Error) -> Self {
+        let detail = error.to_string();
+        match error {
+            trial::Error::NotLinked => Self::not_linked(),
+            trial::Error::Broken => {
+                let title = "The link does not work";
+                Self::new(StatusCode::CONFLICT, "link-broken", title, detail)
+            }
+            trial::Error::NoSuchTask => Self::not_found(&detail),
+            trial::Error::Refused(failure) => Self::salesforce(&failure),
+            trial::Error::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<linking::Error> for Problem {
+    fn from(error: linking::Error) -> Self {
+        match error {
+            linking::Error::Unasked(failure) | linking::Error::Salesforce(failure) => {
+                Self::salesforce(&failure)
+            }
+            linking::Error::Store(error) => error.into(),
+            other => {
+                let error = &other as &dyn std::error::Error;
+                tracing::error!(error, "a request could not be answered");
                 Self::unavailable()
             }
         }

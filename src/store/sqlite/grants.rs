@@ -68,6 +68,32 @@ impl Sqlite {
         rows.iter().map(grant).collect()
     }
 
+    /// See [`Links::want_refresh`](crate::store::Links::want_refresh).
+    pub(super) async fn age_grant(
+        &self,
+        account: &AccountId,
+        generation: Generation,
+        seen: TokenSequence,
+    ) -> Result<Written> {
+        let mut tx = self.begin().await?;
+        let aged = sqlx::query(
+            "update grants set issued_at = $4
+             where account = $1 and generation = $2 and token_sequence = $3
+                and claim_until is null",
+        )
+        .bind(account.as_str())
+        .bind(generation.0)
+        .bind(seen.0)
+        .bind(micros(DateTime::UNIX_EPOCH))
+        .execute(&mut *tx.inner)
+        .await?;
+        tx.commit().await?;
+        Ok(match aged.rows_affected() {
+            0 => Written::Stale,
+            _ => Written::Yes,
+        })
+    }
+
     /// See [`Links::doubtful_grants`](crate::store::Links::doubtful_grants).
     pub(super) async fn read_doubtful_grants(
         &self,

@@ -190,6 +190,15 @@ impl Links for Sqlite {
         self.read_doubtful_grants(shards, limit).await
     }
 
+    async fn want_refresh(
+        &self,
+        account: &AccountId,
+        generation: Generation,
+        seen: TokenSequence,
+    ) -> Result<Written> {
+        self.age_grant(account, generation, seen).await
+    }
+
     async fn claim_refresh(&self, wish: &RefreshWish) -> Result<RefreshClaim> {
         self.claim(wish).await
     }

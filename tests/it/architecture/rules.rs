@@ -30,15 +30,22 @@ const ARROWS: &[(&str, &str)] = &[
         "notices",
         "clock crypto domain sealing store telemetry telling",
     ),
+    // Looks callers up, for the worker and for an admin's test alike.
+    ("callers", "clock domain salesforce"),
+    // An admin's test of a link: what the worker would do, without a call.
+    (
+        "trial",
+        "callers clock domain linking salesforce store telemetry",
+    ),
     // These two meet in the store and in the events.
     (
         "pipeline",
-        "clock crypto domain engine kafka linking readiness salesforce sealing store telemetry",
+        "callers clock crypto domain engine kafka linking readiness salesforce sealing store telemetry",
     ),
     (
         "http",
         "clock crypto domain engine kafka linking notices readiness salesforce sealing store \
-         telemetry telling",
+         telemetry telling trial",
     ),
     // Puts the sections of all together.
     (
@@ -58,8 +65,9 @@ const ARROWS: &[(&str, &str)] = &[
 ];
 
 /// What the top may know.
-const EVERYBODY_BELOW: &str = "app clock config crypto domain engine http kafka linking notices \
-                               pipeline preflight readiness salesforce sealing store telemetry telling";
+const EVERYBODY_BELOW: &str = "app callers clock config crypto domain engine http kafka linking notices \
+                               pipeline preflight readiness salesforce sealing store telemetry \
+                               telling trial";
 
 /// Packages that have one room each, so that their types go nowhere else.
 const PACKAGES: &[(&str, &[&str])] = &[

@@ -6,4 +6,5 @@ mod api;
 mod contacts;
 mod document;
 mod forgery;
+mod trial;
 mod world;

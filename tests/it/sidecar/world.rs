@@ -20,6 +20,8 @@ use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use url::Url;
+use vcc_link::callers::Callers;
+use vcc_link::domain::task;
 use vcc_link::http;
 use vcc_link::http::sidecar::session::Role;
 use vcc_link::http::sidecar::{Config, Machine, Parts, Portal, Sidecar, portal, router};
@@ -28,6 +30,7 @@ use vcc_link::notices::{self, Notices};
 use vcc_link::salesforce;
 use vcc_link::sealing::Sealer;
 use vcc_link::store::{self, Database, Store};
+use vcc_link::trial::Trial;
 use vcc_link::{crypto, store::Sealed};
 
 /// The users of the simulated org; each logs in with the password `password`.
@@ -111,6 +114,8 @@ impl World {
             notices: contacts_in(&store, &sealer),
             store: Arc::clone(&store),
             sealer,
+            trial: trial_of(&store, &linking, &salesforce),
+            unlink_grace: Duration::from_mins(10),
             salesforce,
             closing: stop.clone(),
             tasks: served.clone(),
@@ -322,6 +327,21 @@ fn salesforce_of(base: &str) -> salesforce::Client {
     salesforce::Client::new(config).expect("a client")
 }
 
+/// What tests links.
+fn trial_of(
+    store: &Arc<dyn Store>,
+    linking: &Arc<Linking>,
+    salesforce: &salesforce::Client,
+) -> Trial {
+    Trial {
+        store: Arc::clone(store),
+        linking: Arc::clone(linking),
+        callers: Callers::new(salesforce.clone(), &[]),
+        salesforce: salesforce.clone(),
+        tasks: task::Config::default(),
+    }
+}
+
 /// Settings, with machines and the shared key.
 fn settings_of(base: &str) -> Config {
     let machine = |name: &str, token: &str, role, accounts: &[&str]| Machine {
@@ -336,6 +356,7 @@ fn settings_of(base: &str) -> Config {
         public_url: base.to_owned(),
         support: "help@vcc.example".to_owned(),
         requests_per_minute: 1_000_000,
+        questions_per_minute: 1_000_000,
         machines: vec![
             machine("admin", ADMIN_MACHINE, Role::Admin, &["acme"]),
             machine("viewer", VIEWER_MACHINE, Role::Viewer, &["*"]),

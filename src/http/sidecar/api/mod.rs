@@ -6,6 +6,8 @@ mod caller;
 mod calls;
 mod contacts;
 mod link;
+mod preflight;
+mod trial;
 
 use std::sync::Arc;
 
@@ -39,6 +41,10 @@ fn operations() -> OpenApiRouter<Arc<Sidecar>> {
         .routes(routes!(link::read, link::unlink))
         .routes(routes!(link::history))
         .routes(routes!(link::slots))
+        .routes(routes!(preflight::read, preflight::ask))
+        .routes(routes!(trial::look_up))
+        .routes(routes!(trial::create))
+        .routes(routes!(trial::delete))
         .routes(routes!(authorizations::begin))
         .routes(routes!(authorizations::read))
         .routes(routes!(authorizations::confirm))

@@ -1,6 +1,7 @@
 //! The page of an account: what holds, and what can be done about it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Query, State};
@@ -12,11 +13,12 @@ use super::super::Sidecar;
 use super::super::session::{Role, Session};
 use super::contacts::Line as ContactLine;
 use super::history::Line;
+use super::preflight::Preflight;
 use super::texts::checklist::{Item, checklist};
 use super::texts::contacts as texts_of;
-use super::texts::troubles;
 use super::texts::{self, Notice};
 use super::{Shell, assets, page, time, unavailable};
+use crate::clock;
 use crate::domain::link::{Actor, Health, LinkState, LinkStatus, LinkedOrg};
 use crate::store::authorizations::HistoryLine;
 use crate::store::{self, Store};
@@ -41,11 +43,13 @@ struct Account {
     summary: String,
     trouble: Option<ShownTrouble>,
     waiting: u64,
-    missing: Vec<Lack>,
+    /// What becomes of calls that wait, though the account is unlinked.
+    still_waiting: Option<String>,
     linked: Option<Linked>,
+    preflight: Option<Preflight>,
+    may_test: bool,
     may_change: bool,
     consent: Option<String>,
-    relink_first: bool,
     checklist: Vec<Item>,
     history: Vec<Line>,
     more_history: bool,
@@ -67,6 +71,8 @@ struct Linked {
     since: String,
     by: Option<String>,
     slots: String,
+    /// The button to press is Relink.
+    relink_first: bool,
 }
 
 /// What is wrong.
@@ -76,13 +82,6 @@ struct ShownTrouble {
     what: &'static str,
     todo: &'static str,
     since: String,
-}
-
-/// Something that the API user lacks, and where that is set.
-struct Lack {
-    what: String,
-    setting: &'static str,
-    address: String,
 }
 
 impl Notice {
@@ -202,6 +201,12 @@ fn account(
     let is_linked = state.status != LinkStatus::Unlinked;
     let trouble = trouble(state.health, state.reason).filter(|_| is_linked);
     let full = is_linked && facts.accounts >= most as usize;
+    let relink_first = state.status == LinkStatus::Legacy
+        || trouble.as_ref().is_some_and(|trouble| trouble.relink);
+    let linked = state.org.as_ref().map(|org| Linked {
+        relink_first,
+        ..linked(org, facts.made, texts::slots(facts.accounts, most))
+    });
     let mut history = facts.history;
     let more_history = history.len() > SHOWN as usize;
     history.truncate(SHOWN as usize);
@@ -212,15 +217,12 @@ fn account(
         status: status(state.status),
         health: is_linked.then(|| health(state.health)),
         summary: summary(state, trouble.is_some(), legacy_until.as_deref()),
-        relink_first: state.status == LinkStatus::Legacy
-            || trouble.as_ref().is_some_and(|trouble| trouble.relink),
         trouble: trouble.map(|trouble| shown(&trouble, state)),
         waiting: facts.waiting,
-        missing: state.org.as_ref().map(lacks).unwrap_or_default(),
-        linked: state
-            .org
-            .as_ref()
-            .map(|org| linked(org, facts.made, texts::slots(facts.accounts, most))),
+        still_waiting: still_waiting(state, facts.waiting, sidecar.unlink_grace),
+        preflight: state.org.as_ref().map(Preflight::of),
+        linked,
+        may_test: session.role == Role::Admin && state.is_live(),
         may_change: session.role == Role::Admin,
         consent: full.then(|| texts::give_up_first(most)),
         checklist: checklist(&config.egress_addresses, most),
@@ -240,6 +242,13 @@ fn notice(what: What, state: &LinkState) -> Option<Notice> {
         What::Cancelled => Some(texts::NOTICE_CANCELLED),
         What::Linked | What::Unlinked | What::Unknown => None,
     }
+}
+
+/// What becomes of the calls of an unlinked account that wait.
+fn still_waiting(state: &LinkState, waiting: u64, grace: Duration) -> Option<String> {
+    let until = state.calls_wait_until(grace)?;
+    let waits = waiting > 0 && until > clock::now();
+    waits.then(|| texts::still_waiting(waiting, &time(until)))
 }
 
 fn status(status: LinkStatus) -> Mark {
@@ -285,18 +294,6 @@ fn shown(trouble: &Trouble, state: &LinkState) -> ShownTrouble {
     }
 }
 
-fn lacks(org: &LinkedOrg) -> Vec<Lack> {
-    let lack = |missing: &String| {
-        let lack = troubles::lack(missing);
-        Lack {
-            what: lack.what,
-            setting: lack.setting,
-            address: format!("{}{}", org.instance_url.trim_end_matches('/'), lack.path),
-        }
-    };
-    org.missing().iter().map(lack).collect()
-}
-
 fn linked(org: &LinkedOrg, made: Option<(String, Option<String>)>, slots: String) -> Linked {
     let (since, by) = made.unwrap_or_default();
     let unasked = || texts::NOT_ASKED_YET.to_owned();
@@ -312,5 +309,6 @@ fn linked(org: &LinkedOrg, made: Option<(String, Option<String>)>, slots: String
         since,
         by,
         slots,
+        relink_first: false,
     }
 }

@@ -2,6 +2,7 @@
 //! so that it does not matter which replica does what.
 //!
 //! - `standing`: what the page shows; it is loaded anew once that is another;
+//! - `preflight`: when the org was asked last; that part is then loaded anew;
 //! - `waiting`: how many calls wait; `login`: the login that this session began last.
 
 use std::collections::VecDeque;
@@ -138,6 +139,7 @@ impl Follower {
         let id = |last: Authorization| last.id.to_string();
         Ok(vec![
             ("standing", state.sequence.0.to_string()),
+            ("preflight", super::preflight::asked(&state)),
             ("waiting", waiting.to_string()),
             ("login", last.map(id).unwrap_or_default()),
         ])

@@ -1,6 +1,7 @@
 //! A login: to Salesforce, back, and what is asked or said then.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
@@ -198,7 +199,8 @@ pub(super) async fn show(
     };
     let shell = Shell::of(&sidecar, &session);
     let most = sidecar.linking.accounts_per_api_user();
-    page(&shown(shell, login, &standing, (waiting, most), returned))
+    let limits = (waiting, most, sidecar.unlink_grace);
+    page(&shown(shell, login, &standing, limits, returned))
 }
 
 /// The page of a login.
@@ -206,7 +208,7 @@ fn shown(
     shell: Shell,
     login: Authorization,
     standing: &Standing,
-    (waiting, most): (u64, u32),
+    (waiting, most, grace): (u64, u32, Duration),
     returned: bool,
 ) -> Login {
     let (tone, told) = match standing {
@@ -227,7 +229,7 @@ fn shown(
         id: org.org.to_string(),
         environment: texts::environment(org.environment),
     });
-    let ask = |doubt: &Doubt| faults::doubt(*doubt, waiting);
+    let ask = |doubt: &Doubt| faults::doubt(*doubt, waiting, grace);
     Login {
         shell,
         stage: standing.word(),

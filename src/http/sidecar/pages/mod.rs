@@ -1,6 +1,8 @@
 //! The pages that an account's admin sees.
 //!
 //! - [`account`]: the account's page; [`unlinking`], [`history`], [`contacts`]: what it leads to;
+//! - [`preflight`]: what the org was found to allow, and asking anew;
+//! - [`trial`]: a number looked up, and a Task made and deleted, to see that it works;
 //! - [`logins`]: to Salesforce and back; [`follow`]: what open pages are told as it happens;
 //! - [`texts`]: every word; [`help`]: every address elsewhere; [`assets`]: style, script, icon.
 //!
@@ -15,7 +17,9 @@ mod follow;
 mod help;
 mod history;
 mod logins;
+mod preflight;
 mod texts;
+mod trial;
 mod unlinking;
 
 use std::sync::Arc;
@@ -31,7 +35,7 @@ use self::texts::faults::{self, Told};
 use super::session::Session;
 use super::{CALLBACK, Sidecar};
 use crate::domain::ids::AccountId;
-use crate::linking::AuthorizationError;
+use crate::linking::{self, AuthorizationError};
 
 /// The pages.
 pub(super) fn router() -> Router<Arc<Sidecar>> {
@@ -44,6 +48,10 @@ pub(super) fn router() -> Router<Arc<Sidecar>> {
         .route("/authorizations/{id}/events", get(follow::login))
         .route("/authorizations/{id}/confirm", post(logins::confirm))
         .route("/authorizations/{id}/cancel", post(logins::cancel))
+        .route("/preflight", post(preflight::ask))
+        .route("/test", get(trial::show).post(trial::look_up))
+        .route("/test/task", post(trial::create))
+        .route("/test/task/delete", post(trial::delete))
         .route("/unlink", get(unlinking::ask).post(unlinking::unlink))
         .route("/history", get(history::show))
         .route("/contacts", get(contacts::show).post(contacts::add))
@@ -182,6 +190,24 @@ fn failed(sidecar: &Sidecar, session: &Session, error: AuthorizationError) -> Re
         AuthorizationError::Sealing(error) => return unavailable(sidecar, &error),
     };
     message(Shell::of(sidecar, session), status, told, accounts)
+}
+
+/// What becomes of a question to the org that was not answered.
+fn unasked(sidecar: &Sidecar, session: &Session, error: linking::Error) -> Response {
+    match error {
+        linking::Error::Unasked(failure) | linking::Error::Salesforce(failure) => {
+            let told = texts::asking::unanswered(&failure);
+            let shell = Shell::of(sidecar, session);
+            message(shell, StatusCode::BAD_GATEWAY, told, Vec::new())
+        }
+        error => unavailable(sidecar, &error),
+    }
+}
+
+/// The org is asked too often.
+fn too_often(sidecar: &Sidecar, session: &Session) -> Response {
+    let (shell, status) = (Shell::of(sidecar, session), StatusCode::TOO_MANY_REQUESTS);
+    message(shell, status, texts::asking::too_often(), Vec::new())
 }
 
 /// Something of ours is away.

@@ -1,5 +1,8 @@
 //! What became of a login, and what to do.
 
+use std::time::Duration;
+
+use super::lasting;
 use crate::domain::authorization::{AuthorizationFault, Doubt};
 
 /// What is said of a login.
@@ -9,7 +12,7 @@ pub(in super::super) struct Told {
     pub(in super::super) steps: Vec<&'static str>,
 }
 
-fn told(title: &'static str, line: &str, steps: &[&'static str]) -> Told {
+pub(super) fn told(title: &'static str, line: &str, steps: &[&'static str]) -> Told {
     Told {
         title,
         lines: vec![line.to_owned()],
@@ -212,10 +215,15 @@ pub(in super::super) fn broken() -> Told {
 }
 
 /// A question to the admin.
-pub(in super::super) fn doubt(doubt: Doubt, waiting: u64) -> String {
+pub(in super::super) fn doubt(doubt: Doubt, waiting: u64, grace: Duration) -> String {
     match doubt {
         Doubt::NotApiOnly => "This user may log in to Salesforce's pages: perhaps it is a person's own. We recommend an API Only User.".to_owned(),
         Doubt::OtherEnvironment => "This is not the environment that you chose.".to_owned(),
-        Doubt::OtherOrg => format!("This is another org than before, and {waiting} calls wait. If you link it, they are logged in this org. If they shall not be: press No, unlink the account, which drops them, and link it again."),
+        Doubt::OtherOrg => {
+            let grace = lasting(grace);
+            format!(
+                "This is another org than before, and {waiting} calls wait. If you link it, they are logged in this org. If they shall not be: press No, unlink the account if it is linked, and link it again {grace} later, when they are dropped."
+            )
+        }
     }
 }
