@@ -141,8 +141,10 @@ async fn claim(store: &dyn Store, now: i64, until: i64) -> Vec<ClaimedNotice> {
 async fn one_waits(store: &dyn Store) -> NewNotice {
     add(store, "acme", "ops", 0).await;
     let new = notice("n1", "ops", NoticeKind::Test);
-    let added = store.add_notice(&account_id("acme"), &new, at(0), at(10));
-    assert_eq!(added.await.expect("added"), Written::Yes);
+    let added = store
+        .add_notice(&account_id("acme"), &new, at(0), at(10))
+        .await;
+    assert_eq!(added.expect("added"), Written::Yes);
     new
 }
 
