@@ -50,6 +50,9 @@ pub enum LinkReason {
     Recovered,
     /// The refresh token is revoked, expired or displaced.
     TokenRevoked,
+    /// A further approval of the same API user was refused here, and has displaced this link's at
+    /// Salesforce, which keeps five for each user and app and revokes the oldest without a word.
+    ApprovalDisplaced,
     /// A refresh was claimed and its answer lost: the token may be used up.
     RefreshInDoubt,
     /// The API user is inactive or frozen.

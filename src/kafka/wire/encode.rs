@@ -384,6 +384,6 @@ same_names! {
     link_reason: LinkReason => link_reason {
         UserLinked, UserRelinked, UserUnlinked, Recovered, TokenRevoked, RefreshInDoubt,
         ApiUserInactive, AppNotApproved, IpOrHoursRestricted, PermissionMissing, ApiDisabled,
-        OrgInactive, OurCredentials, Unknown,
+        OrgInactive, OurCredentials, Unknown, ApprovalDisplaced,
     }
 }

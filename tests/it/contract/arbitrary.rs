@@ -454,6 +454,7 @@ fn status_changed() -> impl Strategy<Value = LinkStatusChanged> {
         R::OrgInactive,
         R::OurCredentials,
         R::Unknown,
+        R::ApprovalDisplaced,
     ];
     let status = || select(statuses.to_vec());
     let health = || select(healths.to_vec());

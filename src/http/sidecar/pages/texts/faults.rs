@@ -117,16 +117,19 @@ pub(in super::super) fn fault(fault: &AuthorizationFault, most: u32) -> Told {
             "Salesforce did not answer, or not as it should.",
             &["Begin again in a few minutes."],
         ),
-        AuthorizationFault::ApiUserFull { .. } => told(
-            "This API user is full",
-            &format!(
-                "It serves {most} accounts already, the most that Salesforce allows for one user:"
-            ),
-            &[
+        AuthorizationFault::ApiUserFull { .. } => Told {
+            title: "This API user is full",
+            lines: vec![
+                "This account was not linked. Salesforce may have given up the oldest connection of the API user as you logged in: each of these accounts is looked at now, and one that has lost its connection says so on its page, and is to be relinked.".to_owned(),
+                format!(
+                    "It serves {most} accounts already, the most that Salesforce allows for one user:"
+                ),
+            ],
+            steps: vec![
                 "Create another API user in Salesforce, with the same permissions.",
                 "Begin again, and log in as that one.",
             ],
-        ),
+        },
         AuthorizationFault::LinkChanged => told(
             "Somebody else changed the link meanwhile",
             "Another admin linked, relinked or unlinked this account while you were at Salesforce. This login was dropped.",

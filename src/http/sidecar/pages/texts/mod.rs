@@ -203,6 +203,7 @@ pub(super) const fn reason(reason: LinkReason) -> &'static str {
         LinkReason::UserUnlinked => "Unlinked",
         LinkReason::Recovered => "Works again",
         LinkReason::TokenRevoked => "Salesforce no longer accepts the connection",
+        LinkReason::ApprovalDisplaced => "A sixth approval of the API user displaced this one",
         LinkReason::RefreshInDoubt => "An answer of Salesforce was lost",
         LinkReason::ApiUserInactive => "The API user is inactive or frozen",
         LinkReason::AppNotApproved => "The app is not installed or not approved",
