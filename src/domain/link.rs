@@ -114,6 +114,8 @@ pub enum Actor {
     Admin(String),
     /// An operator at the command line.
     Operator(String),
+    /// A program that uses the API, by the name of its token.
+    Machine(String),
     /// This software.
     System,
     /// Salesforce's answer.

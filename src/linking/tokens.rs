@@ -98,16 +98,17 @@ impl Linking {
         self.claim_and_refresh(&grant, ahead).await
     }
 
-    /// Tells the engine which tokens need a look, until cancelled; at once when `told` that links
-    /// have changed.
+    /// Tells the engine which tokens need a look, until cancelled; at once when `told` of links
+    /// of which some may have been displaced.
     pub async fn look_over(
         &self,
         inputs: mpsc::Sender<Input>,
         told: &Notify,
         cancel: CancellationToken,
     ) {
+        let mut hurried = false;
         while !cancel.is_cancelled() {
-            match self.in_need(clock::now()).await {
+            match self.in_need(clock::now(), hurried).await {
                 // Without a driver nobody is left to tell.
                 Ok(Some(input)) => drop(inputs.send(input).await),
                 Ok(None) => {}
@@ -118,21 +119,24 @@ impl Linking {
             }
             tokio::select! {
                 () = cancel.cancelled() => {}
-                () = told.notified() => {}
-                () = tokio::time::sleep(self.config.refresh_check) => {}
+                () = told.notified() => hurried = true,
+                () = tokio::time::sleep(self.config.refresh_check) => hurried = false,
             }
         }
     }
 
     /// The tokens of our shards whose approval may have been displaced, those that are older than the
-    /// setting says, and those in doubt.
-    async fn in_need(&self, now: DateTime<Utc>) -> store::Result<Option<Input>> {
+    /// setting says, and those in doubt. `hurried`, only the first are a reason to look.
+    async fn in_need(&self, now: DateTime<Utc>, hurried: bool) -> store::Result<Option<Input>> {
         let shards: Vec<ShardId> = self.owned.borrow().iter().map(|f| f.shard).collect();
         if shards.is_empty() {
             return Ok(None);
         }
         let before = self.stale_before(now);
         let mut stale = self.store.suspected_grants(&shards, PAGE).await?;
+        if hurried && stale.is_empty() {
+            return Ok(None);
+        }
         stale.extend(self.store.stale_grants(&shards, before, PAGE).await?);
         let doubtful = self.store.doubtful_grants(&shards, PAGE).await?;
         let names = |grants: Vec<Grant>| {

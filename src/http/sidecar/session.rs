@@ -75,6 +75,17 @@ impl Session {
     }
 }
 
+/// Names what a program begins, where [`Session::id`] names what a session does. No session has such
+/// an id: they are of letters, digits, `-` and `_`.
+pub(super) fn of_machine(name: &str) -> String {
+    format!("machine:{name}")
+}
+
+/// Whether a program began it.
+pub(super) fn is_machines(id: &str) -> bool {
+    id.starts_with("machine:")
+}
+
 impl Sidecar {
     /// The cookie that keeps a session. In a frame of the portal it is one of that frame alone
     /// (CHIPS), as browsers give a frame no other.

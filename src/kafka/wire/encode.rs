@@ -234,6 +234,7 @@ fn status_changed(event: &LinkStatusChanged) -> proto::LinkStatusChanged {
     let (kind, id) = match &event.actor {
         Actor::Admin(id) => ("admin", id.clone()),
         Actor::Operator(id) => ("operator", id.clone()),
+        Actor::Machine(id) => ("machine", id.clone()),
         Actor::System => ("system", String::new()),
         Actor::Salesforce => ("salesforce", String::new()),
     };

@@ -461,6 +461,7 @@ fn status_changed() -> impl Strategy<Value = LinkStatusChanged> {
     let actor = prop_oneof![
         text().prop_map(Actor::Admin),
         text().prop_map(Actor::Operator),
+        text().prop_map(Actor::Machine),
         Just(Actor::System),
         Just(Actor::Salesforce),
     ];

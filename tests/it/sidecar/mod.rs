@@ -3,6 +3,10 @@
 mod access;
 mod announcing;
 mod api;
+mod callback;
 mod document;
 mod forgery;
+mod keys;
+mod machines;
+mod stolen;
 mod world;

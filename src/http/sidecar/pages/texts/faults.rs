@@ -161,6 +161,15 @@ pub(in super::super) fn unknown() -> Told {
     )
 }
 
+/// A browser brought back what a program began.
+pub(in super::super) fn brought_back() -> Told {
+    told(
+        "Back from Salesforce",
+        "The program that sent you to Salesforce goes on from here, and looks at who logged in.",
+        &["You may close this window."],
+    )
+}
+
 /// What was typed is no My Domain.
 pub(in super::super) fn no_such_domain() -> Told {
     told(
@@ -218,6 +227,7 @@ pub(in super::super) fn broken() -> Told {
 pub(in super::super) fn doubt(doubt: Doubt, waiting: u64) -> String {
     match doubt {
         Doubt::NotApiOnly => "This user may log in to Salesforce's pages: perhaps it is a person's own. We recommend an API Only User.".to_owned(),
+        Doubt::BegunByProgram => "A program began this login, and is to say whether this is the right user.".to_owned(),
         Doubt::OtherEnvironment => "This is not the environment that you chose.".to_owned(),
         Doubt::OtherOrg => format!("This is another org than before, and {waiting} calls wait. If you link it, they are logged in this org. If they shall not be: press No, unlink the account, which drops them, and link it again."),
     }

@@ -187,6 +187,7 @@ pub(super) fn actor(actor: &Actor) -> String {
     match actor {
         Actor::Admin(id) => id.clone(),
         Actor::Operator(id) => format!("{id}, operator"),
+        Actor::Machine(id) => format!("{id}, program"),
         Actor::System => "the integration itself".to_owned(),
         Actor::Salesforce => "Salesforce".to_owned(),
     }
