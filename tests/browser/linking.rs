@@ -242,7 +242,9 @@ async fn a_sixth_account_is_refused_and_relinking_at_five_takes_consent() {
         browser.says(".accounts", account).await;
     }
     browser.says("main", "Create another API user").await;
-    browser.says("main", "each of these accounts is looked at now").await;
+    browser
+        .says("main", "each of these accounts is looked at now")
+        .await;
     browser.photograph("full").await;
     browser.close().await;
 

@@ -133,7 +133,8 @@ async fn a_published_key_signs_by_its_own_algorithm_and_no_other() {
         assert_eq!(status(&world, &key.sign(key.kid)).await, 303, "{}", key.kid);
         // The public key taken for a shared one, in each form that somebody could try.
         let public = key.public();
-        let number = public["n"].as_str().or(public["x"].as_str());
+        let number = public["n"].as_str();
+        let number = number.or_else(|| public["x"].as_str());
         for shared in [public.to_string(), number.expect("a number").to_owned()] {
             let shared = EncodingKey::from_secret(shared.as_bytes());
             let forged = signed(Algorithm::HS256, key.kid, &shared, "forged");
