@@ -232,7 +232,8 @@ impl Replica {
                 let line = log.lines().find(|line| line.contains(what))?;
                 let line: Value = serde_json::from_str(line).ok()?;
                 let found = line["fields"]["address"].as_str();
-                found.or(line["address"].as_str()).map(str::to_owned)
+                let found = found.or_else(|| line["address"].as_str());
+                found.map(str::to_owned)
             };
             replica.pages = address("the admins' pages are served").unwrap_or_default();
             replica.operations = address("\"starting\"").unwrap_or_default();
