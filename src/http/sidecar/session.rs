@@ -75,10 +75,10 @@ impl Session {
     }
 }
 
-/// Names what a program begins, where [`Session::id`] names what a session does. No session has such
-/// an id: they are of letters, digits, `-` and `_`.
-pub(super) fn of_machine(name: &str) -> String {
-    format!("machine:{name}")
+/// Names what a program begins for an account, where [`Session::id`] names what a session does. No
+/// session has such an id: they are of letters, digits, `-` and `_`.
+pub(super) fn of_machine(name: &str, account: &AccountId) -> String {
+    format!("machine:{account}:{name}")
 }
 
 /// Whether a program began it.

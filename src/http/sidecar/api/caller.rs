@@ -46,7 +46,9 @@ impl Caller {
     pub(super) fn whose_logins(&self) -> Result<String, Problem> {
         match &self.who {
             Who::Session(session) => Ok(session.id.clone()),
-            Who::Machine(machine) if machine.may_link => Ok(session::of_machine(&machine.name)),
+            Who::Machine(machine) if machine.may_link => {
+                Ok(session::of_machine(&machine.name, &self.account))
+            }
             Who::Machine(_) => Err(Problem::forbidden(&self.support)),
         }
     }
