@@ -243,7 +243,7 @@ async fn a_sixth_account_is_refused_and_relinking_at_five_takes_consent() {
     }
     browser.says("main", "Create another API user").await;
     browser
-        .says("main", "each of these accounts is looked at now")
+        .says("main", "each of the accounts below is looked at now")
         .await;
     browser.photograph("full").await;
     browser.close().await;

@@ -120,7 +120,7 @@ pub(in super::super) fn fault(fault: &AuthorizationFault, most: u32) -> Told {
         AuthorizationFault::ApiUserFull { .. } => Told {
             title: "This API user is full",
             lines: vec![
-                "This account was not linked. Salesforce may have given up the oldest connection of the API user as you logged in: each of these accounts is looked at now, and one that has lost its connection says so on its page, and is to be relinked.".to_owned(),
+                "This account was not linked. Salesforce may have given up the oldest connection of the API user as you logged in: each of the accounts below is looked at now, and one that has lost its connection says so on its page, and is to be relinked.".to_owned(),
                 format!(
                     "It serves {most} accounts already, the most that Salesforce allows for one user:"
                 ),
