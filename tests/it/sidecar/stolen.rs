@@ -111,6 +111,11 @@ async fn no_code_is_taken_that_is_not_salesforces() {
         );
     }
     assert!(!is_linked(&world).await);
+    let url = begin(&world, &browser).await;
+    let back = world.log_in(url.as_str(), API_USER).await;
+    let answer = browser.reads(world.client.get(back)).send().await;
+    assert_eq!(answer.expect("an answer").status(), 303);
+    assert!(is_linked(&world).await, "its own code is taken");
     world.stop().await;
 }
 
