@@ -53,11 +53,14 @@ create table grants (
     in_doubt boolean not null default false,
     -- The one further try with a token in doubt has been claimed.
     last_step boolean not null default false,
+    -- A refused sixth approval may have displaced this one; until a refresh tells.
+    suspected_at timestamptz,
     primary key (account, generation)
 );
 
 create index grants_by_age on grants (issued_at) where retired_at is null;
 create index grants_retired on grants (retired_at) where retired_at is not null;
+create index grants_suspected on grants (suspected_at) where suspected_at is not null;
 
 -- Every call within the dedupe horizon: narrow and unpartitioned, because one key must be unique
 -- over all days. A call costs one insert and three or four updates here, so pages keep room for

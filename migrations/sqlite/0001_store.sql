@@ -57,6 +57,8 @@ create table grants (
     in_doubt integer not null default 0,
     -- The one further try with a token in doubt has been claimed.
     last_step integer not null default 0,
+    -- A refused sixth approval may have displaced this one; until a refresh tells.
+    suspected_at integer,
     primary key (account, generation)
 ) strict;
 

@@ -91,6 +91,7 @@ impl Sidecar {
             salesforce,
             closing: started.closing.clone(),
             tasks: started.stages.clone(),
+            request_timeout: config.http.request_timeout,
         })?);
         let router = http::with_limits(sidecar::router(&pages), &config.http, metrics.clone());
         let closing = started.closing.clone();

@@ -125,6 +125,7 @@ fn actor(actor: &Actor) -> String {
     match actor {
         Actor::Admin(name) => format!("the admin {name}"),
         Actor::Operator(name) => format!("the operator {name}"),
+        Actor::Machine(name) => format!("the program {name}"),
         Actor::System => "vcc-link".to_owned(),
         Actor::Salesforce => "Salesforce".to_owned(),
     }

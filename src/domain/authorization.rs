@@ -42,6 +42,9 @@ pub enum Doubt {
     OtherEnvironment,
     /// The account was linked to another org, and calls wait for that one.
     OtherOrg,
+    /// A program began it, so that nothing binds it to the browser that came back: the program must
+    /// say whether it is the right user.
+    BegunByProgram,
 }
 
 /// Why an authorization came to nothing.
@@ -87,7 +90,7 @@ pub struct Authorization {
     pub id: AuthorizationId,
     /// The account.
     pub account: AccountId,
-    /// Whose session began it: only that one may end it.
+    /// Whose session began it, or which program: only that one may end it.
     pub session: String,
     /// How far it is.
     pub stage: Stage,

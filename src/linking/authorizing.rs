@@ -36,7 +36,7 @@ pub struct Begin {
     pub account: AccountId,
     /// Where to log in.
     pub choice: LoginChoice,
-    /// Names the admin's session: only it may end what it begins.
+    /// Names the admin's session, or the program: only it may end what it begins.
     pub session: String,
     /// Who it is.
     pub actor: Actor,

@@ -76,7 +76,7 @@ pub enum Error {
     )]
     Changed,
     /// Salesforce keeps five approvals per user and app.
-    #[error("this API user already serves {} accounts ({}), the most that Salesforce allows: create another API user, and use a refresh token of that one", .accounts.len(), list(.accounts))]
+    #[error("this API user already serves {} accounts ({}), the most that Salesforce allows: create another API user, and use a refresh token of that one. Salesforce may have revoked the oldest approval of these for it: each is looked at now, and `links list` tells which one is broken", .accounts.len(), list(.accounts))]
     ApiUserFull {
         /// The accounts that it serves.
         accounts: Vec<AccountId>,

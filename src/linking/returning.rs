@@ -8,8 +8,8 @@ use super::faults::{of_error, of_refusal};
 use super::sealed::{Secret, Tokens, kept};
 use crate::clock;
 use crate::crypto::authorization_id;
-use crate::domain::authorization::{Authorization, Login, Stage};
-use crate::domain::link::{Environment, LinkedOrg};
+use crate::domain::authorization::{Authorization, Doubt, Login, Stage};
+use crate::domain::link::{Actor, Environment, LinkedOrg};
 use crate::salesforce::oauth::{Code, TokenSet};
 use crate::salesforce::{ApiUser, SendBy, Session};
 use crate::store::authorizations::RedeemClaim;
@@ -134,7 +134,10 @@ impl Linking {
             Some(old) => Some(old.org),
             None => self.store.left_org(&redeemed.account).await?,
         };
-        let doubts = login.doubts(redeemed.environment, before.as_ref(), parked);
+        let mut doubts = login.doubts(redeemed.environment, before.as_ref(), parked);
+        if matches!(redeemed.actor, Actor::Machine(_)) {
+            doubts.insert(Doubt::BegunByProgram);
+        }
         Ok(Authorization {
             doubts,
             org: Some(LinkedOrg {

@@ -218,6 +218,8 @@ pub struct Grant {
     pub issued_at: DateTime<Utc>,
     /// A refresh was claimed and never recorded: the refresh token may be used up (rule 11).
     pub in_doubt: bool,
+    /// A refused approval of the same API user may have displaced this one, since it was refreshed.
+    pub suspected: bool,
 }
 
 /// A wish to refresh the tokens of one generation.
@@ -296,13 +298,16 @@ pub trait Links: Send + Sync {
     /// The links of a shard's accounts that were ever linked.
     async fn links_of_shard(&self, shard: ShardId) -> Result<Vec<LinkState>>;
 
-    /// Every account that was ever linked or had a call, in order of id, after the cursor.
+    /// Every account that was ever linked, was refused a link or had a call, in order of id, after the
+    /// cursor.
     async fn all_links(&self, after: Option<&AccountId>, limit: u32) -> Result<Vec<LinkState>>;
 
     /// Stores a Link or Relink: the account's state, the new generation's grant, the event, and
     /// the account's move to its org's shard with all its open calls and attempts; all or nothing.
     /// Refused when `max_accounts` other accounts are linked to the API user (counted under a
-    /// lock, so two at the same moment cannot both be the last).
+    /// lock, so two at the same moment cannot both be the last). The tokens that those have of the
+    /// same app are suspected then, and the owners of their shards woken: at Salesforce, the approval
+    /// that is refused here may have displaced theirs.
     async fn save_link(&self, link: &NewLink, max_accounts: u32) -> Result<LinkWrite>;
 
     /// Stores a change of status or health with its event. Unlink makes the next generation, and
@@ -346,6 +351,11 @@ pub trait Links: Send + Sync {
         issued_before: DateTime<Utc>,
         limit: u32,
     ) -> Result<Vec<Grant>>;
+
+    /// Current grants of the shards whose approval may have been displaced, those suspected longest
+    /// first: a refresh tells, and ends the suspicion. Left out are the same as of
+    /// [`Self::stale_grants`].
+    async fn suspected_grants(&self, shards: &[ShardId], limit: u32) -> Result<Vec<Grant>>;
 
     /// Current grants of the shards that are in doubt, or whose claim expired without a result, in
     /// order of account. Left out are broken links, and those whose reason says so already.

@@ -93,6 +93,7 @@ pub(super) fn grant(row: &impl Columns) -> Result<Grant> {
         tokens: sealed(row, "tokens")?,
         issued_at: time(row, "issued_at")?,
         in_doubt: flag(row, "in_doubt")?,
+        suspected: row.time("suspected_at")?.is_some(),
     })
 }
 

@@ -28,6 +28,11 @@ pub fn trouble(health: Health, reason: Option<LinkReason>) -> Option<Trouble> {
             "Press Relink, and log in as the API user.",
             true,
         ),
+        LinkReason::ApprovalDisplaced => (
+            "Somebody logged in as this API user for one account more than Salesforce allows. That account was not linked, but Salesforce gave up this account's connection for it, as the oldest.",
+            "Press Relink, and log in as the API user; or as another one, if it serves too many accounts.",
+            true,
+        ),
         LinkReason::RefreshInDoubt => (
             "An answer of Salesforce was lost while the connection was renewed. It may still turn out well by itself.",
             "If it is broken, press Relink and log in as the API user.",

@@ -101,7 +101,8 @@ macro_rules! conformance_tests {
                 a_late_end_leaves_the_next_claim_alone,
                 the_last_step_is_not_taken_ahead_of_need,
                 old_tokens_of_quiet_links_are_found,
-                a_claim_needs_the_lease_and_the_grant;
+                a_claim_needs_the_lease_and_the_grant,
+                a_refused_approval_makes_the_others_suspected;
             notices:
                 a_change_of_a_link_is_looked_at_once,
                 what_is_held_is_looked_at_later,

@@ -299,7 +299,9 @@ impl Worker {
         };
         let linking = Arc::clone(&shared.linking);
         let (inputs, cancel) = (shared.inputs.clone(), self.leaving.clone());
-        let tokens = async move { linking.look_over(inputs, cancel).await };
+        let links_changed = Arc::new(Notify::new());
+        let told = Arc::clone(&links_changed);
+        let tokens = async move { linking.look_over(inputs, &told, cancel).await };
         watch("tokens", &self.leaving, tokens.boxed());
         let (linking, cancel) = (Arc::clone(&shared.linking), self.leaving.clone());
         let profiles = async move { linking.keep_profiles(cancel).await };
@@ -312,6 +314,7 @@ impl Worker {
             inputs: shared.inputs.clone(),
             beat_now: Arc::clone(&shared.beat_now),
             published: Arc::clone(&shared.published),
+            tokens: links_changed,
         };
         let wakes = wakes.run(self.leaving.clone());
         watch("wakes", &self.leaving, wakes.boxed());

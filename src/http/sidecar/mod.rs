@@ -64,6 +64,8 @@ pub struct Sidecar {
     pub closing: CancellationToken,
     /// What must come to its end runs on it.
     tasks: TaskTracker,
+    /// How long a page waits for Salesforce; then it says that it goes on, and follows.
+    answer_within: Duration,
     /// Verifies the portal's tokens.
     verifier: Verifier,
     /// Counts requests.
@@ -94,6 +96,8 @@ pub struct Parts {
     pub closing: CancellationToken,
     /// What must come to its end runs on it; a drain waits for it.
     pub tasks: TaskTracker,
+    /// How long an answer may take before it is given up (`http.request_timeout`).
+    pub request_timeout: Duration,
 }
 
 impl Sidecar {
@@ -119,6 +123,7 @@ impl Sidecar {
             unlink_grace: parts.unlink_grace,
             closing: parts.closing,
             tasks: parts.tasks,
+            answer_within: parts.request_timeout / 2,
         })
     }
 
@@ -130,6 +135,15 @@ impl Sidecar {
     ) -> T {
         let ended = self.tasks.spawn(change).await;
         ended.expect("a change neither panics nor is cancelled")
+    }
+
+    /// The same, as far as a page waits for it: `None` where it goes on.
+    async fn whole_in_time<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let ended = tokio::time::timeout(self.answer_within, self.whole(change));
+        ended.await.ok()
     }
 }
 

@@ -75,6 +75,17 @@ impl Session {
     }
 }
 
+/// Names what a program begins for an account, where [`Session::id`] names what a session does. No
+/// session has such an id: they are of letters, digits, `-` and `_`.
+pub(super) fn of_machine(name: &str, account: &AccountId) -> String {
+    format!("machine:{account}:{name}")
+}
+
+/// Whether a program began it.
+pub(super) fn is_machines(id: &str) -> bool {
+    id.starts_with("machine:")
+}
+
 impl Sidecar {
     /// The cookie that keeps a session. In a frame of the portal it is one of that frame alone
     /// (CHIPS), as browsers give a frame no other.

@@ -95,6 +95,8 @@ impl Links for Sqlite {
         }
         let accounts = others_of_api_user(&mut tx, link).await?;
         if accounts.len() >= max_accounts as usize {
+            suspect_grants(&mut tx, link, &accounts).await?;
+            tx.commit().await?;
             return Ok(LinkWrite::ApiUserFull { accounts });
         }
         if let Some(id) = &link.authorization
@@ -186,6 +188,10 @@ impl Links for Sqlite {
         self.read_stale_grants(shards, issued_before, limit).await
     }
 
+    async fn suspected_grants(&self, shards: &[ShardId], limit: u32) -> Result<Vec<Grant>> {
+        self.read_suspected_grants(shards, limit).await
+    }
+
     async fn doubtful_grants(&self, shards: &[ShardId], limit: u32) -> Result<Vec<Grant>> {
         self.read_doubtful_grants(shards, limit).await
     }
@@ -259,6 +265,28 @@ async fn others_of_api_user(tx: &mut Tx, link: &NewLink) -> Result<Vec<AccountId
     .fetch_all(&mut *tx.inner)
     .await?;
     rows.iter().map(|row| id(row, "account")).collect()
+}
+
+/// Suspects the tokens of the accounts that an API user serves: a further approval, by the same
+/// app, was refused. Wakes their owners.
+async fn suspect_grants(tx: &mut Tx, refused: &NewLink, accounts: &[AccountId]) -> Result<()> {
+    sqlx::query(
+        "update grants set suspected_at = $5
+         where org = $1 and api_user = $2 and app = $3 and account <> $4 and retired_at is null",
+    )
+    .bind(refused.org.org.as_str())
+    .bind(refused.org.user.as_str())
+    .bind(word(refused.app))
+    .bind(refused.account.as_str())
+    .bind(micros(refused.at))
+    .execute(&mut *tx.inner)
+    .await?;
+    let accounts: Vec<&AccountId> = accounts.iter().collect();
+    let told = Told {
+        accounts: &accounts,
+        ..Told::default()
+    };
+    tell(tx, told).await
 }
 
 /// Ends the account's current grant; see `Links::retired_grants` for what becomes of it.

@@ -55,7 +55,7 @@ const ARROWS: &[(&str, &str)] = &[
     // Asks the services of the settings whether they are as they must be.
     (
         "preflight",
-        "config domain kafka linking salesforce sealing store",
+        "config domain http kafka linking salesforce sealing store",
     ),
     ("app", EVERYBODY_BELOW),
     ("cli", EVERYBODY_BELOW),

@@ -3,8 +3,12 @@
 mod access;
 mod announcing;
 mod api;
+mod callback;
 mod contacts;
 mod document;
 mod forgery;
+mod keys;
+mod machines;
+mod stolen;
 mod trial;
 mod world;

@@ -40,6 +40,11 @@ pub(super) const PERSON: &str = "ada@acme.example";
 /// A program that may change the account `acme`, and one that may see all.
 pub(super) const ADMIN_MACHINE: &str = "token-of-the-admin-machine";
 pub(super) const VIEWER_MACHINE: &str = "token-of-the-viewer-machine";
+/// One that may also begin logins for `acme`.
+pub(super) const LINKING_MACHINE: &str = "token-of-the-linking-machine";
+
+/// How long an answer may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What portal and sidecar share.
 pub(super) const SHARED_KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -119,6 +124,7 @@ impl World {
             salesforce,
             closing: stop.clone(),
             tasks: served.clone(),
+            request_timeout: REQUEST_TIMEOUT,
         });
         let pages = router(&Arc::new(sidecar.expect("a sidecar")));
         served.spawn(http::serve(listener, pages, stop.clone().cancelled_owned()));
@@ -351,6 +357,7 @@ fn settings_of(base: &str) -> Config {
             .fold(String::new(), |hash, byte| format!("{hash}{byte:02x}")),
         role,
         accounts: accounts.iter().map(|&account| account.to_owned()).collect(),
+        may_link: role == Role::Admin && token == LINKING_MACHINE,
     };
     Config {
         public_url: base.to_owned(),
@@ -360,6 +367,7 @@ fn settings_of(base: &str) -> Config {
         machines: vec![
             machine("admin", ADMIN_MACHINE, Role::Admin, &["acme"]),
             machine("viewer", VIEWER_MACHINE, Role::Viewer, &["*"]),
+            machine("linker", LINKING_MACHINE, Role::Admin, &["acme"]),
         ],
         portal: Portal {
             issuer: "https://portal.example".to_owned(),

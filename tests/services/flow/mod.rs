@@ -5,10 +5,14 @@
 
 mod calls;
 mod crashes;
+mod displaced;
+mod fleet;
 mod hostile;
 mod links;
 mod ordinary;
+mod pages;
 mod results;
+mod secrets;
 mod sharing;
 mod worker;
 mod world;

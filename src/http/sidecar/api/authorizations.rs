@@ -1,5 +1,8 @@
-//! Authorizations: an admin's way to Salesforce and back. They are a session's alone: the browser
-//! that began must come back, so a program cannot begin one.
+//! Authorizations: an admin's way to Salesforce and back. Whoever begins one ends it, nobody else.
+//!
+//! What a session begins, its browser must bring back. What a program begins, any browser may bring
+//! back that it sent to Salesforce, as nothing binds the two: so the program always confirms who
+//! logged in before the link counts.
 
 use std::sync::Arc;
 
@@ -75,7 +78,8 @@ pub(super) struct Progress {
     expires_at: DateTime<Utc>,
     /// Who it turned out to be.
     org: Option<Org>,
-    /// What looks wrong: `not_api_only`, `other_environment`, `other_org`; more words may come.
+    /// What looks wrong: `not_api_only`, `other_environment`, `other_org`, and always
+    /// `begun_by_program` where a program began it; more words may come.
     doubts: Vec<String>,
     /// Why it came to nothing.
     fault: Option<Fault>,
@@ -140,7 +144,7 @@ impl Fault {
     path = "/api/v1/accounts/{account}/authorizations",
     params(
         ("account" = String, Path, description = "The account"),
-        ("X-CSRF-Token" = String, Header, description = "The session's token"),
+        ("X-CSRF-Token" = Option<String>, Header, description = "Of sessions: the session's token"),
     ),
     request_body = Wish,
     responses(
@@ -156,7 +160,7 @@ pub(super) async fn begin(
     caller: Caller,
     wish: Result<Json<Wish>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Begun>), Problem> {
-    let session = caller.session()?.id.clone();
+    let session = caller.whose_logins()?;
     let Json(wish) = wish.map_err(|wrong| Problem::malformed(wrong.status(), wrong.body_text()))?;
     let choice = match wish.login {
         Login::Production => LoginChoice::Production,
@@ -194,7 +198,7 @@ pub(super) async fn begin(
     ),
     responses(
         (status = 200, body = Progress, description = "As it is"),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "This session began none of this id"),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "Whoever asks began none of this id"),
         (status = "4XX", body = Problem, content_type = "application/problem+json", description = "Not allowed"),
         (status = 503, body = Problem, content_type = "application/problem+json", description = "Not now"),
     )
@@ -205,10 +209,8 @@ pub(super) async fn read(
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Json<Progress>, Problem> {
     let id = known(&id)?;
-    let known = sidecar
-        .linking
-        .of_session(&id, &caller.session()?.id)
-        .await?;
+    let by = caller.whose_logins()?;
+    let known = sidecar.linking.of_session(&id, &by).await?;
     Ok(Json(Progress::of(&known)))
 }
 
@@ -220,11 +222,11 @@ pub(super) async fn read(
     params(
         ("account" = String, Path, description = "The account"),
         ("id" = String, Path, description = "The authorization"),
-        ("X-CSRF-Token" = String, Header, description = "The session's token"),
+        ("X-CSRF-Token" = Option<String>, Header, description = "Of sessions: the session's token"),
     ),
     responses(
         (status = 200, body = Progress, description = "As it is now"),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "This session began none of this id, or it is too late"),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "Whoever asks began none of this id, or it is too late"),
         (status = "4XX", body = Problem, content_type = "application/problem+json", description = "Not allowed"),
         (status = 503, body = Problem, content_type = "application/problem+json", description = "Not now"),
     )
@@ -234,7 +236,7 @@ pub(super) async fn confirm(
     caller: Caller,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Json<Progress>, Problem> {
-    let (id, session) = (known(&id)?, caller.session()?.id.clone());
+    let (id, session) = (known(&id)?, caller.whose_logins()?);
     let linking = Arc::clone(&sidecar.linking);
     let confirmed = sidecar.whole(async move { linking.confirm(&id, &session).await });
     Ok(Json(Progress::of(&confirmed.await?)))
@@ -248,11 +250,11 @@ pub(super) async fn confirm(
     params(
         ("account" = String, Path, description = "The account"),
         ("id" = String, Path, description = "The authorization"),
-        ("X-CSRF-Token" = String, Header, description = "The session's token"),
+        ("X-CSRF-Token" = Option<String>, Header, description = "Of sessions: the session's token"),
     ),
     responses(
         (status = 200, body = Progress, description = "As it is now"),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "This session began none of this id"),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "Whoever asks began none of this id"),
         (status = "4XX", body = Problem, content_type = "application/problem+json", description = "Not allowed"),
         (status = 503, body = Problem, content_type = "application/problem+json", description = "Not now"),
     )
@@ -262,7 +264,7 @@ pub(super) async fn cancel(
     caller: Caller,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Json<Progress>, Problem> {
-    let (id, session) = (known(&id)?, caller.session()?.id.clone());
+    let (id, session) = (known(&id)?, caller.whose_logins()?);
     let linking = Arc::clone(&sidecar.linking);
     let cancelled = sidecar.whole(async move { linking.cancel(&id, &session).await });
     Ok(Json(Progress::of(&cancelled.await?)))

@@ -9,7 +9,7 @@ use axum::http::{Method, header};
 
 use super::super::csrf;
 use super::super::problem::Problem;
-use super::super::session::{Role, Session};
+use super::super::session::{self, Role, Session};
 use super::super::{Machine, Sidecar};
 use crate::crypto;
 use crate::domain::ids::AccountId;
@@ -38,7 +38,7 @@ impl Caller {
     pub(super) fn actor(&self) -> Actor {
         match &self.who {
             Who::Session(session) => session.actor(),
-            Who::Machine(machine) => Actor::Operator(machine.name.clone()),
+            Who::Machine(machine) => Actor::Machine(machine.name.clone()),
         }
     }
 
@@ -51,10 +51,13 @@ impl Caller {
         role == Role::Admin
     }
 
-    /// The session of a browser: it alone can log in at Salesforce and come back.
-    pub(super) fn session(&self) -> Result<&Session, Problem> {
+    /// Whose logins these are: the session's, or those of a program that may begin some.
+    pub(super) fn whose_logins(&self) -> Result<String, Problem> {
         match &self.who {
-            Who::Session(session) => Ok(session),
+            Who::Session(session) => Ok(session.id.clone()),
+            Who::Machine(machine) if machine.may_link => {
+                Ok(session::of_machine(&machine.name, &self.account))
+            }
             Who::Machine(_) => Err(Problem::forbidden(&self.support)),
         }
     }

@@ -87,9 +87,9 @@ pub(super) struct Change {
     sequence: i64,
     /// When.
     at: DateTime<Utc>,
-    /// Who: `admin`, `operator`, `system` or `salesforce`.
+    /// Who: `admin`, `operator`, `machine` (a program), `system` or `salesforce`.
     by: String,
-    /// Their name, of admins and operators.
+    /// Their name, of admins, operators and programs.
     name: Option<String>,
     /// Status and health before.
     from: Standing,
@@ -328,6 +328,7 @@ pub(super) fn who(actor: Actor) -> (&'static str, Option<String>) {
     match actor {
         Actor::Admin(name) => ("admin", Some(name)),
         Actor::Operator(name) => ("operator", Some(name)),
+        Actor::Machine(name) => ("machine", Some(name)),
         Actor::System => ("system", None),
         Actor::Salesforce => ("salesforce", None),
     }

@@ -28,7 +28,7 @@ use super::problem::Problem;
 #[openapi(
     info(
         title = "vcc-link: linking accounts to Salesforce",
-        description = "Who may use it: a browser with the session that the portal's token was exchanged for at `/enter`, for that session's account; or a program with a token of its own, for the accounts of the settings. Reading needs the role viewer, changing the role admin; a session's changes also bring `X-CSRF-Token`. Authorizations are a session's alone. Errors are problem details (RFC 9457). Unknown fields and words may come with later versions.",
+        description = "Who may use it: a browser with the session that the portal's token was exchanged for at `/enter`, for that session's account; or a program with a token of its own, for the accounts of the settings. Reading needs the role viewer, changing the role admin; a session's changes also bring `X-CSRF-Token`. An authorization is for whoever began it: a session, or a program with `may_link`, which any browser may serve that it sends to Salesforce, and which always confirms. Errors are problem details (RFC 9457). Unknown fields and words may come with later versions.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     security(("session" = []), ("machine" = []))

@@ -181,7 +181,7 @@ async fn made(
         }
     }
     Ok(first.map(|line| {
-        let named = matches!(line.actor, Actor::Admin(_) | Actor::Operator(_));
+        let named = !matches!(line.actor, Actor::System | Actor::Salesforce);
         (time(line.at), named.then(|| texts::actor(&line.actor)))
     }))
 }

@@ -1,24 +1,24 @@
-//! A login: to Salesforce, back, and what is asked or said then.
+//! A login: to Salesforce, and what is asked or said once it is back ([`super::callback`]).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum_extra::extract::cookie::CookieJar;
-use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::super::Sidecar;
 use super::super::csrf::Change;
 use super::super::session::Session;
 use super::texts::faults::{self, Told};
-use super::{Shell, assets, failed, page, texts, time, unavailable};
+use super::{Shell, assets, failed, message, page, texts, time, unavailable};
 use crate::clock;
 use crate::domain::authorization::{Authorization, AuthorizationFault, Doubt, Stage};
 use crate::domain::ids::{AccountId, AuthorizationId};
-use crate::linking::{AuthorizationError, Back, Begin, LoginChoice};
+use crate::linking::{AuthorizationError, Begin, LoginChoice};
 
 #[derive(Template)]
 #[template(path = "authorization.html")]
@@ -128,46 +128,25 @@ pub(super) async fn begin(State(sidecar): State<Arc<Sidecar>>, change: Change<Ch
         actor: session.actor(),
         give_up_first: form.give_up_first.is_some(),
     };
-    match sidecar.linking.begin(begin).await {
+    // Where the present link is given up first, Salesforce is asked to revoke it.
+    let linking = Arc::clone(&sidecar.linking);
+    let begun = sidecar.whole_in_time(async move { linking.begin(begin).await });
+    match begun.await {
         // The window may be one that has no cookie yet: it was opened from a frame.
-        Ok((_, login)) => {
+        Some(Ok((_, login))) => {
             let jar = CookieJar::new().add(sidecar.cookie(&session));
             (jar, Redirect::to(login.as_str())).into_response()
         }
-        Err(error) => failed(&sidecar, &session, error),
-    }
-}
-
-/// What Salesforce sends back. No `Debug`: it opens doors.
-#[derive(Deserialize)]
-pub(super) struct Answer {
-    state: Option<SecretString>,
-    code: Option<SecretString>,
-    error: Option<String>,
-}
-
-/// `GET /callback`. Leads on to an address without secrets at once.
-pub(super) async fn returned(
-    State(sidecar): State<Arc<Sidecar>>,
-    session: Session,
-    Query(answer): Query<Answer>,
-) -> Response {
-    let back = match (answer.code, answer.error) {
-        (_, Some(error)) => Back::Refused(error),
-        (Some(code), None) => Back::Code(code),
-        (None, None) => return failed(&sidecar, &session, AuthorizationError::Unknown),
-    };
-    let Some(state) = answer.state else {
-        return failed(&sidecar, &session, AuthorizationError::Unknown);
-    };
-    // Goes on when the browser does not wait: the tokens exist only here until they are stored.
-    let (linking, id) = (Arc::clone(&sidecar.linking), session.id.clone());
-    let redeemed = sidecar.whole(async move { linking.returned(&state, &id, back).await });
-    match redeemed.await {
-        Ok(login) => {
-            Redirect::to(&format!("/authorizations/{}?returned=yes", login.id)).into_response()
+        Some(Err(error)) => failed(&sidecar, &session, error),
+        None => {
+            let most = sidecar.linking.accounts_per_api_user();
+            let told = faults::fault(&AuthorizationFault::Unavailable, most);
+            let (shell, status) = (
+                Shell::of(&sidecar, &session),
+                StatusCode::SERVICE_UNAVAILABLE,
+            );
+            message(shell, status, told, Vec::new())
         }
-        Err(error) => failed(&sidecar, &session, error),
     }
 }
 

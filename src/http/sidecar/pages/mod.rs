@@ -3,7 +3,8 @@
 //! - [`account`]: the account's page; [`unlinking`], [`history`], [`contacts`]: what it leads to;
 //! - [`preflight`]: what the org was found to allow, and asking anew;
 //! - [`trial`]: a number looked up, and a Task made and deleted, to see that it works;
-//! - [`logins`]: to Salesforce and back; [`follow`]: what open pages are told as it happens;
+//! - [`logins`], [`callback`]: to Salesforce and back; [`follow`]: what open pages are told as it
+//!   happens;
 //! - [`texts`]: every word; [`help`]: every address elsewhere; [`assets`]: style, script, icon.
 //!
 //! Everything works without scripts, in one window: a script opens the login in a window of its
@@ -12,6 +13,7 @@
 
 mod account;
 mod assets;
+mod callback;
 mod contacts;
 mod follow;
 mod help;
@@ -43,7 +45,7 @@ pub(super) fn router() -> Router<Arc<Sidecar>> {
         .route("/", get(account::show))
         .route("/events", get(follow::account))
         .route("/link", post(logins::begin))
-        .route(CALLBACK, get(logins::returned))
+        .route(CALLBACK, get(callback::returned))
         .route("/authorizations/{id}", get(logins::show))
         .route("/authorizations/{id}/events", get(follow::login))
         .route("/authorizations/{id}/confirm", post(logins::confirm))
@@ -148,14 +150,19 @@ fn message(shell: Shell, status: StatusCode, told: Told, accounts: Vec<AccountId
 
 /// The page for those without rights.
 pub(super) fn refused(sidecar: &Sidecar) -> Response {
-    let message = Message {
+    let page = last_word(sidecar, "warn", faults::no_rights());
+    (StatusCode::FORBIDDEN, page).into_response()
+}
+
+/// A page that says one thing to somebody without a session, and leads nowhere.
+fn last_word(sidecar: &Sidecar, tone: &'static str, told: Told) -> Response {
+    page(&Message {
         shell: Shell::bare(sidecar),
-        tone: "warn",
-        told: faults::no_rights(),
+        tone,
+        told,
         accounts: Vec::new(),
         back: false,
-    };
-    (StatusCode::FORBIDDEN, page(&message)).into_response()
+    })
 }
 
 /// A page as an answer.

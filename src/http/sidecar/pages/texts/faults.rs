@@ -120,16 +120,19 @@ pub(in super::super) fn fault(fault: &AuthorizationFault, most: u32) -> Told {
             "Salesforce did not answer, or not as it should.",
             &["Begin again in a few minutes."],
         ),
-        AuthorizationFault::ApiUserFull { .. } => told(
-            "This API user is full",
-            &format!(
-                "It serves {most} accounts already, the most that Salesforce allows for one user:"
-            ),
-            &[
+        AuthorizationFault::ApiUserFull { .. } => Told {
+            title: "This API user is full",
+            lines: vec![
+                "This account was not linked. Salesforce may have given up the oldest connection of the API user as you logged in: each of the accounts below is looked at now, and one that has lost its connection says so on its page, and is to be relinked.".to_owned(),
+                format!(
+                    "It serves {most} accounts already, the most that Salesforce allows for one user:"
+                ),
+            ],
+            steps: vec![
                 "Create another API user in Salesforce, with the same permissions.",
                 "Begin again, and log in as that one.",
             ],
-        ),
+        },
         AuthorizationFault::LinkChanged => told(
             "Somebody else changed the link meanwhile",
             "Another admin linked, relinked or unlinked this account while you were at Salesforce. This login was dropped.",
@@ -158,6 +161,15 @@ pub(in super::super) fn unknown() -> Told {
         "This login is not known here",
         "It was not begun in this browser, it took too long, or it was begun by somebody else.",
         &["Go back, and begin again."],
+    )
+}
+
+/// A browser brought back what a program began.
+pub(in super::super) fn brought_back() -> Told {
+    told(
+        "Back from Salesforce",
+        "The program that sent you to Salesforce goes on from here, and looks at who logged in.",
+        &["You may close this window."],
     )
 }
 
@@ -218,6 +230,7 @@ pub(in super::super) fn broken() -> Told {
 pub(in super::super) fn doubt(doubt: Doubt, waiting: u64, grace: Duration) -> String {
     match doubt {
         Doubt::NotApiOnly => "This user may log in to Salesforce's pages: perhaps it is a person's own. We recommend an API Only User.".to_owned(),
+        Doubt::BegunByProgram => "A program began this login, and is to say whether this is the right user.".to_owned(),
         Doubt::OtherEnvironment => "This is not the environment that you chose.".to_owned(),
         Doubt::OtherOrg => {
             let grace = lasting(grace);

@@ -258,6 +258,7 @@ pub(super) fn actor(actor: &Actor) -> String {
     match actor {
         Actor::Admin(id) => id.clone(),
         Actor::Operator(id) => format!("{id}, operator"),
+        Actor::Machine(id) => format!("{id}, program"),
         Actor::System => "the integration itself".to_owned(),
         Actor::Salesforce => "Salesforce".to_owned(),
     }
@@ -274,6 +275,7 @@ pub(super) const fn reason(reason: LinkReason) -> &'static str {
         LinkReason::UserUnlinked => "Unlinked",
         LinkReason::Recovered => "Works again",
         LinkReason::TokenRevoked => "Salesforce no longer accepts the connection",
+        LinkReason::ApprovalDisplaced => "A sixth approval of the API user displaced this one",
         LinkReason::RefreshInDoubt => "An answer of Salesforce was lost",
         LinkReason::ApiUserInactive => "The API user is inactive or frozen",
         LinkReason::AppNotApproved => "The app is not installed or not approved",
