@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 
 use super::stages::Alarm;
@@ -94,14 +96,8 @@ impl Sidecar {
             request_timeout: config.http.request_timeout,
         })?);
         let router = http::with_limits(sidecar::router(&pages), &config.http, metrics.clone());
-        let closing = started.closing.clone();
-        let served = async move {
-            if let Err(error) = http::serve(listener, router, closing.cancelled_owned()).await {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "the admins' pages cannot be served");
-            }
-        };
-        started.watch("pages", served);
+        let closing = started.closing.clone().cancelled_owned();
+        started.watch("pages", serve(listener, router, closing));
         let teller = Teller::new(Arc::clone(&store), sealer, config.notices.clone());
         let teller = teller.context("notices cannot be sent by these settings")?;
         let teller = teller.with_metrics(metrics.clone());
@@ -138,6 +134,14 @@ impl Sidecar {
             self.last.wait().await;
         };
         let _ = tokio::time::timeout(GRACE, drained).await;
+    }
+}
+
+/// Serves the pages until told to stop.
+async fn serve(listener: TcpListener, router: Router, closing: WaitForCancellationFutureOwned) {
+    if let Err(error) = http::serve(listener, router, closing).await {
+        let error = &error as &dyn std::error::Error;
+        tracing::error!(error, "the admins' pages cannot be served");
     }
 }
 
