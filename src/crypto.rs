@@ -18,7 +18,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::fault::Fault;
-use crate::domain::ids::{AccountId, AuthorizationId, CallId, EventId, Generation, TokenSequence};
+use crate::domain::ids::{
+    AccountId, AuthorizationId, CallId, EventId, Generation, InvitationId, TokenSequence,
+};
 use crate::domain::private::masked;
 
 /// The form of a sealed value. Another form gets another number.
@@ -126,6 +128,13 @@ pub enum Error {
 /// hold.
 pub fn authorization_id(state: &SecretString) -> AuthorizationId {
     let hash = sha256(state.expose_secret().as_bytes());
+    let id = URL_SAFE_NO_PAD.encode(hash);
+    id.parse().expect("43 characters of base64url")
+}
+
+/// What the secret of an invitation is stored as.
+pub fn invitation_id(secret: &SecretString) -> InvitationId {
+    let hash = sha256(secret.expose_secret().as_bytes());
     let id = URL_SAFE_NO_PAD.encode(hash);
     id.parse().expect("43 characters of base64url")
 }

@@ -28,6 +28,7 @@ mod database;
 mod errors;
 mod folded;
 pub mod inbox;
+pub mod invitations;
 pub mod journal;
 pub mod leases;
 mod ledger;
@@ -50,6 +51,7 @@ pub use authorizations::Authorizations;
 pub use config::Config;
 pub use database::Database;
 pub use inbox::Inbox;
+pub use invitations::Invitations;
 pub use journal::Journal;
 pub use leases::Leases;
 pub use links::Links;
@@ -62,11 +64,14 @@ use crate::domain::ids::{Epoch, ShardId};
 
 /// All rooms of one database.
 pub trait Store:
-    Authorizations + Inbox + Journal + Leases + Links + Outbox + Reports + Rings
+    Authorizations + Inbox + Invitations + Journal + Leases + Links + Outbox + Reports + Rings
 {
 }
 
-impl<T: Authorizations + Inbox + Journal + Leases + Links + Outbox + Reports + Rings> Store for T {}
+impl<T> Store for T where
+    T: Authorizations + Inbox + Invitations + Journal + Leases + Links + Outbox + Reports + Rings
+{
+}
 
 /// Why a transaction did not happen, or may not have.
 #[derive(Debug, thiserror::Error)]

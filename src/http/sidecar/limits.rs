@@ -34,6 +34,8 @@ enum Who {
     Address(IpAddr),
     /// A session or a machine: the hash of what it shows.
     Shown([u8; 32]),
+    /// An address that shows secrets of invitations.
+    Guesses(IpAddr),
 }
 
 /// The counts of this minute.
@@ -53,6 +55,9 @@ impl Limits {
     }
 }
 
+/// Secrets of invitations that one address may show.
+const GUESSES: u32 = 20;
+
 /// Refuses requests beyond the limits.
 pub(super) async fn limit(
     State(sidecar): State<Arc<Sidecar>>,
@@ -60,9 +65,7 @@ pub(super) async fn limit(
     next: Next,
 ) -> Response {
     let most = sidecar.config.requests_per_minute;
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let peer = peer.map(|ConnectInfo(peer)| peer.ip());
-    let address = client(peer, request.headers(), sidecar.config.proxies);
+    let address = address(&sidecar, &request);
     let shown = [header::COOKIE, header::AUTHORIZATION];
     let shown = shown.iter().find_map(|name| request.headers().get(name));
     let shown = shown.map(|shown| Who::Shown(crypto::sha256(shown.as_bytes())));
@@ -70,11 +73,36 @@ pub(super) async fn limit(
     let counted = by_address.into_iter().chain(shown.map(|who| (who, most)));
     for (who, most) in counted {
         if !sidecar.limits.allow(who, most) {
-            let wait = [(header::RETRY_AFTER, WINDOW.as_secs().to_string())];
-            return (wait, Problem::too_many()).into_response();
+            return too_many();
         }
     }
     next.run(request).await
+}
+
+/// Refuses to look at more secrets of invitations than anybody has who was invited.
+pub(super) async fn limit_guesses(
+    State(sidecar): State<Arc<Sidecar>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let address = address(&sidecar, &request);
+    if address.is_some_and(|from| !sidecar.limits.allow(Who::Guesses(from), GUESSES)) {
+        return too_many();
+    }
+    next.run(request).await
+}
+
+/// Who asks, by address.
+fn address(sidecar: &Sidecar, request: &Request) -> Option<IpAddr> {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map(|ConnectInfo(peer)| peer.ip());
+    client(peer, request.headers(), sidecar.config.proxies)
+}
+
+/// The answer to those who ask too much.
+fn too_many() -> Response {
+    let wait = [(header::RETRY_AFTER, WINDOW.as_secs().to_string())];
+    (wait, Problem::too_many()).into_response()
 }
 
 /// Who asks: behind so many proxies of ours, each of which appends whom it serves. What stands

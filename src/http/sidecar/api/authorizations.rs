@@ -1,5 +1,6 @@
 //! Authorizations: an admin's way to Salesforce and back. They are a session's alone: the browser
-//! that began must come back, so a program cannot begin one.
+//! that began must come back, so a program cannot begin one. What was begun by an invitation, the
+//! sessions of its account see too, and an admin's confirms it.
 
 use std::sync::Arc;
 
@@ -65,7 +66,8 @@ pub(super) struct Begun {
 pub(super) struct Progress {
     /// Names it.
     id: String,
-    /// `begun`, `redeeming`, `redeemed` (to be confirmed where there are doubts), `linked`, `failed`.
+    /// `begun`, `redeeming`, `redeemed` (to be confirmed where there are doubts), `to_confirm` (begun by
+    /// an invitation, to be confirmed by an admin of the account), `linked`, `failed`.
     stage: String,
     /// `production` or `sandbox`, as it was chosen.
     environment: String,
@@ -194,7 +196,7 @@ pub(super) async fn begin(
     ),
     responses(
         (status = 200, body = Progress, description = "As it is"),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "This session began none of this id"),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "This session sees none of this id"),
         (status = "4XX", body = Problem, content_type = "application/problem+json", description = "Not allowed"),
         (status = 503, body = Problem, content_type = "application/problem+json", description = "Not now"),
     )
@@ -205,14 +207,13 @@ pub(super) async fn read(
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Json<Progress>, Problem> {
     let id = known(&id)?;
-    let known = sidecar
-        .linking
-        .of_session(&id, &caller.session()?.id)
-        .await?;
+    let onlooker = caller.session()?.onlooker();
+    let known = sidecar.linking.seen_by(&id, &onlooker).await?;
     Ok(Json(Progress::of(&known)))
 }
 
-/// Makes the link, though something looks wrong. Of one that is over, tells how it ended.
+/// Makes the link: though something looks wrong, or of what somebody logged in to who was invited. Of
+/// one that is over, tells how it ended.
 #[utoipa::path(
     post,
     operation_id = "confirmAuthorization",
@@ -224,7 +225,7 @@ pub(super) async fn read(
     ),
     responses(
         (status = 200, body = Progress, description = "As it is now"),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "This session began none of this id, or it is too late"),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "This session sees none of this id, or it is too late"),
         (status = "4XX", body = Problem, content_type = "application/problem+json", description = "Not allowed"),
         (status = 503, body = Problem, content_type = "application/problem+json", description = "Not now"),
     )
@@ -234,9 +235,9 @@ pub(super) async fn confirm(
     caller: Caller,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Json<Progress>, Problem> {
-    let (id, session) = (known(&id)?, caller.session()?.id.clone());
+    let (id, by) = (known(&id)?, caller.session()?.onlooker());
     let linking = Arc::clone(&sidecar.linking);
-    let confirmed = sidecar.whole(async move { linking.confirm(&id, &session).await });
+    let confirmed = sidecar.whole(async move { linking.confirm(&id, &by).await });
     Ok(Json(Progress::of(&confirmed.await?)))
 }
 
@@ -252,7 +253,7 @@ pub(super) async fn confirm(
     ),
     responses(
         (status = 200, body = Progress, description = "As it is now"),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "This session began none of this id"),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "This session sees none of this id"),
         (status = "4XX", body = Problem, content_type = "application/problem+json", description = "Not allowed"),
         (status = 503, body = Problem, content_type = "application/problem+json", description = "Not now"),
     )
@@ -262,9 +263,9 @@ pub(super) async fn cancel(
     caller: Caller,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Json<Progress>, Problem> {
-    let (id, session) = (known(&id)?, caller.session()?.id.clone());
+    let (id, by) = (known(&id)?, caller.session()?.onlooker());
     let linking = Arc::clone(&sidecar.linking);
-    let cancelled = sidecar.whole(async move { linking.cancel(&id, &session).await });
+    let cancelled = sidecar.whole(async move { linking.cancel(&id, &by).await });
     Ok(Json(Progress::of(&cancelled.await?)))
 }
 

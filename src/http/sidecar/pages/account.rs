@@ -11,12 +11,13 @@ use serde::Deserialize;
 use super::super::Sidecar;
 use super::super::session::{Role, Session};
 use super::history::Line;
+use super::inviting::Inviting;
 use super::texts::checklist::{Item, checklist};
 use super::texts::troubles::{self, Trouble};
 use super::texts::{self, Notice};
 use super::{Shell, assets, page, time, unavailable};
 use crate::domain::link::{Actor, Health, LinkState, LinkStatus, LinkedOrg};
-use crate::store::authorizations::HistoryLine;
+use crate::store::authorizations::{Happened, HistoryLine};
 use crate::store::{self, Store};
 
 /// Lines of the history on the account's page.
@@ -44,6 +45,7 @@ struct Account {
     consent: Option<String>,
     relink_first: bool,
     checklist: Vec<Item>,
+    inviting: Inviting,
     history: Vec<Line>,
     more_history: bool,
 }
@@ -94,7 +96,7 @@ impl Notice {
 
 /// What has just happened.
 #[derive(Deserialize)]
-pub(super) struct Happened {
+pub(super) struct Landing {
     notice: Option<What>,
 }
 
@@ -105,6 +107,7 @@ enum What {
     Linked,
     Unlinked,
     Cancelled,
+    Discarded,
     /// Whatever else the address says.
     #[serde(other)]
     Unknown,
@@ -118,13 +121,15 @@ struct Facts {
     history: Vec<Line>,
     made: Option<(String, Option<String>)>,
     last_login: String,
+    inviting: Inviting,
+    seen: i64,
 }
 
 /// `GET /`
 pub(super) async fn show(
     State(sidecar): State<Arc<Sidecar>>,
     session: Session,
-    Query(happened): Query<Happened>,
+    Query(happened): Query<Landing>,
     headers: HeaderMap,
 ) -> Response {
     match facts(&sidecar, &session).await {
@@ -146,8 +151,11 @@ async fn facts(sidecar: &Sidecar, session: &Session) -> store::Result<Facts> {
     };
     let lines = store.history(account, None, SHOWN + 1).await?;
     let last = store.last_authorization(&session.id).await?;
+    let waiting = store.parked_calls(account).await?;
     Ok(Facts {
-        waiting: store.parked_calls(account).await?,
+        inviting: Inviting::of(sidecar, session, waiting).await?,
+        seen: lines.first().map_or(0, |line| line.line),
+        waiting,
         accounts,
         made: made(&**store, &state).await?,
         history: lines.into_iter().map(Line::of).collect(),
@@ -166,9 +174,11 @@ async fn made(
     loop {
         let lines = store.history(&state.account, before, PAGE).await?;
         let read = lines.len();
-        before = lines.last().map(|line| line.sequence);
+        before = lines.last().map(|line| line.line);
         let older = lines.iter().any(|line| line.generation < state.generation);
-        let own = |line: &HistoryLine| line.generation == state.generation;
+        let own = |line: &HistoryLine| {
+            line.generation == state.generation && matches!(line.what, Happened::Link(_))
+        };
         first = lines.into_iter().rfind(own).or(first);
         if older || read < PAGE as usize {
             break;
@@ -200,7 +210,7 @@ fn account(
     history.truncate(SHOWN as usize);
     Account {
         notice: happened.and_then(|what| notice(what, state)),
-        seen: state.sequence.0,
+        seen: facts.seen,
         last_login: facts.last_login,
         status: status(state.status),
         health: is_linked.then(|| health(state.health)),
@@ -216,6 +226,7 @@ fn account(
             .map(|org| linked(org, facts.made, texts::slots(facts.accounts, most))),
         may_change: session.role == Role::Admin,
         consent: full.then(|| texts::give_up_first(most)),
+        inviting: facts.inviting,
         checklist: checklist(&config.egress_addresses, most),
         history,
         more_history,
@@ -230,6 +241,7 @@ fn notice(what: What, state: &LinkState) -> Option<Notice> {
         What::Linked if is_linked => Some(texts::NOTICE_LINKED),
         What::Unlinked if !is_linked => Some(texts::NOTICE_UNLINKED),
         What::Cancelled => Some(texts::NOTICE_CANCELLED),
+        What::Discarded => Some(texts::NOTICE_DISCARDED),
         What::Linked | What::Unlinked | What::Unknown => None,
     }
 }

@@ -1,7 +1,8 @@
 //! The pages that an account's admin sees.
 //!
 //! - [`account`]: the account's page; [`unlinking`], [`history`]: what it leads to;
-//! - [`logins`]: to Salesforce and back; [`follow`]: what open pages are told as it happens;
+//! - [`inviting`]: who else may link it; [`invited`]: what those see;
+//! - [`logins`], [`callback`]: to Salesforce and back; [`follow`]: what open pages are told as it happens;
 //! - [`texts`]: every word; [`help`]: every address elsewhere; [`assets`]: style, script, icon.
 //!
 //! Everything works without scripts, in one window: a script opens the login in a window of its
@@ -10,9 +11,12 @@
 
 mod account;
 mod assets;
+mod callback;
 mod follow;
 mod help;
 mod history;
+mod invited;
+mod inviting;
 mod logins;
 mod texts;
 mod unlinking;
@@ -26,9 +30,11 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
 
+pub(super) use self::invited::{HOME as INVITED, no_invitation};
 use self::texts::faults::{self, Told};
+use super::guest::Guest;
 use super::session::Session;
-use super::{CALLBACK, Sidecar};
+use super::{CALLBACK, Sidecar, invitation};
 use crate::domain::ids::AccountId;
 use crate::linking::AuthorizationError;
 
@@ -38,11 +44,20 @@ pub(super) fn router() -> Router<Arc<Sidecar>> {
         .route("/", get(account::show))
         .route("/events", get(follow::account))
         .route("/link", post(logins::begin))
-        .route(CALLBACK, get(logins::returned))
+        .route(CALLBACK, get(callback::returned))
         .route("/authorizations/{id}", get(logins::show))
         .route("/authorizations/{id}/events", get(follow::login))
         .route("/authorizations/{id}/confirm", post(logins::confirm))
         .route("/authorizations/{id}/cancel", post(logins::cancel))
+        .route("/invitations", post(inviting::invite))
+        .route("/invitations/{id}/revoke", post(inviting::revoke))
+        .route(invitation::PAGE, get(invited::open))
+        .route(INVITED, get(invited::home))
+        .route("/invited/events", get(follow::invited))
+        .route("/invited/link", post(invited::link))
+        .route("/invited/logins/{id}", get(invited::show))
+        .route("/invited/logins/{id}/events", get(follow::invited_login))
+        .route("/invited/logins/{id}/cancel", post(invited::cancel))
         .route("/unlink", get(unlinking::ask).post(unlinking::unlink))
         .route("/history", get(history::show));
     [assets::STYLE, assets::SCRIPT, assets::ICON]
@@ -99,6 +114,15 @@ impl Shell {
         }
     }
 
+    /// For somebody who was invited.
+    fn of_guest(sidecar: &Sidecar, guest: &Guest) -> Self {
+        Self {
+            account: Some(guest.account.clone()),
+            csrf: guest.csrf.clone(),
+            ..Self::bare(sidecar)
+        }
+    }
+
     /// The same, as this request shows it: in a frame or not.
     fn framed(self, sidecar: &Sidecar, session: &Session, headers: &HeaderMap) -> Self {
         let framed = headers
@@ -119,7 +143,9 @@ struct Message {
     tone: &'static str,
     told: Told,
     accounts: Vec<AccountId>,
-    back: bool,
+    area: &'static str,
+    /// Where else to go, and how that is called.
+    back: Option<(&'static str, &'static str)>,
 }
 
 /// A page that says one thing, and leads back.
@@ -129,7 +155,8 @@ fn message(shell: Shell, status: StatusCode, told: Told, accounts: Vec<AccountId
         tone: "warn",
         told,
         accounts,
-        back: true,
+        area: texts::AREA,
+        back: Some(("/", texts::BACK)),
     };
     (status, page(&message)).into_response()
 }
@@ -141,7 +168,8 @@ pub(super) fn refused(sidecar: &Sidecar) -> Response {
         tone: "warn",
         told: faults::no_rights(),
         accounts: Vec::new(),
-        back: false,
+        area: texts::AREA,
+        back: None,
     };
     (StatusCode::FORBIDDEN, page(&message)).into_response()
 }
@@ -173,6 +201,13 @@ fn failed(sidecar: &Sidecar, session: &Session, error: AuthorizationError) -> Re
         AuthorizationError::ConsentNeeded { accounts } => {
             (StatusCode::CONFLICT, faults::needs_consent(most), accounts)
         }
+        AuthorizationError::TooManyInvitations { most } => {
+            let told = faults::too_many_invitations(most);
+            (StatusCode::CONFLICT, told, Vec::new())
+        }
+        AuthorizationError::InvitationOver => {
+            (StatusCode::GONE, faults::no_invitation(), Vec::new())
+        }
         AuthorizationError::Unknown => (StatusCode::NOT_FOUND, faults::unknown(), Vec::new()),
         AuthorizationError::Store(error) => return unavailable(sidecar, &error),
         AuthorizationError::Sealing(error) => return unavailable(sidecar, &error),
@@ -181,7 +216,10 @@ fn failed(sidecar: &Sidecar, session: &Session, error: AuthorizationError) -> Re
 }
 
 /// Something of ours is away.
-fn unavailable(sidecar: &Sidecar, error: &(dyn std::error::Error + 'static)) -> Response {
+pub(super) fn unavailable(
+    sidecar: &Sidecar,
+    error: &(dyn std::error::Error + 'static),
+) -> Response {
     tracing::error!(error, "a page cannot be shown");
     let status = StatusCode::SERVICE_UNAVAILABLE;
     message(Shell::bare(sidecar), status, faults::broken(), Vec::new())

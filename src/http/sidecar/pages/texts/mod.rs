@@ -1,10 +1,12 @@
 //! Every word that the pages say, in English. Another language is another such module.
 //!
 //! - here: headings, buttons and sentences; [`checklist`]: what an admin prepares;
+//! - [`invitations`]: of those who have no login at the portal;
 //! - [`faults`]: what went wrong and what to do, of logins; [`troubles`]: of links that stand.
 
 pub(in super::super) mod checklist;
 pub(in super::super) mod faults;
+pub(in super::super) mod invitations;
 pub(in super::super) mod troubles;
 
 use crate::domain::link::{Actor, Environment, Health, LinkReason, LinkStatus};
@@ -154,6 +156,12 @@ pub(super) const NOTICE_CANCELLED: Notice = Notice {
     tone: "still",
     what: "The login was cancelled.",
     todo: "Nothing was changed.",
+};
+
+pub(super) const NOTICE_DISCARDED: Notice = Notice {
+    tone: "still",
+    what: "The login was discarded.",
+    todo: "Nothing was changed, and what Salesforce gave us is given back.",
 };
 
 /// A status.
