@@ -5,6 +5,7 @@
 //! narrow ones must not scroll sideways.
 
 mod browser;
+mod inviting;
 mod linking;
 mod trouble;
 mod world;

@@ -33,7 +33,7 @@ pub(super) async fn come_back(world: &World, browser: &Browser, username: &str) 
 }
 
 /// An answer's status and JSON.
-async fn told(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
+pub(super) async fn told(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
     let answer = request.send().await.expect("an answer");
     (answer.status(), answer.json().await.expect("JSON"))
 }

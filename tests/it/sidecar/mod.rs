@@ -5,4 +5,5 @@ mod announcing;
 mod api;
 mod document;
 mod forgery;
+mod inviting;
 mod world;

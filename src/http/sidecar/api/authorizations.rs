@@ -98,7 +98,7 @@ pub(super) struct Fault {
 
 impl Progress {
     /// An authorization as its session sees it.
-    fn of(known: &Authorization) -> Self {
+    pub(super) fn of(known: &Authorization) -> Self {
         Self {
             id: known.id.to_string(),
             stage: word(&known.stage),

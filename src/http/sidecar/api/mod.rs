@@ -4,6 +4,7 @@
 mod authorizations;
 mod caller;
 mod calls;
+mod invitations;
 mod link;
 
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use super::problem::Problem;
 #[openapi(
     info(
         title = "vcc-link: linking accounts to Salesforce",
-        description = "Who may use it: a browser with the session that the portal's token was exchanged for at `/enter`, for that session's account; or a program with a token of its own, for the accounts of the settings. Reading needs the role viewer, changing the role admin; a session's changes also bring `X-CSRF-Token`. Authorizations are a session's alone. Errors are problem details (RFC 9457). Unknown fields and words may come with later versions.",
+        description = "Who may use it: a browser with the session that the portal's token was exchanged for at `/enter`, for that session's account; or a program with a token of its own, for the accounts of the settings. Reading needs the role viewer, changing the role admin; a session's changes also bring `X-CSRF-Token`. Authorizations are a session's alone; those by invitation are seen by each session of their account. Errors are problem details (RFC 9457). Unknown fields and words may come with later versions.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     security(("session" = []), ("machine" = []))
@@ -42,6 +43,8 @@ fn operations() -> OpenApiRouter<Arc<Sidecar>> {
         .routes(routes!(authorizations::read))
         .routes(routes!(authorizations::confirm))
         .routes(routes!(authorizations::cancel))
+        .routes(routes!(invitations::invite, invitations::list))
+        .routes(routes!(invitations::revoke))
         .routes(routes!(calls::why))
 }
 
