@@ -31,7 +31,9 @@ async fn somebody_who_is_invited_links_once_the_admin_confirms() {
     admin.photograph("invite-link").await;
     admin.press("main a.button").await;
     admin.says(".invitations", "Made by ann, ends").await;
-    admin.says(".history", "A Salesforce admin was invited").await;
+    admin
+        .says(".history", "A Salesforce admin was invited")
+        .await;
     admin.photograph("invite-open").await;
 
     let guest = Browser::start(&world).await;
@@ -41,7 +43,12 @@ async fn somebody_who_is_invited_links_once_the_admin_confirms() {
     assert!(!address.contains('#'), "{address} holds the secret");
     guest.photograph("invited-link").await;
     guest.press("button.first").await;
-    guest.says("main", "ann asks you to connect the contact centre account acme").await;
+    guest
+        .says(
+            "main",
+            "ann asks you to connect the contact centre account acme",
+        )
+        .await;
     guest.says(".checklist", "192.0.2.10").await;
     guest.photograph("invited").await;
     guest.link_as("api@acme.example").await;
@@ -63,7 +70,9 @@ async fn somebody_who_is_invited_links_once_the_admin_confirms() {
     guest.photograph("invited-connected").await;
     guest.goto(&link).await;
     guest.press("button.first").await;
-    guest.says("#outcome", "This invitation does not hold").await;
+    guest
+        .says("#outcome", "This invitation does not hold")
+        .await;
     guest.photograph("invited-over").await;
     guest.close().await;
     admin.close().await;
@@ -92,7 +101,9 @@ async fn a_denied_login_is_tried_again_and_an_unknown_org_discarded() {
     guest.link_as("ada@acme.example").await;
     guest.says("#outcome", "Done: your part is complete").await;
 
-    admin.says(".to-confirm", "perhaps it is a person's own").await;
+    admin
+        .says(".to-confirm", "perhaps it is a person's own")
+        .await;
     admin.photograph("invite-doubtful").await;
     admin.press(".to-confirm button:not(.first)").await;
     admin.says(".notice", "The login was discarded.").await;
@@ -114,7 +125,9 @@ async fn a_revoked_link_ends_and_without_scripts_all_of_it_works() {
     let guest = follow(&world, &link).await;
     admin.press(".invitations button").await;
     admin.says(".history", "An invitation was revoked").await;
-    guest.says("#outcome", "This invitation does not hold").await;
+    guest
+        .says("#outcome", "This invitation does not hold")
+        .await;
     guest.close().await;
 
     admin.without_scripts().await;

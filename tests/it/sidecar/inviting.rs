@@ -10,7 +10,9 @@ use vcc_link::http::sidecar::Config;
 use vcc_link::http::sidecar::session::Role;
 
 use super::api::told;
-use super::world::{ADMIN_MACHINE, API_USER, Browser, PERSON, VIEWER_MACHINE, World, hidden};
+use super::world::{
+    ADMIN_MACHINE, API_USER, Browser, PERSON, VIEWER_MACHINE, World, heard, hidden, listen,
+};
 
 /// How often each forgery is tried.
 const MANY: usize = 2_000;
@@ -110,6 +112,7 @@ async fn history(world: &World, admin: &Browser) -> Vec<String> {
 
 #[tokio::test]
 async fn whoever_is_invited_logs_in_and_an_admin_has_the_last_word() {
+    listen();
     let world = World::start().await;
     let admin = world.browser("acme", Role::Admin).await;
     for (answer, stage, linked) in [
@@ -117,7 +120,10 @@ async fn whoever_is_invited_logs_in_and_an_admin_has_the_last_word() {
         ("confirm", "linked", "linked"),
     ] {
         let (_, secret) = invited(&world, &admin).await;
-        assert_eq!(seen(&world, &admin).await["invitations"][0]["state"], "open");
+        assert_eq!(
+            seen(&world, &admin).await["invitations"][0]["state"],
+            "open"
+        );
         let guest = come(&world, &secret).await;
         let page = log_in(&world, &guest, PERSON).await;
         assert!(page.contains("Done: your part is complete"), "{page}");
@@ -139,10 +145,21 @@ async fn whoever_is_invited_logs_in_and_an_admin_has_the_last_word() {
         assert_eq!(ended["stage"], stage);
         assert_eq!(status(&world, &admin).await, linked);
         assert_eq!(seen(&world, &admin).await["toConfirm"], json!([]));
+        let log = heard();
+        for private in [secret.as_str(), &guest.cookie, &guest.csrf, PERSON] {
+            assert!(!log.contains(private), "{private} is in:\n{log}");
+        }
+        assert!(log.contains("somebody was invited"), "it is heard: {log}");
     }
     let steps = history(&world, &admin).await;
     let once = ["invited", "invitation_used"];
-    let all = [&once[..], &["invitation_discarded"], &once, &["user_linked"]].concat();
+    let all = [
+        &once[..],
+        &["invitation_discarded"],
+        &once,
+        &["user_linked"],
+    ]
+    .concat();
     assert_eq!(steps, all);
     let (_, history) = told(admin.reads(world.api(Method::GET, "acme", "history?limit=1"))).await;
     assert_eq!(
@@ -167,7 +184,10 @@ async fn a_login_that_comes_to_nothing_uses_no_invitation_up() {
     let denied = format!("{}/callback?state={state}&error=access_denied", world.base);
     let page = come_back(&world, &guest.cookie, &denied).await;
     assert!(page.contains("Access was denied"), "{page}");
-    assert_eq!(seen(&world, &admin).await["invitations"][0]["state"], "open");
+    assert_eq!(
+        seen(&world, &admin).await["invitations"][0]["state"],
+        "open"
+    );
     // Another browser, as after a lost one; and that of an admin, who tries the link out.
     let other = come(&world, &secret).await;
     let both = Guest {
@@ -203,7 +223,12 @@ async fn what_is_revoked_or_used_up_during_a_login_does_not_count() {
     let back = world.log_in(authorize, API_USER).await;
     let page = come_back(&world, &two.cookie, back.as_str()).await;
     assert!(page.contains("The invitation is over"), "{page}");
-    assert_eq!(seen(&world, &admin).await["toConfirm"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        seen(&world, &admin).await["toConfirm"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
 
     // The tokens of those that do not count are given back.
     world.linking.end_loose().await.expect("ended");
@@ -277,7 +302,10 @@ async fn no_secret_is_guessed() {
         let mut all = Vec::new();
         for _ in 0..21 {
             let request = world.client.post(&url).form(&[("secret", "x")]);
-            let answer = request.header("x-forwarded-for", "203.0.113.9").send().await;
+            let answer = request
+                .header("x-forwarded-for", "203.0.113.9")
+                .send()
+                .await;
             all.push(answer.expect("an answer").status().as_u16());
         }
         all
@@ -305,7 +333,12 @@ async fn who_is_invited_may_log_in_and_nothing_else() {
             let status = answer.expect("an answer").status();
             assert_eq!(status, StatusCode::UNAUTHORIZED, "{path}");
         }
-        for path in ["/link", "/unlink", "/invitations", "/authorizations/x/confirm"] {
+        for path in [
+            "/link",
+            "/unlink",
+            "/invitations",
+            "/authorizations/x/confirm",
+        ] {
             let form = [("csrf", guest.csrf.as_str()), ("generation", "0")];
             let request = world.client.post(format!("{}{path}", world.base));
             let request = request.form(&form).header(COOKIE, &cookie);
@@ -318,7 +351,10 @@ async fn who_is_invited_may_log_in_and_nothing_else() {
     let answer = open(&world, &format!("vcc-link-invited={value}"), "/invited").await;
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
     // Without the form's own token, and from another site's page, nothing begins.
-    for (csrf, origin) in [("", None), (guest.csrf.as_str(), Some("https://evil.example"))] {
+    for (csrf, origin) in [
+        ("", None),
+        (guest.csrf.as_str(), Some("https://evil.example")),
+    ] {
         let form = [("csrf", csrf), ("environment", "production")];
         let request = world.client.post(format!("{}/invited/link", world.base));
         let mut request = request.form(&form).header(COOKIE, &guest.cookie);
@@ -362,7 +398,10 @@ async fn only_the_links_own_page_takes_a_visitor_in() {
     let page = open(&world, "", "/invitation").await;
     assert_eq!(page.status(), StatusCode::OK);
     assert_eq!(page.headers()["referrer-policy"], "no-referrer");
-    assert_eq!(seen(&world, &admin).await["invitations"][0]["state"], "open");
+    assert_eq!(
+        seen(&world, &admin).await["invitations"][0]["state"],
+        "open"
+    );
     world.stop().await;
 }
 

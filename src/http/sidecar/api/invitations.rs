@@ -7,7 +7,6 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use secrecy::SecretString;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -103,8 +102,7 @@ pub(super) async fn invite(
     caller: Caller,
 ) -> Result<(StatusCode, Json<Invited>), Problem> {
     let actor = caller.actor();
-    let invited: (_, SecretString) = sidecar.linking.invite(caller.account, actor).await?;
-    let (invitation, secret) = invited;
+    let (invitation, secret) = sidecar.linking.invite(caller.account, actor).await?;
     let invited = Invited {
         invitation: Invitation::of(&invitation),
         link: sidecar.invitation_link(&secret),

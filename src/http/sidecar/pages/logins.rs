@@ -279,7 +279,7 @@ fn told(standing: &Standing, reader: Reader, most: u32) -> (&'static str, Told) 
         (Standing::Linked, Reader::Member(_)) => ("good", faults::linked()),
         (Standing::Linked, Reader::Guest) => ("good", texts::invitations::confirmed()),
         (Standing::Failed(AuthorizationFault::ApiUserFull { .. }), Reader::Guest) => {
-            ("bad", texts::invitations::full())
+            ("bad", texts::invitations::user_full())
         }
         (Standing::Failed(fault), _) => ("bad", faults::fault(fault, most)),
     }

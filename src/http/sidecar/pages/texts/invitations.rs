@@ -93,6 +93,21 @@ pub(in super::super) fn full() -> Told {
     }
 }
 
+/// The user whom they logged in as serves other accounts, which are not named.
+pub(in super::super) fn user_full() -> Told {
+    Told {
+        title: "This API user is full",
+        lines: vec![
+            "It serves as many accounts of the contact centre as Salesforce allows for one user."
+                .to_owned(),
+        ],
+        steps: vec![
+            "Create another API user in Salesforce, with the same permissions.",
+            "Ask the account's admin for another invitation, and log in as that one.",
+        ],
+    }
+}
+
 /// A step, in the history.
 pub(in super::super) const fn step(step: Step) -> &'static str {
     match step {
