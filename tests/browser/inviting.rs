@@ -139,6 +139,7 @@ async fn a_revoked_link_ends_and_without_scripts_all_of_it_works() {
     guest.fill("#secret", &link).await;
     guest.photograph("invited-plain").await;
     guest.press("button.first").await;
+    guest.says("#link", "Log in at Salesforce").await;
     guest.press("form.link button.first").await;
     guest.log_in("api@acme.example").await;
     guest.allow().await;
