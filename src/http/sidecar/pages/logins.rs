@@ -244,8 +244,8 @@ pub(super) fn shown(
     let (area, pages, back) = match reader {
         Reader::Member(_) => (texts::AREA, LOGINS, Some(("/", texts::BACK))),
         Reader::Guest => {
-            let failed = matches!(standing, Standing::Failed(_));
-            let back = failed.then_some((invited::HOME, texts::invitations::TRY_AGAIN));
+            let again = matches!(&standing, Standing::Failed(fault) if may_try_again(fault));
+            let back = again.then_some((invited::HOME, texts::invitations::TRY_AGAIN));
             (texts::invitations::AREA, invited::LOGINS, back)
         }
     };
@@ -266,6 +266,18 @@ pub(super) fn shown(
         id: login.id,
         shell,
     }
+}
+
+/// Whether the invitation of a login that came to this may still be open.
+const fn may_try_again(fault: &AuthorizationFault) -> bool {
+    !matches!(
+        fault,
+        AuthorizationFault::InvitationOver
+            | AuthorizationFault::Discarded
+            | AuthorizationFault::Unconfirmed
+            | AuthorizationFault::ApiUserFull { .. }
+            | AuthorizationFault::LinkChanged
+    )
 }
 
 /// What is said of a login, with its colour.

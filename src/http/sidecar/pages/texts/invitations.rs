@@ -24,7 +24,8 @@ pub(in super::super) const COPIED: &str = "Copied";
 
 // A login to be confirmed.
 pub(in super::super) const CONFIRM_TITLE: &str = "Is this the right org?";
-pub(in super::super) const CONFIRM_MEANS: &str = "Somebody whom you invited has logged in at Salesforce. Nothing is linked until you confirm it.";
+pub(in super::super) const CONFIRM_MEANS: &str =
+    "Somebody who was invited has logged in at Salesforce. Nothing is linked until you confirm it.";
 pub(in super::super) const CONFIRM: &str = "Yes, link this org";
 pub(in super::super) const DISCARD: &str = "No, discard it";
 pub(in super::super) const INVITED_BY: &str = "Invited by";
