@@ -14,6 +14,32 @@ function localise(part) {
 }
 localise(document);
 
+// The secret of an invitation stands behind # in its link. It goes into the form, and out of the
+// address and the history.
+const secret = document.querySelector("input[data-behind-hash]");
+if (secret && location.hash.length > 1) {
+  secret.value = location.hash.slice(1);
+  secret.closest(".field").hidden = true;
+  history.replaceState(null, "", location.pathname);
+}
+
+// Copies what a field holds.
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  const field = document.getElementById(button.dataset.copy);
+  const said = button.parentElement.querySelector("[data-copied]");
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    field.select();
+    try {
+      await navigator.clipboard.writeText(field.value);
+    } catch {
+      // In a frame that may not; the selected text is copied as by hand.
+      document.execCommand("copy");
+    }
+    said.textContent = said.dataset.copied;
+  });
+}
+
 // Link and Relink: the login goes into a window of its own, and this one waits for it to begin.
 let begun = false;
 for (const form of document.querySelectorAll("form[data-login]")) {
@@ -67,7 +93,7 @@ function follow() {
     for (const shown of document.querySelectorAll("[data-waiting]")) shown.textContent = event.data;
   });
   events.addEventListener("login", (event) => {
-    if (begun && event.data !== main.dataset.lastLogin) location.assign(`/authorizations/${event.data}`);
+    if (begun && event.data !== main.dataset.lastLogin) location.assign(`${main.dataset.logins ?? "/authorizations"}/${event.data}`);
   });
   events.addEventListener("error", () => {
     // Browsers try again by themselves, but not after an answer that is none.

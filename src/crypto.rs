@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::fault::Fault;
 use crate::domain::ids::{
-    AccountId, AuthorizationId, CallId, ContactId, EventId, Generation, TokenSequence,
+    AccountId, AuthorizationId, CallId, ContactId, EventId, Generation, InvitationId, TokenSequence,
 };
 use crate::domain::private::masked;
 
@@ -126,6 +126,13 @@ pub enum Error {
 /// hold.
 pub fn authorization_id(state: &SecretString) -> AuthorizationId {
     let hash = sha256(state.expose_secret().as_bytes());
+    let id = URL_SAFE_NO_PAD.encode(hash);
+    id.parse().expect("43 characters of base64url")
+}
+
+/// What the secret of an invitation is stored as.
+pub fn invitation_id(secret: &SecretString) -> InvitationId {
+    let hash = sha256(secret.expose_secret().as_bytes());
     let id = URL_SAFE_NO_PAD.encode(hash);
     id.parse().expect("43 characters of base64url")
 }

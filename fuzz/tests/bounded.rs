@@ -1,5 +1,6 @@
 //! Each target with the inputs that were kept and some that nobody has tried.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
@@ -20,8 +21,11 @@ fn kept(target: &str) -> PathBuf {
 /// Tries an input. One that fails is kept, and so tried by every later run.
 fn try_and_keep(target: &str, input: &[u8], check: fn(&[u8])) {
     if let Err(cause) = catch_unwind(AssertUnwindSafe(|| check(input))) {
-        let name: String = input.iter().map(|byte| format!("{byte:02x}")).collect();
-        let file = kept(target).join(format!("failed-{name}"));
+        let mut name = "failed-".to_owned();
+        for byte in input {
+            let _ = write!(name, "{byte:02x}");
+        }
+        let file = kept(target).join(name);
         fs::write(&file, input).expect("the input is kept");
         eprintln!("{target} failed with the input in {}", file.display());
         resume_unwind(cause);

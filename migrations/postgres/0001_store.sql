@@ -294,13 +294,31 @@ create table authorizations (
     facts jsonb not null,
     -- Sealed: what proves the code is ours, then the tokens; null once it is over.
     secret bytea,
-    check (stage in ('begun', 'redeeming', 'redeemed', 'linked', 'failed'))
+    check (stage in ('begun', 'redeeming', 'redeemed', 'to_confirm', 'linked', 'failed'))
 );
 
 create index authorizations_open on authorizations (expires_at) where secret is not null;
 
 -- Whoever began one follows it.
 create index authorizations_session on authorizations (session, begun_at);
+
+-- Logins by invitation wait for their account's admin.
+create index authorizations_to_confirm on authorizations (account) where stage = 'to_confirm';
+
+-- Links that let somebody link an account whom the portal does not know. The id is a hash: whoever
+-- has the link has the secret.
+create table invitations (
+    id text collate "C" primary key,
+    account text collate "C" not null,
+    expires_at timestamptz not null,
+    fate text not null,
+    -- The domain's Invitation, as JSON.
+    facts jsonb not null,
+    check (fate in ('open', 'used', 'revoked'))
+);
+
+create index invitations_by_account on invitations (account, expires_at);
+create index invitations_expired on invitations (expires_at);
 
 -- Tokens of the portal that were taken, by a hash of their id: each is taken once.
 create table entries (
@@ -310,9 +328,13 @@ create table entries (
 
 create index entries_expired on entries (expires_at);
 
--- Every published change of a link: who, when, from what to what, and why.
+-- Every published change of a link: who, when, from what to what, and why. And what became of its
+-- account's invitations.
 create table link_history (
     account text collate "C" not null,
+    -- Counts the account's lines.
+    line bigint not null,
+    -- The link's sequence since.
     sequence bigint not null,
     at timestamptz not null,
     actor jsonb not null,
@@ -320,9 +342,12 @@ create table link_history (
     from_health text not null,
     to_status text not null,
     to_health text not null,
-    reason text not null,
+    -- Why the link changed; of a step of an invitation, which changes nothing of it, null.
+    reason text,
+    step text,
     generation bigint not null,
-    primary key (account, sequence)
+    primary key (account, line),
+    check ((reason is null) = (step is not null))
 );
 
 -- Who is told of an account's link.

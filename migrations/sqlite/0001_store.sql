@@ -252,13 +252,31 @@ create table authorizations (
     facts text not null,
     -- Sealed: what proves the code is ours, then the tokens; null once it is over.
     secret blob,
-    check (stage in ('begun', 'redeeming', 'redeemed', 'linked', 'failed'))
+    check (stage in ('begun', 'redeeming', 'redeemed', 'to_confirm', 'linked', 'failed'))
 ) strict;
 
 create index authorizations_open on authorizations (expires_at) where secret is not null;
 
 -- Whoever began one follows it.
 create index authorizations_session on authorizations (session, begun_at);
+
+-- Logins by invitation wait for their account's admin.
+create index authorizations_to_confirm on authorizations (account) where stage = 'to_confirm';
+
+-- Links that let somebody link an account whom the portal does not know. The id is a hash: whoever
+-- has the link has the secret.
+create table invitations (
+    id text primary key not null,
+    account text not null,
+    expires_at integer not null,
+    fate text not null,
+    -- The domain's Invitation, as JSON.
+    facts text not null,
+    check (fate in ('open', 'used', 'revoked'))
+) strict;
+
+create index invitations_by_account on invitations (account, expires_at);
+create index invitations_expired on invitations (expires_at);
 
 -- Tokens of the portal that were taken, by a hash of their id: each is taken once.
 create table entries (
@@ -268,9 +286,13 @@ create table entries (
 
 create index entries_expired on entries (expires_at);
 
--- Every published change of a link: who, when, from what to what, and why.
+-- Every published change of a link: who, when, from what to what, and why. And what became of its
+-- account's invitations.
 create table link_history (
     account text not null,
+    -- Counts the account's lines.
+    line integer not null,
+    -- The link's sequence since.
     sequence integer not null,
     at integer not null,
     actor text not null,
@@ -278,9 +300,12 @@ create table link_history (
     from_health text not null,
     to_status text not null,
     to_health text not null,
-    reason text not null,
+    -- Why the link changed; of a step of an invitation, which changes nothing of it, null.
+    reason text,
+    step text,
     generation integer not null,
-    primary key (account, sequence)
+    primary key (account, line),
+    check ((reason is null) = (step is not null))
 ) strict;
 
 -- Who is told of an account's link.

@@ -162,7 +162,7 @@ fn linking(
     Ok((Arc::new(linking.with_metrics(metrics.clone())), announcer))
 }
 
-/// Ends logins that came to nothing, and forgets old ones, until told to stop.
+/// Ends logins that came to nothing, and forgets old ones and old invitations, until told to stop.
 async fn look_after_logins(
     linking: Arc<Linking>,
     store: Arc<dyn Store>,
@@ -170,11 +170,12 @@ async fn look_after_logins(
 ) {
     loop {
         let before = clock::now() - REMEMBERED;
-        let done = match linking.end_loose().await {
-            Ok(()) => store.forget_authorizations(before).await.map(drop),
-            Err(error) => Err(error),
+        let done = async {
+            linking.end_loose().await?;
+            store.forget_authorizations(before).await?;
+            store.forget_invitations(before).await
         };
-        if let Err(error) = done {
+        if let Err(error) = done.await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "logins that came to nothing could not be ended yet");
         }

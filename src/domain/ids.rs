@@ -135,6 +135,12 @@ text_id!(
     |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'),
     "letters, digits, '-' and '_'"
 );
+text_id!(
+    /// Names an invitation: the SHA-256 of its secret, in base64url.
+    InvitationId, "an invitation's id", 43,
+    |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'),
+    "letters, digits, '-' and '_'"
+);
 
 /// A call, everywhere: the account and the interaction within it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

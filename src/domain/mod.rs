@@ -12,6 +12,7 @@ pub mod event;
 pub mod fault;
 pub mod help;
 pub mod ids;
+pub mod invitation;
 pub mod link;
 pub mod matching;
 pub mod notice;

@@ -5,6 +5,7 @@
 //!   of the older method;
 //! - [`authorizing`], [`returning`], [`concluding`]: linking by an admin's login; [`making`]: the
 //!   rows of all links;
+//! - [`inviting`]: letting somebody log in whom the portal does not know;
 //! - [`profiles`]: what the linked orgs allow, asked at first and daily;
 //! - [`tokens`]: access tokens, and refreshing them by rule 11; [`sealed`]: their stored form;
 //! - [`asking`]: reading from an org on a person's behalf;
@@ -20,6 +21,7 @@ mod authorizing;
 mod concluding;
 mod config;
 mod faults;
+mod inviting;
 pub mod legacy;
 mod making;
 mod openable;
@@ -40,6 +42,7 @@ use tokio::sync::watch;
 pub use self::adding::{Added, Bootstrap};
 pub use self::announcing::{Announcements, Announcer};
 pub use self::authorizing::{Begin, Error as AuthorizationError, LoginChoice};
+pub use self::concluding::Onlooker;
 pub use self::config::Config;
 pub use self::openable::{Unusable, check_keys};
 pub use self::returning::Back;

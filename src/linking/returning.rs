@@ -15,6 +15,7 @@ use crate::salesforce::{ApiUser, SendBy, Session};
 use crate::store::authorizations::RedeemClaim;
 
 /// What a browser brings back from Salesforce.
+#[derive(Clone)]
 pub enum Back {
     /// A code.
     Code(SecretString),
@@ -89,6 +90,9 @@ impl Linking {
         kept(|| store.move_authorization(Stage::Redeeming, &redeemed, Some(&secret))).await?;
         crate::crash_point("authorization.redeemed");
         let next = self.with_answers(redeemed, org, tokens).await?;
+        if next.invitation.is_some() {
+            return self.submit(next).await;
+        }
         store
             .move_authorization(Stage::Redeemed, &next, None)
             .await?;
@@ -135,7 +139,8 @@ impl Linking {
             None => self.store.left_org(&redeemed.account).await?,
         };
         let mut doubts = login.doubts(redeemed.environment, before.as_ref(), parked);
-        if matches!(redeemed.actor, Actor::Machine(_)) {
+        // By an invitation, it is to be confirmed anyway.
+        if redeemed.invitation.is_none() && matches!(redeemed.actor, Actor::Machine(_)) {
             doubts.insert(Doubt::BegunByProgram);
         }
         Ok(Authorization {

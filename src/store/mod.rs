@@ -29,6 +29,7 @@ mod database;
 mod errors;
 mod folded;
 pub mod inbox;
+pub mod invitations;
 pub mod journal;
 pub mod leases;
 mod ledger;
@@ -53,6 +54,7 @@ pub use config::Config;
 pub use contacts::ContactBook;
 pub use database::Database;
 pub use inbox::Inbox;
+pub use invitations::Invitations;
 pub use journal::Journal;
 pub use leases::Leases;
 pub use links::Links;
@@ -66,22 +68,32 @@ use crate::domain::ids::{Epoch, ShardId};
 
 /// All rooms of one database.
 pub trait Store:
-    Authorizations + ContactBook + Inbox + Journal + Leases + Links + Notices + Outbox + Reports + Rings
+    Authorizations
+    + ContactBook
+    + Inbox
+    + Invitations
+    + Journal
+    + Leases
+    + Links
+    + Notices
+    + Outbox
+    + Reports
+    + Rings
 {
 }
 
-impl<
+impl<T> Store for T where
     T: Authorizations
         + ContactBook
         + Inbox
+        + Invitations
         + Journal
         + Leases
         + Links
         + Notices
         + Outbox
         + Reports
-        + Rings,
-> Store for T
+        + Rings
 {
 }
 

@@ -108,6 +108,18 @@ impl Browser {
         self.client.goto(&address).await.expect("opened");
     }
 
+    /// Opens an address as it was sent.
+    pub(crate) async fn goto(&self, address: &str) {
+        self.client.goto(address).await.expect("opened");
+    }
+
+    /// What a field holds.
+    pub(crate) async fn value(&self, css: &str) -> String {
+        let found = self.client.find(Locator::Css(css)).await.expect("found");
+        let value = found.prop("value").await.expect("a value");
+        value.unwrap_or_default()
+    }
+
     /// Where it is.
     pub(crate) async fn address(&self) -> String {
         self.client.current_url().await.expect("an address").into()

@@ -7,6 +7,7 @@
 mod browser;
 mod checking;
 mod contacts;
+mod inviting;
 mod linking;
 mod trouble;
 mod world;

@@ -7,6 +7,7 @@ pub(crate) mod fixture;
 pub(crate) mod folding;
 pub(crate) mod grants;
 pub(crate) mod inbox;
+pub(crate) mod invitations;
 pub(crate) mod journal;
 pub(crate) mod leases;
 pub(crate) mod links;
@@ -63,6 +64,11 @@ macro_rules! conformance_tests {
                 only_what_is_news_is_told,
                 other_processes_are_woken,
                 only_what_is_over_is_forgotten;
+            invitations:
+                only_so_many_invitations_are_open,
+                a_revoked_invitation_is_not_used,
+                an_invitation_is_used_once,
+                a_login_by_invitation_waits_for_an_admin;
             journal:
                 an_attempt_begins_once,
                 an_open_attempt_is_kept,

@@ -1,5 +1,5 @@
-//! How many requests somebody may make: of one session or machine, and of one address; and how often
-//! an account's org is asked.
+//! How many requests somebody may make: of one session or machine, and of one address; how many secrets
+//! of invitations an address may try; and how often an account's org is asked.
 //!
 //! Each replica counts for itself, minute by minute. That keeps one browser or program from taking
 //! all, and guesses from being many; it is no accounting.
@@ -29,6 +29,9 @@ const COUNTED: u64 = 100_000;
 /// An address may make so many times what a session may: people share addresses.
 const SHARED: u32 = 4;
 
+/// Secrets of invitations that one address may show.
+const GUESSES: u32 = 20;
+
 /// Who is counted.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Who {
@@ -38,6 +41,8 @@ enum Who {
     Shown([u8; 32]),
     /// An account whose org is asked.
     Asks(AccountId),
+    /// An address that shows secrets of invitations.
+    Guesses(IpAddr),
 }
 
 /// The counts of this minute.
@@ -72,9 +77,7 @@ pub(super) async fn limit(
     next: Next,
 ) -> Response {
     let most = sidecar.config.requests_per_minute;
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let peer = peer.map(|ConnectInfo(peer)| peer.ip());
-    let address = client(peer, request.headers(), sidecar.config.proxies);
+    let address = address(&sidecar, &request);
     let shown = [header::COOKIE, header::AUTHORIZATION];
     let shown = shown.iter().find_map(|name| request.headers().get(name));
     let shown = shown.map(|shown| Who::Shown(crypto::sha256(shown.as_bytes())));
@@ -86,6 +89,26 @@ pub(super) async fn limit(
         }
     }
     next.run(request).await
+}
+
+/// Refuses to look at more secrets of invitations than anybody has who was invited.
+pub(super) async fn limit_guesses(
+    State(sidecar): State<Arc<Sidecar>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let address = address(&sidecar, &request);
+    if address.is_some_and(|from| !sidecar.limits.allow(Who::Guesses(from), GUESSES)) {
+        return Problem::too_many().into_response();
+    }
+    next.run(request).await
+}
+
+/// Who asks, by address.
+fn address(sidecar: &Sidecar, request: &Request) -> Option<IpAddr> {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map(|ConnectInfo(peer)| peer.ip());
+    client(peer, request.headers(), sidecar.config.proxies)
 }
 
 /// Who asks: behind so many proxies of ours, each of which appends whom it serves. What stands

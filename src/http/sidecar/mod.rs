@@ -6,6 +6,7 @@
 //! - [`session`]: who somebody is, for one account; [`access`]: the answer to those without rights;
 //! - [`pages`]: what an admin sees;
 //! - [`portal`], [`entry`]: how the portal hands its users over;
+//! - [`invitation`], [`guest`]: how somebody gets in whom the portal does not know;
 //! - [`api`]: what the pages can do, for programs; [`problem`]: where it does not;
 //! - [`csrf`], [`headers`], [`limits`]: what browsers must prove, what they are told, how much they
 //!   may ask.
@@ -17,7 +18,9 @@ pub mod api;
 mod config;
 pub mod csrf;
 mod entry;
+mod guest;
 mod headers;
+mod invitation;
 mod limits;
 mod pages;
 pub mod portal;
@@ -150,9 +153,17 @@ impl Sidecar {
 /// The pages and the API.
 pub fn router(sidecar: &Arc<Sidecar>) -> Router {
     let state = || Arc::clone(sidecar);
+    let invitations = Router::new()
+        .route(invitation::PAGE, post(invitation::enter))
+        .layer(middleware::from_fn_with_state(
+            state(),
+            limits::limit_guesses,
+        ));
     pages::router()
         .merge(api::router())
         .layer(middleware::from_fn_with_state(state(), csrf::ours_alone))
+        // Its page hides where it is, even from us.
+        .merge(invitations)
         // From here on other sites may send browsers here.
         .route("/enter", post(entry::enter))
         .layer(middleware::from_fn_with_state(state(), limits::limit))

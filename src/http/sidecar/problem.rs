@@ -228,6 +228,13 @@ impl From<AuthorizationError> for Problem {
                 accounts: accounts.iter().map(AccountId::to_string).collect(),
                 ..Self::new(conflict, "consent-needed", "The API user is full", detail)
             },
+            AuthorizationError::TooManyInvitations { .. } => Self::new(
+                conflict,
+                "too-many-invitations",
+                "Enough people are invited",
+                detail,
+            ),
+            AuthorizationError::InvitationOver => Self::not_found(&detail),
             AuthorizationError::Unknown => Self::not_found(&detail),
             AuthorizationError::Store(error) => error.into(),
             AuthorizationError::Sealing(error) => {

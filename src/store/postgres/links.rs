@@ -251,7 +251,7 @@ pub(super) async fn lock_for(
 }
 
 /// Locks the account's row against everybody who works on its calls, making it if need be.
-async fn lock_account(tx: &mut Tx, account: &AccountId) -> Result<LinkState> {
+pub(super) async fn lock_account(tx: &mut Tx, account: &AccountId) -> Result<LinkState> {
     insert_accounts(tx, std::iter::once(account)).await?;
     let row = sqlx::query(
         "select account, shard, status, health, reason, since, generation, sequence,

@@ -26,6 +26,7 @@ mod fence;
 mod fold;
 mod grants;
 mod inbox;
+mod invitations;
 mod leases;
 mod links;
 mod listen;

@@ -244,7 +244,7 @@ pub(super) async fn account_for(
 }
 
 /// An account's link as it stays until the transaction writes it; the row is made if need be.
-async fn account(tx: &mut Tx, account: &AccountId) -> Result<LinkState> {
+pub(super) async fn account(tx: &mut Tx, account: &AccountId) -> Result<LinkState> {
     insert_accounts(tx, std::iter::once(account)).await?;
     let row = sqlx::query(select_links!("account = $1"))
         .bind(account.as_str())

@@ -7,6 +7,7 @@ mod callback;
 mod contacts;
 mod document;
 mod forgery;
+mod inviting;
 mod keys;
 mod machines;
 mod stolen;

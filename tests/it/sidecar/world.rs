@@ -257,7 +257,7 @@ fn set_cookie(answer: &Response) -> Option<String> {
 }
 
 /// A hidden field of a page's form.
-fn hidden(page: &str, name: &str) -> String {
+pub(super) fn hidden(page: &str, name: &str) -> String {
     let marker = format!("name=\"{name}\" value=\"");
     let (_, rest) = page.split_once(&marker).expect("the field");
     rest.split('"').next().expect("its value").to_owned()

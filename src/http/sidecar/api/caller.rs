@@ -14,6 +14,7 @@ use super::super::{Machine, Sidecar};
 use crate::crypto;
 use crate::domain::ids::AccountId;
 use crate::domain::link::Actor;
+use crate::linking::Onlooker;
 
 /// Somebody who may do what the request asks, on the account of its path.
 pub(super) struct Caller {
@@ -51,13 +52,15 @@ impl Caller {
         role == Role::Admin
     }
 
-    /// Whose logins these are: the session's, or those of a program that may begin some.
-    pub(super) fn whose_logins(&self) -> Result<String, Problem> {
+    /// What it sees of logins, if it may begin some: a session its own, and those by invitation; a
+    /// program its own alone, as people confirm what somebody logged in to who was invited.
+    pub(super) fn onlooker(&self) -> Result<Onlooker, Problem> {
         match &self.who {
-            Who::Session(session) => Ok(session.id.clone()),
-            Who::Machine(machine) if machine.may_link => {
-                Ok(session::of_machine(&machine.name, &self.account))
-            }
+            Who::Session(session) => Ok(session.onlooker()),
+            Who::Machine(machine) if machine.may_link => Ok(Onlooker {
+                session: session::of_machine(&machine.name, &self.account),
+                member: None,
+            }),
             Who::Machine(_) => Err(Problem::forbidden(&self.support)),
         }
     }

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::caller::Caller;
 use super::word;
-use crate::domain::ids::{AccountId, Sequence};
+use crate::domain::ids::AccountId;
 use crate::domain::link::{Actor, LinkState, LinkStatus};
 use crate::http::sidecar::Sidecar;
 use crate::http::sidecar::problem::Problem;
@@ -79,15 +79,18 @@ pub(super) struct Slots {
     accounts: Vec<String>,
 }
 
-/// One change of a link.
+/// One change of a link, or a step of an invitation.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Change {
-    /// Which change.
+    /// Counts the account's lines.
+    line: i64,
+    /// The link's sequence since.
     sequence: i64,
     /// When.
     at: DateTime<Utc>,
-    /// Who: `admin`, `operator`, `machine` (a program), `system` or `salesforce`.
+    /// Who: `admin`, `operator`, `machine` (a program), `system` or `salesforce`; of an invitation that
+    /// was used, who had invited.
     by: String,
     /// Their name, of admins, operators and programs.
     name: Option<String>,
@@ -95,7 +98,8 @@ pub(super) struct Change {
     from: Standing,
     /// Status and health since.
     to: Standing,
-    /// Why; more words may come.
+    /// Why; or what became of an invitation, which changes nothing of the link: `invited`,
+    /// `invitation_used`, `invitation_revoked`, `invitation_discarded`. More words may come.
     reason: String,
     /// Which Link, Relink or Unlink.
     generation: i64,
@@ -123,7 +127,7 @@ pub(super) struct History {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Paging {
-    /// Changes before this sequence; none: the latest.
+    /// Lines before this one; none: the latest.
     before: Option<i64>,
     /// At most so many.
     #[param(minimum = 1, maximum = 100)]
@@ -172,13 +176,14 @@ impl Change {
             health: word(&health),
         };
         Self {
+            line: line.line,
             sequence: line.sequence.0,
             at: line.at,
             by: by.to_owned(),
             name,
             from: standing(line.from),
             to: standing(line.to),
-            reason: word(&line.reason),
+            reason: line.what.word(),
             generation: line.generation.0,
         }
     }
@@ -275,13 +280,12 @@ pub(super) async fn history(
         let detail = format!("Ask for 1 to {PAGE} changes.");
         return Err(Problem::malformed(StatusCode::BAD_REQUEST, detail));
     }
-    let before = paging.before.map(Sequence);
     let lines = sidecar
         .store
-        .history(&caller.account, before, limit)
+        .history(&caller.account, paging.before, limit)
         .await?;
     let whole = lines.len() == limit as usize;
-    let last = lines.last().map(|line| line.sequence.0);
+    let last = lines.last().map(|line| line.line);
     Ok(Json(History {
         changes: lines.into_iter().map(Change::of).collect(),
         next: last.filter(|last| whole && *last > 1),

@@ -13,6 +13,7 @@ use super::super::Sidecar;
 use super::super::session::{Role, Session};
 use super::contacts::Line as ContactLine;
 use super::history::Line;
+use super::inviting::Inviting;
 use super::preflight::Preflight;
 use super::texts::checklist::{Item, checklist};
 use super::texts::contacts as texts_of;
@@ -20,7 +21,7 @@ use super::texts::{self, Notice};
 use super::{Shell, assets, page, time, unavailable};
 use crate::clock;
 use crate::domain::link::{Actor, Health, LinkState, LinkStatus, LinkedOrg};
-use crate::store::authorizations::HistoryLine;
+use crate::store::authorizations::{Happened, HistoryLine};
 use crate::store::{self, Store};
 use crate::telling::troubles::{Trouble, trouble};
 
@@ -51,6 +52,7 @@ struct Account {
     may_change: bool,
     consent: Option<String>,
     checklist: Vec<Item>,
+    inviting: Inviting,
     history: Vec<Line>,
     more_history: bool,
     contacts: Vec<ContactLine>,
@@ -97,7 +99,7 @@ impl Notice {
 
 /// What has just happened.
 #[derive(Deserialize)]
-pub(super) struct Happened {
+pub(super) struct Landing {
     notice: Option<What>,
 }
 
@@ -108,6 +110,7 @@ enum What {
     Linked,
     Unlinked,
     Cancelled,
+    Discarded,
     /// Whatever else the address says.
     #[serde(other)]
     Unknown,
@@ -122,13 +125,15 @@ struct Facts {
     contacts: Vec<ContactLine>,
     made: Option<(String, Option<String>)>,
     last_login: String,
+    inviting: Inviting,
+    seen: i64,
 }
 
 /// `GET /`
 pub(super) async fn show(
     State(sidecar): State<Arc<Sidecar>>,
     session: Session,
-    Query(happened): Query<Happened>,
+    Query(happened): Query<Landing>,
     headers: HeaderMap,
 ) -> Response {
     match facts(&sidecar, &session).await {
@@ -143,16 +148,20 @@ pub(super) async fn show(
 /// Reads what the page shows.
 async fn facts(sidecar: &Sidecar, session: &Session) -> store::Result<Facts> {
     let (store, account) = (&sidecar.store, &session.account);
+    // Before what it tells of: what changes in between is then told by the page's events.
+    let lines = store.history(account, None, SHOWN + 1).await?;
     let state = sidecar.linking.link(account).await?;
     let accounts = match &state.org {
         Some(org) => store.accounts_of_api_user(&org.org, &org.user).await?.len(),
         None => 0,
     };
-    let lines = store.history(account, None, SHOWN + 1).await?;
     let last = store.last_authorization(&session.id).await?;
     let told = store.contacts(account).await?;
+    let waiting = store.parked_calls(account).await?;
     Ok(Facts {
-        waiting: store.parked_calls(account).await?,
+        inviting: Inviting::of(sidecar, session, waiting).await?,
+        seen: lines.first().map_or(0, |line| line.line),
+        waiting,
         accounts,
         made: made(&**store, &state).await?,
         history: lines.into_iter().map(Line::of).collect(),
@@ -172,9 +181,11 @@ async fn made(
     loop {
         let lines = store.history(&state.account, before, PAGE).await?;
         let read = lines.len();
-        before = lines.last().map(|line| line.sequence);
+        before = lines.last().map(|line| line.line);
         let older = lines.iter().any(|line| line.generation < state.generation);
-        let own = |line: &HistoryLine| line.generation == state.generation;
+        let own = |line: &HistoryLine| {
+            line.generation == state.generation && matches!(line.what, Happened::Link(_))
+        };
         first = lines.into_iter().rfind(own).or(first);
         if older || read < PAGE as usize {
             break;
@@ -212,7 +223,7 @@ fn account(
     history.truncate(SHOWN as usize);
     Account {
         notice: happened.and_then(|what| notice(what, state)),
-        seen: state.sequence.0,
+        seen: facts.seen,
         last_login: facts.last_login,
         status: status(state.status),
         health: is_linked.then(|| health(state.health)),
@@ -225,6 +236,7 @@ fn account(
         may_test: session.role == Role::Admin && state.is_live(),
         may_change: session.role == Role::Admin,
         consent: full.then(|| texts::give_up_first(most)),
+        inviting: facts.inviting,
         checklist: checklist(&config.egress_addresses, most),
         history,
         more_history,
@@ -240,6 +252,7 @@ fn notice(what: What, state: &LinkState) -> Option<Notice> {
         What::Linked if is_linked => Some(texts::NOTICE_LINKED),
         What::Unlinked if !is_linked => Some(texts::NOTICE_UNLINKED),
         What::Cancelled => Some(texts::NOTICE_CANCELLED),
+        What::Discarded => Some(texts::NOTICE_DISCARDED),
         What::Linked | What::Unlinked | What::Unknown => None,
     }
 }

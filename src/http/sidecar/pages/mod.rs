@@ -1,8 +1,9 @@
-//! The pages that an account's admin sees.
+//! The pages that an account's admin sees, and whom they invite.
 //!
 //! - [`account`]: the account's page; [`unlinking`], [`history`], [`contacts`]: what it leads to;
 //! - [`preflight`]: what the org was found to allow, and asking anew;
 //! - [`trial`]: a number looked up, and a Task made and deleted, to see that it works;
+//! - [`inviting`]: who else may link it; [`invited`]: what those see;
 //! - [`logins`], [`callback`]: to Salesforce and back; [`follow`]: what open pages are told as it
 //!   happens;
 //! - [`texts`]: every word; [`help`]: every address elsewhere; [`assets`]: style, script, icon.
@@ -18,6 +19,8 @@ mod contacts;
 mod follow;
 mod help;
 mod history;
+mod invited;
+mod inviting;
 mod logins;
 mod preflight;
 mod texts;
@@ -33,9 +36,11 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
 
+pub(super) use self::invited::{HOME as INVITED, no_invitation};
 use self::texts::faults::{self, Told};
+use super::guest::Guest;
 use super::session::Session;
-use super::{CALLBACK, Sidecar};
+use super::{CALLBACK, Sidecar, invitation};
 use crate::domain::ids::AccountId;
 use crate::linking::{self, AuthorizationError};
 
@@ -54,6 +59,15 @@ pub(super) fn router() -> Router<Arc<Sidecar>> {
         .route("/test", get(trial::show).post(trial::look_up))
         .route("/test/task", post(trial::create))
         .route("/test/task/delete", post(trial::delete))
+        .route("/invitations", post(inviting::invite))
+        .route("/invitations/{id}/revoke", post(inviting::revoke))
+        .route(invitation::PAGE, get(invited::open))
+        .route(INVITED, get(invited::home))
+        .route("/invited/events", get(follow::invited))
+        .route("/invited/link", post(invited::link))
+        .route("/invited/logins/{id}", get(invited::show))
+        .route("/invited/logins/{id}/events", get(follow::invited_login))
+        .route("/invited/logins/{id}/cancel", post(invited::cancel))
         .route("/unlink", get(unlinking::ask).post(unlinking::unlink))
         .route("/history", get(history::show))
         .route("/contacts", get(contacts::show).post(contacts::add))
@@ -113,6 +127,15 @@ impl Shell {
         }
     }
 
+    /// For somebody who was invited.
+    fn of_guest(sidecar: &Sidecar, guest: &Guest) -> Self {
+        Self {
+            account: Some(guest.account.clone()),
+            csrf: guest.csrf.clone(),
+            ..Self::bare(sidecar)
+        }
+    }
+
     /// The same, as this request shows it: in a frame or not.
     fn framed(self, sidecar: &Sidecar, session: &Session, headers: &HeaderMap) -> Self {
         let framed = headers
@@ -133,7 +156,9 @@ struct Message {
     tone: &'static str,
     told: Told,
     accounts: Vec<AccountId>,
-    back: bool,
+    area: &'static str,
+    /// Where else to go, and how that is called.
+    back: Option<(&'static str, &'static str)>,
 }
 
 /// A page that says one thing, and leads back.
@@ -143,7 +168,8 @@ fn message(shell: Shell, status: StatusCode, told: Told, accounts: Vec<AccountId
         tone: "warn",
         told,
         accounts,
-        back: true,
+        area: texts::AREA,
+        back: Some(("/", texts::BACK)),
     };
     (status, page(&message)).into_response()
 }
@@ -161,7 +187,8 @@ fn last_word(sidecar: &Sidecar, tone: &'static str, told: Told) -> Response {
         tone,
         told,
         accounts: Vec::new(),
-        back: false,
+        area: texts::AREA,
+        back: None,
     })
 }
 
@@ -192,6 +219,13 @@ fn failed(sidecar: &Sidecar, session: &Session, error: AuthorizationError) -> Re
         AuthorizationError::ConsentNeeded { accounts } => {
             (StatusCode::CONFLICT, faults::needs_consent(most), accounts)
         }
+        AuthorizationError::TooManyInvitations { most } => {
+            let told = faults::too_many_invitations(most);
+            (StatusCode::CONFLICT, told, Vec::new())
+        }
+        AuthorizationError::InvitationOver => {
+            (StatusCode::GONE, faults::no_invitation(), Vec::new())
+        }
         AuthorizationError::Unknown => (StatusCode::NOT_FOUND, faults::unknown(), Vec::new()),
         AuthorizationError::Store(error) => return unavailable(sidecar, &error),
         AuthorizationError::Sealing(error) => return unavailable(sidecar, &error),
@@ -218,7 +252,10 @@ fn too_often(sidecar: &Sidecar, session: &Session) -> Response {
 }
 
 /// Something of ours is away.
-fn unavailable(sidecar: &Sidecar, error: &(dyn std::error::Error + 'static)) -> Response {
+pub(super) fn unavailable(
+    sidecar: &Sidecar,
+    error: &(dyn std::error::Error + 'static),
+) -> Response {
     tracing::error!(error, "a page cannot be shown");
     let status = StatusCode::SERVICE_UNAVAILABLE;
     message(Shell::bare(sidecar), status, faults::broken(), Vec::new())

@@ -72,6 +72,21 @@ pub(in super::super) fn fault(fault: &AuthorizationFault, most: u32) -> Told {
             "You gave it up, and what Salesforce gave us is given back.",
             &["To link after all, begin again."],
         ),
+        AuthorizationFault::Discarded => told(
+            "The login was not confirmed",
+            "An admin of the account did not recognise the user or the org. What Salesforce gave us is given back.",
+            &["To link after all, an admin of the account invites again."],
+        ),
+        AuthorizationFault::Unconfirmed => told(
+            "The login was not confirmed in time",
+            "No admin of the account confirmed it. What Salesforce gave us is given back.",
+            &["To link after all, an admin of the account invites again."],
+        ),
+        AuthorizationFault::InvitationOver => told(
+            "The invitation is over",
+            "It was taken back, or another login by it was complete first. What Salesforce gave us is given back.",
+            &["To link after all, an admin of the account invites again."],
+        ),
         AuthorizationFault::Expired => told(
             "The login took too long",
             "Nobody came back from Salesforce in time. Perhaps the window was closed, or Salesforce showed a page that leads nowhere.",
@@ -193,6 +208,27 @@ pub(in super::super) fn needs_consent(most: u32) -> Told {
             "It serves {most} accounts, the most that Salesforce allows. Relinking gives this account's present connection up first, and you have not agreed to that yet:"
         ),
         &["Go back, press Relink, and tick the box that says so."],
+    )
+}
+
+/// So many invitations are open.
+pub(in super::super) fn too_many_invitations(most: u32) -> Told {
+    told(
+        "Enough people are invited",
+        &format!("{most} invitations of this account are open, as many as may be."),
+        &["Revoke one of them, or wait until it ends."],
+    )
+}
+
+/// An invitation does not hold, whatever the reason: strangers learn nothing.
+pub(in super::super) fn no_invitation() -> Told {
+    told(
+        "This invitation does not hold",
+        "It has ended, was used or taken back, or the link is not complete.",
+        &[
+            "Open the link again, exactly as it was sent to you.",
+            "If that does not help, ask whoever sent it for another one.",
+        ],
     )
 }
 

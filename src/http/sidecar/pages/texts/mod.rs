@@ -3,6 +3,7 @@
 //! - here: headings, buttons and sentences; [`checklist`]: what an admin prepares;
 //! - [`points`]: what a preflight found; [`asking`]: why an org did not answer;
 //! - [`trial`]: what a test shows; [`contacts`]: who is told;
+//! - [`invitations`]: of those who have no login at the portal;
 //! - [`faults`]: what went wrong with a login, and what to do. What is wrong with a link is told in
 //!   notices too, in the words of [`crate::telling::troubles`].
 
@@ -10,6 +11,7 @@ pub(in super::super) mod asking;
 pub(in super::super) mod checklist;
 pub(in super::super) mod contacts;
 pub(in super::super) mod faults;
+pub(in super::super) mod invitations;
 pub(in super::super) mod points;
 pub(in super::super) mod trial;
 
@@ -225,6 +227,12 @@ pub(super) const NOTICE_CANCELLED: Notice = Notice {
     tone: "still",
     what: "The login was cancelled.",
     todo: "Nothing was changed.",
+};
+
+pub(super) const NOTICE_DISCARDED: Notice = Notice {
+    tone: "still",
+    what: "The login was discarded.",
+    todo: "Nothing was changed, and what Salesforce gave us is given back.",
 };
 
 /// A status.
