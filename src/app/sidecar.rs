@@ -4,10 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::stages::Alarm;
@@ -97,7 +95,7 @@ impl Sidecar {
         })?);
         let router = http::with_limits(sidecar::router(&pages), &config.http, metrics.clone());
         let closing = started.closing.clone().cancelled_owned();
-        started.watch("pages", serve(listener, router, closing));
+        started.watch("pages", served(http::serve(listener, router, closing)));
         let teller = Teller::new(Arc::clone(&store), sealer, config.notices.clone());
         let teller = teller.context("notices cannot be sent by these settings")?;
         let teller = teller.with_metrics(metrics.clone());
@@ -137,9 +135,9 @@ impl Sidecar {
     }
 }
 
-/// Serves the pages until told to stop.
-async fn serve(listener: TcpListener, router: Router, closing: WaitForCancellationFutureOwned) {
-    if let Err(error) = http::serve(listener, router, closing).await {
+/// Waits until the pages are served no more; says why, where nobody wished it.
+async fn served(pages: impl Future<Output = std::io::Result<()>>) {
+    if let Err(error) = pages.await {
         let error = &error as &dyn std::error::Error;
         tracing::error!(error, "the admins' pages cannot be served");
     }

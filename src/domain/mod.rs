@@ -21,6 +21,7 @@ pub mod phone;
 pub mod policy;
 pub mod preflight;
 pub mod private;
+mod record_ids;
 pub mod task;
 pub mod trial;
 pub mod work;

@@ -28,6 +28,7 @@ pub mod contacts;
 mod database;
 mod errors;
 mod folded;
+mod grants;
 pub mod inbox;
 pub mod invitations;
 pub mod journal;

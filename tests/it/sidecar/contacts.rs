@@ -67,7 +67,7 @@ async fn contacts_are_changed_by_who_has_seen_them() {
     let change = &history["changes"][0];
     assert_eq!(
         (&change["event"], &change["by"]),
-        (&json!("removed"), &json!("operator"))
+        (&json!("removed"), &json!("machine"))
     );
     world.stop().await;
 }

@@ -9,19 +9,23 @@ use vcc_link::http::sidecar::api;
 use vcc_link::http::sidecar::session::Role;
 use vcc_link::store::inbox::IngestBatch;
 
-use super::api::come_back;
+use super::api::{come_back, told};
 use super::world::{ADMIN_MACHINE, API_USER, Browser, VIEWER_MACHINE, World};
 use crate::store::conformance::fixture::ended;
 
 /// Requests that are made of each operation.
-const REQUESTS: usize = 150;
+const REQUESTS: usize = 300;
 
 #[tokio::test]
 async fn every_answer_is_as_the_document_says() {
     let world = World::start().await;
     let admin = world.browser("acme", Role::Admin).await;
     let viewer = world.browser("acme", Role::Viewer).await;
-    let id = come_back(&world, &admin, API_USER).await;
+    let login = come_back(&world, &admin, API_USER).await;
+    let invite = admin.changes(world.api(Method::POST, "acme", "invitations"));
+    let (_, invited) = told(invite).await;
+    let invitation = invited["invitation"]["id"].as_str().expect("an id");
+    let known = [login.as_str(), invitation];
     let batch = IngestBatch {
         calls: vec![ended("acme", "c1", 0)],
         ..IngestBatch::default()
@@ -32,7 +36,7 @@ async fn every_answer_is_as_the_document_says() {
     let mut seen = std::collections::BTreeSet::new();
     for (method, path, operation) in operations(&document) {
         for _ in 0..REQUESTS {
-            let request = made(&mut rng, &world, (method.clone(), path), &id);
+            let request = made(&mut rng, &world, (method.clone(), path), known);
             let request = shown(&mut rng, request, &admin, &viewer);
             let answer = request.send().await.expect("an answer");
             let status = answer.status().as_u16();
@@ -53,7 +57,15 @@ async fn every_answer_is_as_the_document_says() {
             check(&document, &content["schema"], &body);
         }
     }
-    for operation in ["readCall", "askPreflight", "testLookup", "createTestTask"] {
+    let answered = [
+        "readCall",
+        "askPreflight",
+        "testLookup",
+        "createTestTask",
+        "listInvitations",
+        "revokeInvitation",
+    ];
+    for operation in answered {
         let told = seen.contains(&(format!("\"{operation}\""), 200));
         assert!(told, "{operation} never answered 200: {seen:?}");
     }
@@ -82,7 +94,7 @@ fn made(
     rng: &mut StdRng,
     world: &World,
     (method, path): (Method, &str),
-    id: &str,
+    [login, invitation]: [&str; 2],
 ) -> RequestBuilder {
     let account = ["acme", "acme", "acme", "beta", "%ff", "a b"]
         .choose(rng)
@@ -90,7 +102,7 @@ fn made(
     let call = ["c1", "%00", "016f1c6b-9766-498c-9756-30afb0354d5b"]
         .choose(rng)
         .expect("one");
-    let ids = [id, "nobody's", "%ff"];
+    let ids = [login, invitation, "nobody's", "%ff"];
     let id = ids.choose(rng).expect("one");
     let path = path.replace("{account}", account).replace("{call}", call);
     let url = format!("{}{}", world.base, path.replace("{id}", id));

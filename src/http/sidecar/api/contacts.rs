@@ -100,7 +100,7 @@ pub(super) struct AddedContact {
 pub(super) struct ContactChange {
     /// When.
     at: DateTime<Utc>,
-    /// Who: `admin` or `operator`.
+    /// Who: `admin`, `operator` or `machine` (a program).
     by: String,
     /// Their name.
     name: Option<String>,

@@ -12,11 +12,11 @@ use utoipa::ToSchema;
 
 use super::authorizations::Progress;
 use super::caller::Caller;
+use super::link::who;
 use super::word;
 use crate::clock;
 use crate::domain::ids::InvitationId;
 use crate::domain::invitation::Fate;
-use crate::domain::link::Actor;
 use crate::http::sidecar::Sidecar;
 use crate::http::sidecar::problem::Problem;
 
@@ -70,12 +70,7 @@ impl Invitation {
             } else {
                 word(&known.fate)
             },
-            by: match &known.by {
-                Actor::Admin(name) | Actor::Operator(name) | Actor::Machine(name) => {
-                    Some(name.clone())
-                }
-                Actor::System | Actor::Salesforce => None,
-            },
+            by: who(known.by.clone()).1,
             invited_at: known.invited_at,
             expires_at: known.expires_at,
         }
