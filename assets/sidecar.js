@@ -99,6 +99,10 @@ function follow() {
     // Browsers try again by themselves, but not after an answer that is none.
     if (events.readyState === EventSource.CLOSED) setTimeout(follow, 5000);
   });
+  // What a form leads to is shown next: nothing may come in between, as an invitation is told once.
+  document.addEventListener("submit", (event) => {
+    if (!event.defaultPrevented && !event.target.target) events.close();
+  });
   addEventListener("pagehide", () => events.close());
 }
 if (main.dataset.follow) follow();

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::super::Sidecar;
 use super::super::session::{Role, Session};
 use super::contacts::Line as ContactLine;
+use super::follow::standing;
 use super::history::Line;
 use super::inviting::Inviting;
 use super::preflight::Preflight;
@@ -37,7 +38,7 @@ struct Account {
     shell: Shell,
     notice: Option<Notice>,
     /// What this page shows; once the events tell another, it is loaded anew.
-    seen: i64,
+    seen: String,
     last_login: String,
     status: Mark,
     health: Option<Mark>,
@@ -126,7 +127,7 @@ struct Facts {
     made: Option<(String, Option<String>)>,
     last_login: String,
     inviting: Inviting,
-    seen: i64,
+    seen: String,
 }
 
 /// `GET /`
@@ -148,19 +149,18 @@ pub(super) async fn show(
 /// Reads what the page shows.
 async fn facts(sidecar: &Sidecar, session: &Session) -> store::Result<Facts> {
     let (store, account) = (&sidecar.store, &session.account);
-    // Before what it tells of: what changes in between is then told by the page's events.
-    let lines = store.history(account, None, SHOWN + 1).await?;
     let state = sidecar.linking.link(account).await?;
     let accounts = match &state.org {
         Some(org) => store.accounts_of_api_user(&org.org, &org.user).await?.len(),
         None => 0,
     };
+    let lines = store.history(account, None, SHOWN + 1).await?;
     let last = store.last_authorization(&session.id).await?;
     let told = store.contacts(account).await?;
     let waiting = store.parked_calls(account).await?;
     Ok(Facts {
         inviting: Inviting::of(sidecar, session, waiting).await?,
-        seen: lines.first().map_or(0, |line| line.line),
+        seen: standing(&state, lines.first()),
         waiting,
         accounts,
         made: made(&**store, &state).await?,

@@ -22,8 +22,10 @@ use super::super::guest::Guest;
 use super::super::session::Session;
 use super::failed;
 use super::logins::{Standing, named};
+use crate::domain::link::LinkState;
 use crate::linking::{AuthorizationError, Onlooker};
 use crate::store;
+use crate::store::authorizations::HistoryLine;
 
 /// How often the store is read for an open page.
 const EVERY: Duration = Duration::from_secs(1);
@@ -130,6 +132,12 @@ fn events(follower: Follower) -> impl Stream<Item = Result<Event, Infallible>> {
     })
 }
 
+/// What the account's page shows: a link, and by the last line of the history its invitations.
+pub(super) fn standing(state: &LinkState, last: Option<&HistoryLine>) -> String {
+    let line = last.map_or(0, |last| last.line);
+    format!("{}-{line}", state.sequence.0)
+}
+
 impl Follower {
     /// Waits for the next look; false: there is none.
     async fn pause(&self) -> bool {
@@ -151,17 +159,13 @@ impl Follower {
         }
     }
 
-    /// Whatever happens to a link or an invitation has its line in the history.
     async fn of_account(&self, session: &Session) -> store::Result<Vec<Fact>> {
         let (store, account) = (&self.sidecar.store, &session.account);
         let state = self.sidecar.linking.link(account).await?;
         let last = store.history(account, None, 1).await?;
         let waiting = store.parked_calls(account).await?;
         Ok(vec![
-            (
-                "standing",
-                last.first().map_or(0, |last| last.line).to_string(),
-            ),
+            ("standing", standing(&state, last.first())),
             ("preflight", super::preflight::asked(&state)),
             ("waiting", waiting.to_string()),
             ("login", self.last_login(&session.id).await?),
