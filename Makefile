@@ -1,7 +1,7 @@
 # `make test` says whether it works.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults simulate lint bench build
+.PHONY: help run test faults simulate fuzz lint bench build
 
 help: ## Show this page
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ simulate: ## Live through a million worlds of the engine (SEEDS=1000 FIRST=0), o
 
 lint: ## Check formatting, clippy, shell scripts, and licences and sources of dependencies
 	@scripts/lint.sh
+
+fuzz: ## Fuzz events, queries and answers, led by coverage (FUZZ_SECONDS=60 for each of TARGETS="events queries answers")
+	@scripts/fuzz.sh
 
 bench: ## Nothing to measure yet
 	@scripts/requirements.sh build

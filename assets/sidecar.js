@@ -4,10 +4,39 @@
 "use strict";
 
 // Times as people here write them.
-for (const time of document.querySelectorAll("time[datetime]")) {
-  const at = new Date(time.dateTime);
-  time.textContent = at.toLocaleString(document.documentElement.lang, {
-    dateStyle: "medium", timeStyle: "short",
+function localise(part) {
+  for (const time of part.querySelectorAll("time[datetime]")) {
+    const at = new Date(time.dateTime);
+    time.textContent = at.toLocaleString(document.documentElement.lang, {
+      dateStyle: "medium", timeStyle: "short",
+    });
+  }
+}
+localise(document);
+
+// The secret of an invitation stands behind # in its link. It goes into the form, and out of the
+// address and the history.
+const secret = document.querySelector("input[data-behind-hash]");
+if (secret && location.hash.length > 1) {
+  secret.value = location.hash.slice(1);
+  secret.closest(".field").hidden = true;
+  history.replaceState(null, "", location.pathname);
+}
+
+// Copies what a field holds.
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  const field = document.getElementById(button.dataset.copy);
+  const said = button.parentElement.querySelector("[data-copied]");
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    field.select();
+    try {
+      await navigator.clipboard.writeText(field.value);
+    } catch {
+      // In a frame that may not; the selected text is copied as by hand.
+      document.execCommand("copy");
+    }
+    said.textContent = said.dataset.copied;
   });
 }
 
@@ -34,6 +63,19 @@ for (const form of document.querySelectorAll("form[data-login]")) {
   });
 }
 
+// Shows a part of this page as it is now, and says so to those who hear it.
+async function renew(shown) {
+  const answer = await fetch(location.pathname);
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const now = page.getElementById(shown.id);
+  if (!now) return;
+  const within = shown.contains(document.activeElement);
+  localise(now);
+  shown.replaceWith(now);
+  if (within) now.focus();
+  document.getElementById("renewed").textContent = now.querySelector("[data-said]").textContent;
+}
+
 // Follows the account, or a login.
 const main = document.querySelector("main");
 function follow() {
@@ -43,15 +85,23 @@ function follow() {
     events.close();
     location.replace(location.pathname);
   });
+  events.addEventListener("preflight", (event) => {
+    const shown = document.getElementById("preflight");
+    if (shown && event.data !== shown.dataset.asked) renew(shown);
+  });
   events.addEventListener("waiting", (event) => {
     for (const shown of document.querySelectorAll("[data-waiting]")) shown.textContent = event.data;
   });
   events.addEventListener("login", (event) => {
-    if (begun && event.data !== main.dataset.lastLogin) location.assign(`/authorizations/${event.data}`);
+    if (begun && event.data !== main.dataset.lastLogin) location.assign(`${main.dataset.logins ?? "/authorizations"}/${event.data}`);
   });
   events.addEventListener("error", () => {
     // Browsers try again by themselves, but not after an answer that is none.
     if (events.readyState === EventSource.CLOSED) setTimeout(follow, 5000);
+  });
+  // What a form leads to is shown next: nothing may come in between, as an invitation is told once.
+  document.addEventListener("submit", (event) => {
+    if (!event.defaultPrevented && !event.target.target) events.close();
   });
   addEventListener("pagehide", () => events.close());
 }

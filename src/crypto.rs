@@ -11,14 +11,16 @@ use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest;
+use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::fault::Fault;
-use crate::domain::ids::{AccountId, AuthorizationId, CallId, EventId, Generation, TokenSequence};
+use crate::domain::ids::{
+    AccountId, AuthorizationId, CallId, ContactId, EventId, Generation, InvitationId, TokenSequence,
+};
 use crate::domain::private::masked;
 
 /// The form of a sealed value. Another form gets another number.
@@ -48,11 +50,9 @@ pub struct Config {
 impl Key {
     /// A key of random bytes, under an id of its own.
     pub fn random(id: String) -> Self {
-        let mut bytes = [0; 32];
-        aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives random bytes");
         Self {
             id,
-            key: STANDARD.encode(bytes).into(),
+            key: STANDARD.encode(random_bytes()).into(),
         }
     }
 }
@@ -130,6 +130,13 @@ pub fn authorization_id(state: &SecretString) -> AuthorizationId {
     id.parse().expect("43 characters of base64url")
 }
 
+/// What the secret of an invitation is stored as.
+pub fn invitation_id(secret: &SecretString) -> InvitationId {
+    let hash = sha256(secret.expose_secret().as_bytes());
+    let id = URL_SAFE_NO_PAD.encode(hash);
+    id.parse().expect("43 characters of base64url")
+}
+
 /// What a sealed value is, and where it belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Context {
@@ -158,6 +165,13 @@ pub enum Context {
     Authorization {
         /// The authorization.
         id: AuthorizationId,
+    },
+    /// Where a contact is told.
+    Contact {
+        /// The account.
+        account: AccountId,
+        /// The contact.
+        id: ContactId,
     },
     /// An admin's session, which the browser keeps.
     Session {
@@ -203,6 +217,11 @@ impl Context {
             }
             Self::Authorization { id } => {
                 part(b"authorization");
+                part(id.as_str().as_bytes());
+            }
+            Self::Contact { account, id } => {
+                part(b"contact");
+                part(account.as_str().as_bytes());
                 part(id.as_str().as_bytes());
             }
             Self::Session { purpose } => {
@@ -314,17 +333,32 @@ impl KeyRing {
     }
 }
 
-/// A text that nobody can guess: 32 random bytes in base64url.
-pub fn random_text() -> String {
+/// Bytes that nobody can guess.
+pub fn random_bytes() -> [u8; 32] {
     let mut bytes = [0; 32];
     aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives random bytes");
-    URL_SAFE_NO_PAD.encode(bytes)
+    bytes
+}
+
+/// A text that nobody can guess: 32 random bytes in base64url.
+pub fn random_text() -> String {
+    URL_SAFE_NO_PAD.encode(random_bytes())
 }
 
 /// SHA-256 of bytes: what is kept of a secret that comes from outside.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let hash = digest::digest(&digest::SHA256, bytes);
     hash.as_ref().try_into().expect("SHA-256 gives 32 bytes")
+}
+
+/// HMAC-SHA256 of parts, one behind the other.
+pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
+    for part in parts {
+        context.update(part);
+    }
+    let tag = context.sign();
+    tag.as_ref().try_into().expect("SHA-256 gives 32 bytes")
 }
 
 /// Whether two secrets are the same; how long it takes tells nothing about where they differ.

@@ -18,9 +18,11 @@
 //! - [`store`]: the durable state; one trait for each room, one method for each transaction.
 //! - [`kafka`], [`salesforce`]: the adapters to the outside, and what their bytes mean.
 //! - [`crypto`], [`sealing`]: what is about people or opens doors is sealed before it is stored.
-//! - [`linking`]: links, and their tokens.
+//! - [`linking`]: links, and their tokens. [`callers`]: who a number belongs to.
 //! - [`pipeline`]: shells that carry the engine's commands out, in the order of the flow.
+//! - [`trial`]: the test that an admin makes of a link.
 //! - [`telling`]: what is told of calls and links, in words and as JSON.
+//! - [`notices`]: an account's contacts are told what becomes of its link.
 //! - [`http`]: the operations pages, and the sidecar: the pages where admins link their accounts.
 //! - [`app`]: builds all of it, runs it, drains it. [`config`], [`cli`]: what people see.
 //! - [`telemetry`], [`readiness`], [`clock`]: for whoever needs them.
@@ -39,6 +41,7 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
+pub mod callers;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -48,6 +51,7 @@ pub mod engine;
 pub mod http;
 pub mod kafka;
 pub mod linking;
+pub mod notices;
 pub mod pipeline;
 pub mod preflight;
 pub mod readiness;
@@ -56,6 +60,7 @@ pub mod sealing;
 pub mod store;
 pub mod telemetry;
 pub mod telling;
+pub mod trial;
 
 /// A place where a test may end the process at once, as a crash would: between two steps that a
 /// crash must not come between unnoticed. Does nothing without the feature `failpoints`.

@@ -110,7 +110,8 @@ impl Outside {
     pub(crate) fn logged_calls(&self) -> anyhow::Result<Vec<String>> {
         let tasks = self.control().tasks(None)?;
         let key = |task: &Value| task["CallObject"].as_str().map(str::to_owned);
-        let id = |key: String| Some(key.rsplit_once(':')?.1.to_owned());
+        // An admin's test has a key of another kind.
+        let id = |key: String| Some(key.strip_prefix("vcc:")?.rsplit_once(':')?.1.to_owned());
         Ok(tasks.iter().filter_map(key).filter_map(id).collect())
     }
 

@@ -53,11 +53,14 @@ create table grants (
     in_doubt boolean not null default false,
     -- The one further try with a token in doubt has been claimed.
     last_step boolean not null default false,
+    -- A refused sixth approval may have displaced this one; until a refresh tells.
+    suspected_at timestamptz,
     primary key (account, generation)
 );
 
 create index grants_by_age on grants (issued_at) where retired_at is null;
 create index grants_retired on grants (retired_at) where retired_at is not null;
+create index grants_suspected on grants (suspected_at) where suspected_at is not null;
 
 -- Every call within the dedupe horizon: narrow and unpartitioned, because one key must be unique
 -- over all days. A call costs one insert and three or four updates here, so pages keep room for
@@ -305,13 +308,31 @@ create table authorizations (
     facts jsonb not null,
     -- Sealed: what proves the code is ours, then the tokens; null once it is over.
     secret bytea,
-    check (stage in ('begun', 'redeeming', 'redeemed', 'linked', 'failed'))
+    check (stage in ('begun', 'redeeming', 'redeemed', 'to_confirm', 'linked', 'failed'))
 );
 
 create index authorizations_open on authorizations (expires_at) where secret is not null;
 
 -- Whoever began one follows it.
 create index authorizations_session on authorizations (session, begun_at);
+
+-- Logins by invitation wait for their account's admin.
+create index authorizations_to_confirm on authorizations (account) where stage = 'to_confirm';
+
+-- Links that let somebody link an account whom the portal does not know. The id is a hash: whoever
+-- has the link has the secret.
+create table invitations (
+    id text collate "C" primary key,
+    account text collate "C" not null,
+    expires_at timestamptz not null,
+    fate text not null,
+    -- The domain's Invitation, as JSON.
+    facts jsonb not null,
+    check (fate in ('open', 'used', 'revoked'))
+);
+
+create index invitations_by_account on invitations (account, expires_at);
+create index invitations_expired on invitations (expires_at);
 
 -- Tokens of the portal that were taken, by a hash of their id: each is taken once.
 create table entries (
@@ -321,9 +342,13 @@ create table entries (
 
 create index entries_expired on entries (expires_at);
 
--- Every published change of a link: who, when, from what to what, and why.
+-- Every published change of a link: who, when, from what to what, and why. And what became of its
+-- account's invitations.
 create table link_history (
     account text collate "C" not null,
+    -- Counts the account's lines.
+    line bigint not null,
+    -- The link's sequence since.
     sequence bigint not null,
     at timestamptz not null,
     actor jsonb not null,
@@ -331,10 +356,81 @@ create table link_history (
     from_health text not null,
     to_status text not null,
     to_health text not null,
-    reason text not null,
+    -- Why the link changed; of a step of an invitation, which changes nothing of it, null.
+    reason text,
+    step text,
     generation bigint not null,
-    primary key (account, sequence)
+    primary key (account, line),
+    check ((reason is null) = (step is not null))
 );
+
+-- Who is told of an account's link.
+create table contacts (
+    account text collate "C" not null,
+    contact text collate "C" not null,
+    channel text not null,
+    -- Sealed: where, and what webhooks are signed with.
+    target bytea not null,
+    -- Where, masked.
+    shown text not null,
+    added_at timestamptz not null,
+    primary key (account, contact),
+    check (channel in ('mail', 'webhook'))
+);
+
+-- Every change of them; the last version names their state.
+create table contact_history (
+    account text collate "C" not null,
+    version bigint not null,
+    at timestamptz not null,
+    actor jsonb not null,
+    event text not null,
+    channel text not null,
+    shown text not null,
+    primary key (account, version)
+);
+
+-- Accounts whose link stands otherwise than before, written with the link: what is told of it is
+-- decided once it has stood so for a while.
+create table link_watch (
+    account text collate "C" primary key,
+    changes bigint not null,
+    changed_at timestamptz not null,
+    -- The change about which was decided last.
+    decided bigint not null default 0,
+    -- Enough was told lately: not looked at before then.
+    held_until timestamptz,
+    -- What the contacts were told last: the domain's Told, as JSON.
+    told jsonb
+);
+
+create index link_watch_open on link_watch (changed_at) where decided < changes;
+
+-- What contacts are told, each its own row. It holds nothing of a person.
+create table notices (
+    notice text collate "C" primary key,
+    account text collate "C" not null,
+    contact text collate "C" not null,
+    -- The domain's Notice, as JSON.
+    facts jsonb not null,
+    -- Which change of the link it tells; null for a test.
+    change bigint,
+    made_at timestamptz not null,
+    state text not null default 'waiting',
+    -- When it is to be sent; null once it is over.
+    due_at timestamptz,
+    claimed_until timestamptz,
+    attempts integer not null default 0,
+    -- Why it did not arrive: the domain's DeliveryFault, as JSON.
+    fault jsonb,
+    ended_at timestamptz,
+    check (state in ('waiting', 'sent', 'given_up')),
+    check ((state = 'waiting') = (due_at is not null))
+);
+
+create index notices_due on notices (due_at) where state = 'waiting';
+create index notices_by_contact on notices (account, contact, made_at);
+create index notices_over on notices (ended_at) where ended_at is not null;
 
 -- Every replay: who, when, which calls, and what came of it.
 create table replays (

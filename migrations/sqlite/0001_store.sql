@@ -57,6 +57,8 @@ create table grants (
     in_doubt integer not null default 0,
     -- The one further try with a token in doubt has been claimed.
     last_step integer not null default 0,
+    -- A refused sixth approval may have displaced this one; until a refresh tells.
+    suspected_at integer,
     primary key (account, generation)
 ) strict;
 
@@ -264,13 +266,31 @@ create table authorizations (
     facts text not null,
     -- Sealed: what proves the code is ours, then the tokens; null once it is over.
     secret blob,
-    check (stage in ('begun', 'redeeming', 'redeemed', 'linked', 'failed'))
+    check (stage in ('begun', 'redeeming', 'redeemed', 'to_confirm', 'linked', 'failed'))
 ) strict;
 
 create index authorizations_open on authorizations (expires_at) where secret is not null;
 
 -- Whoever began one follows it.
 create index authorizations_session on authorizations (session, begun_at);
+
+-- Logins by invitation wait for their account's admin.
+create index authorizations_to_confirm on authorizations (account) where stage = 'to_confirm';
+
+-- Links that let somebody link an account whom the portal does not know. The id is a hash: whoever
+-- has the link has the secret.
+create table invitations (
+    id text primary key not null,
+    account text not null,
+    expires_at integer not null,
+    fate text not null,
+    -- The domain's Invitation, as JSON.
+    facts text not null,
+    check (fate in ('open', 'used', 'revoked'))
+) strict;
+
+create index invitations_by_account on invitations (account, expires_at);
+create index invitations_expired on invitations (expires_at);
 
 -- Tokens of the portal that were taken, by a hash of their id: each is taken once.
 create table entries (
@@ -280,9 +300,13 @@ create table entries (
 
 create index entries_expired on entries (expires_at);
 
--- Every published change of a link: who, when, from what to what, and why.
+-- Every published change of a link: who, when, from what to what, and why. And what became of its
+-- account's invitations.
 create table link_history (
     account text not null,
+    -- Counts the account's lines.
+    line integer not null,
+    -- The link's sequence since.
     sequence integer not null,
     at integer not null,
     actor text not null,
@@ -290,10 +314,81 @@ create table link_history (
     from_health text not null,
     to_status text not null,
     to_health text not null,
-    reason text not null,
+    -- Why the link changed; of a step of an invitation, which changes nothing of it, null.
+    reason text,
+    step text,
     generation integer not null,
-    primary key (account, sequence)
+    primary key (account, line),
+    check ((reason is null) = (step is not null))
 ) strict;
+
+-- Who is told of an account's link.
+create table contacts (
+    account text not null,
+    contact text not null,
+    channel text not null,
+    -- Sealed: where, and what webhooks are signed with.
+    target blob not null,
+    -- Where, masked.
+    shown text not null,
+    added_at integer not null,
+    primary key (account, contact),
+    check (channel in ('mail', 'webhook'))
+) strict;
+
+-- Every change of them; the last version names their state.
+create table contact_history (
+    account text not null,
+    version integer not null,
+    at integer not null,
+    actor text not null,
+    event text not null,
+    channel text not null,
+    shown text not null,
+    primary key (account, version)
+) strict;
+
+-- Accounts whose link stands otherwise than before, written with the link: what is told of it is
+-- decided once it has stood so for a while.
+create table link_watch (
+    account text primary key not null,
+    changes integer not null,
+    changed_at integer not null,
+    -- The change about which was decided last.
+    decided integer not null default 0,
+    -- Enough was told lately: not looked at before then.
+    held_until integer,
+    -- What the contacts were told last: the domain's Told, as JSON.
+    told text
+) strict;
+
+create index link_watch_open on link_watch (changed_at) where decided < changes;
+
+-- What contacts are told, each its own row. It holds nothing of a person.
+create table notices (
+    notice text primary key not null,
+    account text not null,
+    contact text not null,
+    -- The domain's Notice, as JSON.
+    facts text not null,
+    -- Which change of the link it tells; null for a test.
+    change integer,
+    made_at integer not null,
+    state text not null default 'waiting',
+    -- When it is to be sent; null once it is over.
+    due_at integer,
+    claimed_until integer,
+    attempts integer not null default 0,
+    -- Why it did not arrive: the domain's DeliveryFault, as JSON.
+    fault text,
+    ended_at integer,
+    check (state in ('waiting', 'sent', 'given_up')),
+    check ((state = 'waiting') = (due_at is not null))
+) strict;
+
+create index notices_due on notices (due_at) where state = 'waiting';
+create index notices_by_contact on notices (account, contact, made_at);
+create index notices_over on notices (ended_at) where ended_at is not null;
 
 -- Every replay: who, when, which calls, and what came of it.
 create table replays (

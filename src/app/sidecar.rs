@@ -9,17 +9,20 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::stages::Alarm;
+use crate::callers::Callers;
 use crate::clock;
 use crate::config::Config;
 use crate::http::{self, sidecar};
 use crate::kafka::producer::Producer;
 use crate::kafka::wire::encode::Encoder;
 use crate::linking::{Announcer, Linking};
+use crate::notices::{Notices, Teller};
 use crate::readiness::Readiness;
 use crate::salesforce::Client;
 use crate::sealing::Sealer;
 use crate::store::Store;
 use crate::telemetry::Metrics;
+use crate::trial::Trial;
 
 /// How often logins that came to nothing are ended.
 const EVERY: Duration = Duration::from_mins(1);
@@ -74,21 +77,29 @@ impl Sidecar {
         let pages = Arc::new(sidecar::Sidecar::new(sidecar::Parts {
             config: config.sidecar.clone(),
             linking: Arc::clone(&linking),
+            notices: Notices::new(Arc::clone(&store), sealer.clone(), config.notices.clone()),
             store: Arc::clone(&store),
-            sealer,
+            sealer: sealer.clone(),
+            trial: Trial {
+                store: Arc::clone(&store),
+                linking: Arc::clone(&linking),
+                callers: Callers::new(salesforce.clone(), &config.lookup.own_numbers),
+                salesforce: salesforce.clone(),
+                tasks: config.tasks.clone(),
+            },
+            unlink_grace: config.engine.links.unlink_grace,
             salesforce,
             closing: started.closing.clone(),
             tasks: started.stages.clone(),
+            request_timeout: config.http.request_timeout,
         })?);
         let router = http::with_limits(sidecar::router(&pages), &config.http, metrics.clone());
-        let closing = started.closing.clone();
-        let served = async move {
-            if let Err(error) = http::serve(listener, router, closing.cancelled_owned()).await {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "the admins' pages cannot be served");
-            }
-        };
-        started.watch("pages", served);
+        let closing = started.closing.clone().cancelled_owned();
+        started.watch("pages", served(http::serve(listener, router, closing)));
+        let teller = Teller::new(Arc::clone(&store), sealer, config.notices.clone());
+        let teller = teller.context("notices cannot be sent by these settings")?;
+        let teller = teller.with_metrics(metrics.clone());
+        started.watch("notices", teller.run(started.closing.clone()));
         let closing = started.closing.clone();
         started.watch("logins", look_after_logins(linking, store, closing));
         let closing = started.announcing.clone();
@@ -124,6 +135,14 @@ impl Sidecar {
     }
 }
 
+/// Waits until the pages are served no more; says why, where nobody wished it.
+async fn served(pages: impl Future<Output = std::io::Result<()>>) {
+    if let Err(error) = pages.await {
+        let error = &error as &dyn std::error::Error;
+        tracing::error!(error, "the admins' pages cannot be served");
+    }
+}
+
 /// What changes links, and what tells of it.
 fn linking(
     config: &Config,
@@ -141,7 +160,7 @@ fn linking(
     Ok((Arc::new(linking.with_metrics(metrics.clone())), announcer))
 }
 
-/// Ends logins that came to nothing, and forgets old ones, until told to stop.
+/// Ends logins that came to nothing, and forgets old ones and old invitations, until told to stop.
 async fn look_after_logins(
     linking: Arc<Linking>,
     store: Arc<dyn Store>,
@@ -149,11 +168,12 @@ async fn look_after_logins(
 ) {
     loop {
         let before = clock::now() - REMEMBERED;
-        let done = match linking.end_loose().await {
-            Ok(()) => store.forget_authorizations(before).await.map(drop),
-            Err(error) => Err(error),
+        let done = async {
+            linking.end_loose().await?;
+            store.forget_authorizations(before).await?;
+            store.forget_invitations(before).await
         };
-        if let Err(error) = done {
+        if let Err(error) = done.await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "logins that came to nothing could not be ended yet");
         }

@@ -13,7 +13,7 @@ use crate::preflight::{self, Finding};
 /// Check the settings, and the services that they name.
 ///
 /// Faults in the settings are told all at once, each with the setting's name and what to write;
-/// then database, Kafka and Salesforce are asked. Nothing is changed. Exits with 1 if anything
+/// then database, Kafka, Salesforce and the portal's keys are asked. Nothing is changed. Exits with 1 if anything
 /// must be done, with 78 if it is the settings.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -25,7 +25,7 @@ pub struct Args {
     /// How it is told.
     #[command(flatten)]
     pub output: Output,
-    /// Also refuse what is fit for tests only.
+    /// Also refuse what is fit for tests only, or for one machine alone.
     #[arg(long)]
     pub production: bool,
     /// Ask nobody: list the settings in effect, secrets as ***, and where each was set.

@@ -231,6 +231,7 @@ const fn name(kind: SealedKind) -> &'static str {
         SealedKind::Outbox => "outbox events",
         SealedKind::Quarantine => "quarantine",
         SealedKind::Authorizations => "authorizations",
+        SealedKind::Contacts => "contacts",
     }
 }
 

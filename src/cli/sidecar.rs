@@ -33,10 +33,10 @@ pub enum Action {
     /// Print a token as the portal would sign it, to try the pages without one.
     ///
     /// It is signed by `sidecar.portal.shared_key`, holds for five minutes, and is taken once: post it
-    /// to /enter, in the field `token`.
+    /// to /enter, in the field `token`, as from `sidecar.entry_origin`.
     #[command(after_help = "\
 Example:
-  curl -i --data-urlencode token=$(vcc-link sidecar token acme) https://links.example/enter")]
+  curl -i -H 'Origin: https://portal.example' --data-urlencode token=$(vcc-link sidecar token acme) https://links.example/enter")]
     Token {
         /// The account.
         account: AccountId,

@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use super::output::print;
 
 use crate::domain::ids::AccountId;
+use crate::domain::invitation::Step;
 use crate::domain::link::{Actor, LinkStatus};
 use crate::linking::Linking;
 use crate::store::Store;
-use crate::store::authorizations::HistoryLine;
+use crate::store::authorizations::{Happened, HistoryLine};
 use crate::telling::time;
 use crate::telling::words::{health, status};
 
@@ -87,7 +88,7 @@ pub(super) async fn history(
 ) -> anyhow::Result<()> {
     let mut lines: Vec<HistoryLine> = Vec::new();
     loop {
-        let before = lines.last().map(|line| line.sequence);
+        let before = lines.last().map(|line| line.line);
         let page = store.history(account, before, PAGE).await;
         let page = page.context("the history could not be read")?;
         if page.is_empty() {
@@ -105,9 +106,15 @@ pub(super) async fn history(
     let mut text = String::new();
     for line in &lines {
         let (at, actor) = (time(line.at), actor(&line.actor));
-        let (from, to) = (state(line.from), state(line.to));
-        let reason = reason(line);
-        let _ = writeln!(text, "{at}  {from} -> {to}  {reason}, by {actor}");
+        let word = line.what.word().replace('_', " ");
+        let _ = match line.what {
+            Happened::Link(_) => {
+                let (from, to) = (state(line.from), state(line.to));
+                writeln!(text, "{at}  {from} -> {to}  {word}, by {actor}")
+            }
+            Happened::Invitation(Step::Used) => writeln!(text, "{at}  {word}, of {actor}"),
+            Happened::Invitation(_) => writeln!(text, "{at}  {word}, by {actor}"),
+        };
     }
     print(&text)
 }
@@ -125,16 +132,10 @@ fn actor(actor: &Actor) -> String {
     match actor {
         Actor::Admin(name) => format!("the admin {name}"),
         Actor::Operator(name) => format!("the operator {name}"),
+        Actor::Machine(name) => format!("the program {name}"),
         Actor::System => "vcc-link".to_owned(),
         Actor::Salesforce => "Salesforce".to_owned(),
     }
-}
-
-/// Why, as the word that is published too.
-fn reason(line: &HistoryLine) -> String {
-    let word = serde_json::to_value(line.reason).ok();
-    let word = word.as_ref().and_then(Value::as_str);
-    word.unwrap_or_default().replace('_', " ")
 }
 
 /// One change as JSON.
@@ -148,6 +149,6 @@ fn line_json(line: &HistoryLine) -> Value {
         "fromHealth": line.from.1,
         "toStatus": line.to.0,
         "toHealth": line.to.1,
-        "reason": line.reason,
+        "reason": line.what.word(),
     })
 }

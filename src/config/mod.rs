@@ -21,7 +21,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::fault::Fault;
 use crate::domain::{policy, task};
-use crate::{crypto, engine, http, kafka, linking, pipeline, salesforce, store, telemetry};
+use crate::{
+    crypto, engine, http, kafka, linking, notices, pipeline, salesforce, store, telemetry,
+};
 
 /// The settings file that documents every setting, with its default. A test holds it to the types.
 pub const EXAMPLE: &str = include_str!("../../deploy/vcc-link.example.toml");
@@ -84,6 +86,8 @@ sections! {
     http: http::Config,
     /// The pages where admins link their accounts.
     sidecar: http::sidecar::Config,
+    /// How contacts are told of their account's link.
+    notices: notices::Config,
     /// Logs, traces and metrics.
     telemetry: telemetry::Config,
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::ids::{AccountId, AuthorizationId, Generation, OrgId};
+use super::ids::{AccountId, AuthorizationId, Generation, InvitationId, OrgId};
 use super::link::{Actor, Environment, LinkedOrg};
 
 /// How far an authorization is.
@@ -19,6 +19,8 @@ pub enum Stage {
     Redeeming,
     /// The tokens are here; what Salesforce says of the API user is asked, or the admin is.
     Redeemed,
+    /// Somebody who was invited has logged in, and the account's admin is to confirm it.
+    ToConfirm,
     /// The link stands. Over.
     Linked,
     /// It came to nothing. Over.
@@ -42,6 +44,9 @@ pub enum Doubt {
     OtherEnvironment,
     /// The account was linked to another org, and calls wait for that one.
     OtherOrg,
+    /// A program began it, so that nothing binds it to the browser that came back: the program must
+    /// say whether it is the right user.
+    BegunByProgram,
 }
 
 /// Why an authorization came to nothing.
@@ -52,6 +57,12 @@ pub enum AuthorizationFault {
     Denied,
     /// The admin gave it up, or did not recognise the org.
     Cancelled,
+    /// The account's admin did not confirm what somebody who was invited logged in to.
+    Discarded,
+    /// The account's admin did not confirm it in time.
+    Unconfirmed,
+    /// Its invitation was revoked or used up meanwhile.
+    InvitationOver,
     /// Nobody came back in time: a closed window, or a page of Salesforce's that leads nowhere.
     Expired,
     /// The app is not installed, blocked, or not approved for the user.
@@ -87,7 +98,7 @@ pub struct Authorization {
     pub id: AuthorizationId,
     /// The account.
     pub account: AccountId,
-    /// Whose session began it: only that one may end it.
+    /// Whose session began it, or which program: only that one may end it.
     pub session: String,
     /// How far it is.
     pub stage: Stage,
@@ -97,8 +108,11 @@ pub struct Authorization {
     pub environment: Environment,
     /// Where the admin was sent.
     pub login_url: String,
-    /// Who began it.
+    /// Who began it, or invited whoever did.
     pub actor: Actor,
+    /// The invitation that it was begun by: an admin of the account has the last word then.
+    #[serde(default)]
+    pub invitation: Option<InvitationId>,
     /// When.
     pub begun_at: DateTime<Utc>,
     /// Until when the admin may come back, and then confirm.

@@ -50,6 +50,9 @@ pub enum LinkReason {
     Recovered,
     /// The refresh token is revoked, expired or displaced.
     TokenRevoked,
+    /// A further approval of the same API user was refused here, and has displaced this link's at
+    /// Salesforce, which keeps five for each user and app and revokes the oldest without a word.
+    ApprovalDisplaced,
     /// A refresh was claimed and its answer lost: the token may be used up.
     RefreshInDoubt,
     /// The API user is inactive or frozen.
@@ -111,6 +114,8 @@ pub enum Actor {
     Admin(String),
     /// An operator at the command line.
     Operator(String),
+    /// A program that uses the API, by the name of its token.
+    Machine(String),
     /// This software.
     System,
     /// Salesforce's answer.
@@ -244,6 +249,9 @@ pub struct LinkedOrg {
     /// empty until then.
     #[serde(default)]
     pub preflight: Vec<Check>,
+    /// When they were asked; `None` until then.
+    #[serde(default)]
+    pub asked_at: Option<DateTime<Utc>>,
 }
 
 impl LinkedOrg {
@@ -272,6 +280,7 @@ impl LinkedOrg {
             default_country: None,
             closed_status: None,
             preflight: Vec::new(),
+            asked_at: None,
         }
     }
 }

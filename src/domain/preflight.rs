@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::help;
+use super::link::LinkedOrg;
 
 /// What a check found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -43,7 +44,9 @@ pub enum Point {
         /// Its API name.
         field: String,
     },
-    /// It may read an object whose records are looked up, and search its phone fields.
+    /// It may search some object whose records are looked up, by its phone fields.
+    SearchSome,
+    /// It may search this one of them.
     SearchObject {
         /// Its API name.
         object: String,
@@ -84,10 +87,7 @@ impl Point {
     pub const fn is_needed(&self) -> bool {
         matches!(
             self,
-            Self::ApiEnabled
-                | Self::EditTasks
-                | Self::WriteField { .. }
-                | Self::SearchObject { .. }
+            Self::ApiEnabled | Self::EditTasks | Self::WriteField { .. } | Self::SearchSome
         )
     }
 
@@ -97,6 +97,7 @@ impl Point {
             Self::ApiEnabled => "use the API".to_owned(),
             Self::EditTasks => "create Task".to_owned(),
             Self::WriteField { field } => format!("Task.{field}"),
+            Self::SearchSome => "search any object".to_owned(),
             Self::SearchObject { object } => format!("search {object}"),
             Self::KeyField { field } => format!("unique field Task.{field}"),
             Self::ViewAllData => "see all data".to_owned(),
@@ -126,6 +127,7 @@ impl Point {
                     "Setup > Permission Sets > the API user's > Object Settings > Tasks > {field} > Edit Access"
                 )
             }
+            Self::SearchSome => "Setup > Permission Sets > the API user's > Object Settings > Contacts, Leads or Accounts > Read, and Read Access of their phone fields".to_owned(),
             Self::SearchObject { object } => format!(
                 "Setup > Permission Sets > the API user's > Object Settings > {object} > Read, and Read Access of its phone fields"
             ),
@@ -138,13 +140,41 @@ impl Point {
         }
     }
 
+    /// Where that setting is, in this org.
+    pub fn address(&self, org: &LinkedOrg) -> String {
+        let host = org.instance_url.trim_end_matches('/');
+        format!("{host}{}", self.path())
+    }
+
+    /// The same below the org's own address.
+    const fn path(&self) -> &'static str {
+        match self {
+            Self::ApiEnabled
+            | Self::EditTasks
+            | Self::ViewAllData
+            | Self::ViewAllUsers
+            | Self::ApiOnly
+            | Self::SearchSome
+            | Self::SearchObject { .. } => "/lightning/setup/PermSets/home",
+            Self::WriteField { .. } => {
+                "/lightning/setup/ObjectManager/Task/FieldsAndRelationships/view"
+            }
+            Self::KeyField { .. } => {
+                "/lightning/setup/ObjectManager/Activity/FieldsAndRelationships/view"
+            }
+            Self::RequestsLeft { .. } => "/lightning/setup/CompanyProfileInfo/home",
+        }
+    }
+
     /// Where Salesforce explains that setting.
     pub const fn help(&self) -> &'static str {
         match self {
             Self::ApiEnabled | Self::EditTasks | Self::ViewAllData | Self::ViewAllUsers => {
                 help::PERMISSIONS
             }
-            Self::WriteField { .. } | Self::SearchObject { .. } => help::FIELD_SECURITY,
+            Self::WriteField { .. } | Self::SearchSome | Self::SearchObject { .. } => {
+                help::FIELD_SECURITY
+            }
             Self::KeyField { .. } => help::CUSTOM_FIELDS,
             Self::RequestsLeft { .. } => help::API_LIMITS,
             Self::ApiOnly => help::INTEGRATION_USER,

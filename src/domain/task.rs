@@ -278,7 +278,7 @@ pub fn draft(
 
 /// `WhoId` and `WhatId` of a record. A Lead takes no `WhatId` (Salesforce refuses the pair), a
 /// Contact brings its Account.
-fn references(record: &Candidate) -> (Option<RecordId>, Option<RecordId>) {
+pub(super) fn references(record: &Candidate) -> (Option<RecordId>, Option<RecordId>) {
     match record.record_type {
         RecordType::Lead => (Some(record.id.clone()), None),
         RecordType::Contact => (Some(record.id.clone()), record.account.clone()),
@@ -370,7 +370,7 @@ fn clean(text: &str, longest: usize) -> String {
 }
 
 /// The day of an instant in the org's time zone; in UTC where that is unknown.
-fn local_day(at: DateTime<Utc>, time_zone: Option<&str>) -> NaiveDate {
+pub(super) fn local_day(at: DateTime<Utc>, time_zone: Option<&str>) -> NaiveDate {
     time_zone
         .and_then(|name| name.parse::<chrono_tz::Tz>().ok())
         .map_or_else(
@@ -450,6 +450,7 @@ mod tests {
             default_country: None,
             closed_status: None,
             preflight: vec![],
+            asked_at: None,
         }
     }
 

@@ -102,6 +102,7 @@ mod tests {
             default_country: None,
             closed_status: None,
             preflight: Vec::new(),
+            asked_at: None,
         });
         link
     }

@@ -346,6 +346,7 @@ mod tests {
             default_country: None,
             closed_status: None,
             preflight: Vec::new(),
+            asked_at: None,
         };
         let attempt = OpenAttempt {
             attempt: AttemptId(1),

@@ -30,7 +30,8 @@ pub struct Config {
     /// Where `/healthz`, `/readyz`, `/metrics` and `/version` are served. They tell nothing of
     /// calls, but are not meant for the internet. In a container: `0.0.0.0:9464`.
     pub listen: SocketAddr,
-    /// How long an answer may take.
+    /// How long an answer may take. The admins' pages wait half as long for Salesforce, and then
+    /// follow.
     #[serde(with = "humantime_serde")]
     pub request_timeout: Duration,
 }

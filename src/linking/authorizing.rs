@@ -15,6 +15,7 @@ use crate::clock;
 use crate::crypto::authorization_id;
 use crate::domain::authorization::{Authorization, Stage};
 use crate::domain::ids::AccountId;
+use crate::domain::invitation::Invitation;
 use crate::domain::link::{Actor, Environment, LinkState};
 use crate::sealing;
 use crate::store;
@@ -36,7 +37,7 @@ pub struct Begin {
     pub account: AccountId,
     /// Where to log in.
     pub choice: LoginChoice,
-    /// Names the admin's session: only it may end what it begins.
+    /// Names the admin's session, or the program: only it may end what it begins.
     pub session: String,
     /// Who it is.
     pub actor: Actor,
@@ -62,6 +63,15 @@ pub enum Error {
         /// The accounts that it serves.
         accounts: Vec<AccountId>,
     },
+    /// So many invitations of the account are open.
+    #[error("{most} invitations of this account are open, as many as may be: revoke one first")]
+    TooManyInvitations {
+        /// How many may be.
+        most: u32,
+    },
+    /// The invitation was revoked, used, or is too old.
+    #[error("this invitation is over: the admin who invited you can invite you again")]
+    InvitationOver,
     /// Nobody began it, another session did, or it is too late.
     #[error("this login was not begun here, or it took too long: begin it again")]
     Unknown,
@@ -76,6 +86,15 @@ pub enum Error {
 impl Linking {
     /// Begins an authorization; gives it, and the address that the browser is to be sent to.
     pub async fn begin(&self, begin: Begin) -> Result<(Authorization, Url), Error> {
+        self.send_off(begin, None).await
+    }
+
+    /// Begins an authorization, by an invitation or not. By one, it ends no later than that.
+    pub(super) async fn send_off(
+        &self,
+        begin: Begin,
+        invitation: Option<Invitation>,
+    ) -> Result<(Authorization, Url), Error> {
         let callback = &self.config.callback_url;
         if callback.is_empty() {
             return Err(Error::NotConfigured);
@@ -90,6 +109,7 @@ impl Linking {
             self.give_up_own(&link).await?;
         }
         let at = clock::now();
+        let until = at + self.config.authorize_within;
         let begun = Authorization {
             id: authorization_id(&login.state),
             account: begin.account,
@@ -100,7 +120,10 @@ impl Linking {
             login_url,
             actor: begin.actor,
             begun_at: at,
-            expires_at: at + self.config.authorize_within,
+            expires_at: invitation
+                .as_ref()
+                .map_or(until, |invitation| until.min(invitation.expires_at)),
+            invitation: invitation.map(|invitation| invitation.id),
             org: None,
             doubts: [].into(),
             fault: None,

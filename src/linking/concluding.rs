@@ -6,54 +6,95 @@ use super::making::Made;
 use super::sealed::Secret;
 use crate::clock;
 use crate::domain::authorization::{Authorization, AuthorizationFault, Stage};
-use crate::domain::ids::AuthorizationId;
-use crate::domain::link::{App, LinkStatus};
+use crate::domain::ids::{AccountId, AuthorizationId};
+use crate::domain::link::{Actor, App, LinkStatus};
 use crate::store::links::LinkWrite;
 
+/// Who looks at a login, and may end it.
+#[derive(Clone)]
+pub struct Onlooker {
+    /// Names their session: what it began is theirs.
+    pub session: String,
+    /// The account that they belong to, and who they are there: they also see what was begun by its
+    /// invitations, and an admin has the last word about it. Of somebody who was invited: none.
+    pub member: Option<(AccountId, Actor)>,
+}
+
+impl Onlooker {
+    /// Whether they see a login.
+    fn sees(&self, login: &Authorization) -> bool {
+        let own = login.session == self.session;
+        own || login.invitation.is_some() && self.of_account(login).is_some()
+    }
+
+    /// Who they are in the account of a login, if they belong to it.
+    fn of_account(&self, login: &Authorization) -> Option<&Actor> {
+        let (account, actor) = self.member.as_ref()?;
+        (*account == login.account).then_some(actor)
+    }
+}
+
 impl Linking {
-    /// Makes the link, as the admin of this session confirms what looked wrong.
+    /// Makes the link, as an admin confirms what looked wrong, or what somebody logged in to who was
+    /// invited.
     pub async fn confirm(
         &self,
         id: &AuthorizationId,
-        session: &str,
+        by: &Onlooker,
     ) -> Result<Authorization, Error> {
-        let known = self.of_session(id, session).await?;
+        let known = self.seen_by(id, by).await?;
+        let in_time = known.expires_at > clock::now();
         match known.stage {
-            Stage::Redeemed if known.expires_at > clock::now() => self.complete(known).await,
-            Stage::Redeemed => Err(Error::Unknown),
+            Stage::Redeemed if in_time && known.invitation.is_none() => self.complete(known).await,
+            Stage::ToConfirm if in_time => {
+                let admin = by.of_account(&known).ok_or(Error::Unknown)?.clone();
+                let confirmed = Authorization {
+                    actor: admin,
+                    ..known
+                };
+                self.complete(confirmed).await
+            }
+            Stage::Redeemed | Stage::ToConfirm => Err(Error::Unknown),
             _ => Ok(known),
         }
     }
 
-    /// Gives an authorization up, as its session wishes. Tokens that came are revoked.
+    /// Gives an authorization up: as its session wishes, or, once somebody who was invited has
+    /// logged in, as an admin does. Tokens that came are revoked.
     pub async fn cancel(
         &self,
         id: &AuthorizationId,
-        session: &str,
+        by: &Onlooker,
     ) -> Result<Authorization, Error> {
-        let known = self.of_session(id, session).await?;
+        let known = self.seen_by(id, by).await?;
         match known.stage {
-            stage @ (Stage::Begun | Stage::Redeemed) => {
+            stage @ (Stage::Begun | Stage::Redeemed) if known.session == by.session => {
                 self.fail(known, stage, AuthorizationFault::Cancelled).await
+            }
+            Stage::ToConfirm => {
+                let admin = by.of_account(&known).ok_or(Error::Unknown)?;
+                let discarded = known.failed(AuthorizationFault::Discarded);
+                let at = clock::now();
+                self.store.discard_login(&discarded, admin, at).await?;
+                self.seen_by(id, by).await
             }
             _ => Ok(known),
         }
     }
 
-    /// An authorization of this session, as it is.
-    pub async fn of_session(
+    /// An authorization as it is, for those who may see it.
+    pub async fn seen_by(
         &self,
         id: &AuthorizationId,
-        session: &str,
+        by: &Onlooker,
     ) -> Result<Authorization, Error> {
         let known = self.store.authorization(id).await?;
-        known
-            .filter(|known| known.session == session)
-            .ok_or(Error::Unknown)
+        known.filter(|known| by.sees(known)).ok_or(Error::Unknown)
     }
 
     /// Makes the link of an authorization whose tokens are here.
     pub(super) async fn complete(&self, known: Authorization) -> Result<Authorization, Error> {
+        let from = known.stage;
         let secret = self.store.authorization_secret(&known.id).await?;
         let secret = secret.ok_or(Error::Unknown)?;
         let Secret::Tokens(tokens) = self.open_secret(&known.id, &secret)? else {
@@ -63,7 +104,7 @@ impl Linking {
             let before = self.link(&known.account).await?;
             if before.generation != known.generation {
                 let fault = AuthorizationFault::LinkChanged;
-                return self.fail(known, Stage::Redeemed, fault).await;
+                return self.fail(known, from, fault).await;
             }
             let Some(org) = known.org.clone() else {
                 return Err(Error::Unknown);
@@ -88,12 +129,12 @@ impl Linking {
                 }
                 LinkWrite::ApiUserFull { accounts } => {
                     let fault = AuthorizationFault::ApiUserFull { accounts };
-                    return self.fail(known, Stage::Redeemed, fault).await;
+                    return self.fail(known, from, fault).await;
                 }
                 // Its health changed meanwhile; or this authorization is over already.
                 LinkWrite::Changed(_) | LinkWrite::Stale => {
                     let now = self.store.authorization(&known.id).await?;
-                    match now.filter(|now| now.stage != Stage::Redeemed) {
+                    match now.filter(|now| now.stage != from) {
                         Some(now) => return Ok(now),
                         None => tokio::task::yield_now().await,
                     }

@@ -12,6 +12,12 @@ use crate::domain::fault::Fault;
 /// that nobody used. Every link's are refreshed ahead of need, however quiet it is.
 const LONGEST_REST: Duration = Duration::from_hours(7 * 24);
 
+/// Somebody has to read a mail and find the API user's password.
+const SHORTEST_INVITATION: Duration = Duration::from_mins(10);
+
+/// Whoever has the link may use it.
+const LONGEST_INVITATION: Duration = Duration::from_hours(7 * 24);
+
 /// Settings of links and tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -35,6 +41,9 @@ pub struct Config {
     /// How long an admin may take to log in and come back.
     #[serde(with = "humantime_serde")]
     pub authorize_within: Duration,
+    /// How long an invitation may be used, and then how long its login waits to be confirmed.
+    #[serde(with = "humantime_serde")]
+    pub invited_for: Duration,
     /// Accounts that may share one API user. Salesforce keeps five approvals for each user and
     /// app, and revokes the oldest at the sixth.
     pub accounts_per_api_user: u32,
@@ -53,6 +62,7 @@ impl Default for Config {
             profile_every: Duration::from_hours(24),
             callback_url: String::new(),
             authorize_within: Duration::from_mins(15),
+            invited_for: Duration::from_hours(24),
             accounts_per_api_user: 5,
             legacy_until: None,
         }
@@ -87,6 +97,10 @@ impl Config {
                 "linking.authorize_within",
                 "write at least 1min",
             ));
+        }
+        if !(SHORTEST_INVITATION..=LONGEST_INVITATION).contains(&self.invited_for) {
+            let advice = "write 10min to 7d: whoever has the link may link the account meanwhile";
+            faults.push(Fault::new("linking.invited_for", advice));
         }
         if !(1..=5).contains(&self.accounts_per_api_user) {
             let advice = "write 1 to 5: Salesforce revokes the oldest approval at the sixth";

@@ -5,8 +5,10 @@
 //!   of the older method;
 //! - [`authorizing`], [`returning`], [`concluding`]: linking by an admin's login; [`making`]: the
 //!   rows of all links;
+//! - [`inviting`]: letting somebody log in whom the portal does not know;
 //! - [`profiles`]: what the linked orgs allow, asked at first and daily;
 //! - [`tokens`]: access tokens, and refreshing them by rule 11; [`sealed`]: their stored form;
+//! - [`asking`]: reading from an org on a person's behalf;
 //! - [`announcing`]: telling of a change at once, beside the relay;
 //! - [`openable`]: whether the keys are those that sealed what is stored;
 //! - [`vetting`]: whether access tokens still work, after a restore;
@@ -15,10 +17,12 @@
 
 mod adding;
 mod announcing;
+mod asking;
 mod authorizing;
 mod concluding;
 mod config;
 mod faults;
+mod inviting;
 pub mod legacy;
 mod making;
 mod openable;
@@ -40,6 +44,7 @@ use tokio::sync::watch;
 pub use self::adding::{Added, Bootstrap};
 pub use self::announcing::{Announcements, Announcer};
 pub use self::authorizing::{Begin, Error as AuthorizationError, LoginChoice};
+pub use self::concluding::Onlooker;
 pub use self::config::Config;
 pub use self::openable::{Unusable, check_keys};
 pub use self::returning::Back;
@@ -77,7 +82,7 @@ pub enum Error {
     )]
     Changed,
     /// Salesforce keeps five approvals per user and app.
-    #[error("this API user already serves {} accounts ({}), the most that Salesforce allows: create another API user, and use a refresh token of that one", .accounts.len(), list(.accounts))]
+    #[error("this API user already serves {} accounts ({}), the most that Salesforce allows: create another API user, and use a refresh token of that one. Salesforce may have revoked the oldest approval of these for it: each is looked at now, and `links list` tells which one is broken", .accounts.len(), list(.accounts))]
     ApiUserFull {
         /// The accounts that it serves.
         accounts: Vec<AccountId>,

@@ -13,6 +13,7 @@ use crate::clock;
 use crate::domain::ids::{AccountId, ShardId};
 use crate::domain::link::{Actor, Health, LinkReason, LinkState, LinkedOrg};
 use crate::domain::outcome::Failure;
+use crate::salesforce::Session;
 use crate::salesforce::profile::Profile;
 use crate::store::links::{LinkWrite, ProfileNews, ProfileRead};
 use crate::store::{self, Fence};
@@ -89,9 +90,8 @@ impl Linking {
         let Some(linked) = &state.org else {
             return Ok(state.clone());
         };
-        let session = self.session(account, generation).await?;
-        let profile = self.salesforce.profile(&session).await;
-        let profile = profile.map_err(|error| error.failure)?.value;
+        let ask = move |session: Session| async move { self.salesforce.profile(&session).await };
+        let profile = self.asking(account, generation, ask).await?.value;
         let mut read = ProfileRead {
             account: account.clone(),
             expected: state.sequence,
@@ -119,6 +119,7 @@ impl Linking {
             time_zone: profile.time_zone,
             default_country: profile.default_country,
             preflight: profile.preflight,
+            asked_at: Some(clock::now()),
             ..linked.clone()
         }
     }

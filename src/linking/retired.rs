@@ -9,7 +9,7 @@ use super::Linking;
 use super::authorizing::Error;
 use super::sealed::{Secret, Tokens};
 use crate::clock;
-use crate::domain::authorization::{Authorization, AuthorizationFault};
+use crate::domain::authorization::{Authorization, AuthorizationFault, Stage};
 use crate::domain::ids::ShardId;
 use crate::domain::link::LinkState;
 use crate::domain::outcome::FailureClass;
@@ -95,10 +95,10 @@ impl Linking {
             {
                 continue;
             }
-            let last = if found.stage.is_over() {
-                found
-            } else {
-                found.failed(AuthorizationFault::Expired)
+            let last = match found.stage {
+                stage if stage.is_over() => found,
+                Stage::ToConfirm => found.failed(AuthorizationFault::Unconfirmed),
+                _ => found.failed(AuthorizationFault::Expired),
             };
             self.store.close_authorization(&last).await?;
         }

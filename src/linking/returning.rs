@@ -8,13 +8,14 @@ use super::faults::{of_error, of_refusal};
 use super::sealed::{Secret, Tokens, kept};
 use crate::clock;
 use crate::crypto::authorization_id;
-use crate::domain::authorization::{Authorization, Login, Stage};
-use crate::domain::link::{Environment, LinkedOrg};
+use crate::domain::authorization::{Authorization, Doubt, Login, Stage};
+use crate::domain::link::{Actor, Environment, LinkedOrg};
 use crate::salesforce::oauth::{Code, TokenSet};
 use crate::salesforce::{ApiUser, SendBy, Session};
 use crate::store::authorizations::RedeemClaim;
 
 /// What a browser brings back from Salesforce.
+#[derive(Clone)]
 pub enum Back {
     /// A code.
     Code(SecretString),
@@ -89,6 +90,9 @@ impl Linking {
         kept(|| store.move_authorization(Stage::Redeeming, &redeemed, Some(&secret))).await?;
         crate::crash_point("authorization.redeemed");
         let next = self.with_answers(redeemed, org, tokens).await?;
+        if next.invitation.is_some() {
+            return self.submit(next).await;
+        }
         store
             .move_authorization(Stage::Redeemed, &next, None)
             .await?;
@@ -134,7 +138,11 @@ impl Linking {
             Some(old) => Some(old.org),
             None => self.store.left_org(&redeemed.account).await?,
         };
-        let doubts = login.doubts(redeemed.environment, before.as_ref(), parked);
+        let mut doubts = login.doubts(redeemed.environment, before.as_ref(), parked);
+        // By an invitation, it is to be confirmed anyway.
+        if redeemed.invitation.is_none() && matches!(redeemed.actor, Actor::Machine(_)) {
+            doubts.insert(Doubt::BegunByProgram);
+        }
         Ok(Authorization {
             doubts,
             org: Some(LinkedOrg {

@@ -12,7 +12,7 @@
 
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::Linking;
@@ -88,7 +88,7 @@ impl Linking {
         let used = self.sessions.get(&key).map(|cached| cached.sequence);
         self.sessions.invalidate(&key);
         let done = if ahead && !moved {
-            grant.issued_at >= self.stale_before(clock::now())
+            !grant.suspected && grant.issued_at >= self.stale_before(clock::now())
         } else {
             used.is_some_and(|used| used < grant.token_sequence)
         };
@@ -98,10 +98,17 @@ impl Linking {
         self.claim_and_refresh(&grant, ahead).await
     }
 
-    /// Tells the engine which tokens need a look, until cancelled.
-    pub async fn look_over(&self, inputs: mpsc::Sender<Input>, cancel: CancellationToken) {
+    /// Tells the engine which tokens need a look, until cancelled; at once when `told` of links
+    /// of which some may have been displaced.
+    pub async fn look_over(
+        &self,
+        inputs: mpsc::Sender<Input>,
+        told: &Notify,
+        cancel: CancellationToken,
+    ) {
+        let mut hurried = false;
         while !cancel.is_cancelled() {
-            match self.in_need(clock::now()).await {
+            match self.in_need(clock::now(), hurried).await {
                 // Without a driver nobody is left to tell.
                 Ok(Some(input)) => drop(inputs.send(input).await),
                 Ok(None) => {}
@@ -112,25 +119,33 @@ impl Linking {
             }
             tokio::select! {
                 () = cancel.cancelled() => {}
-                () = tokio::time::sleep(self.config.refresh_check) => {}
+                () = told.notified() => hurried = true,
+                () = tokio::time::sleep(self.config.refresh_check) => hurried = false,
             }
         }
     }
 
-    /// The tokens of our shards that are older than the setting says, and those in doubt.
-    async fn in_need(&self, now: DateTime<Utc>) -> store::Result<Option<Input>> {
+    /// The tokens of our shards whose approval may have been displaced, those that are older than the
+    /// setting says, and those in doubt. `hurried`, only the first are a reason to look.
+    async fn in_need(&self, now: DateTime<Utc>, hurried: bool) -> store::Result<Option<Input>> {
         let shards: Vec<ShardId> = self.owned.borrow().iter().map(|f| f.shard).collect();
         if shards.is_empty() {
             return Ok(None);
         }
         let before = self.stale_before(now);
+        let mut stale = self.store.suspected_grants(&shards, PAGE).await?;
+        if hurried && stale.is_empty() {
+            return Ok(None);
+        }
+        stale.extend(self.store.stale_grants(&shards, before, PAGE).await?);
+        let doubtful = self.store.doubtful_grants(&shards, PAGE).await?;
         let names = |grants: Vec<Grant>| {
             let name = |grant: Grant| (grant.account, grant.generation);
             grants.into_iter().map(name).collect()
         };
         Ok(Some(Input::Tokens {
-            stale: names(self.store.stale_grants(&shards, before, PAGE).await?),
-            doubtful: names(self.store.doubtful_grants(&shards, PAGE).await?),
+            stale: names(stale),
+            doubtful: names(doubtful),
         }))
     }
 
@@ -230,6 +245,12 @@ impl Linking {
             }
             Err(RefreshError::Dead(reason, failure)) => {
                 self.end_claim(claim).await;
+                let displaced = grant.suspected && reason == LinkReason::TokenRevoked;
+                let reason = if displaced {
+                    LinkReason::ApprovalDisplaced
+                } else {
+                    reason
+                };
                 Refreshed::Dead(reason, failure)
             }
         }

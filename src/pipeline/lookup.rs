@@ -14,6 +14,7 @@ use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use crate::callers::{self, Callers};
 use crate::clock;
 use crate::domain::call::{Call, CallFacts};
 use crate::domain::event::{CallLookedUp, Published};
@@ -23,11 +24,10 @@ use crate::domain::link::LinkedOrg;
 use crate::domain::matching::{self, Candidate, LookupAnswer, LookupResult, Via};
 use crate::domain::outcome::{Failure, FailureClass, FailureScope};
 use crate::domain::phone::{self, Number};
-use crate::domain::private::Private;
 use crate::domain::work::ApiUsage;
 use crate::engine::{BatchCall, BatchId, Input};
 use crate::linking::Linking;
-use crate::salesforce::{Client, Session};
+use crate::salesforce::Session;
 use crate::sealing::Sealer;
 use crate::store::inbox::LookupRow;
 use crate::store::{Fence, Store, Written};
@@ -90,7 +90,7 @@ pub struct Lookups {
     /// Sessions.
     pub linking: Arc<Linking>,
     /// The searches.
-    pub salesforce: Client,
+    pub callers: Callers,
     /// Wakes the relay.
     pub published: Arc<Notify>,
     /// What is counted.
@@ -99,12 +99,10 @@ pub struct Lookups {
     pub memory: Memory,
 }
 
-/// What was found before, and what is never searched.
+/// What was found before.
 pub struct Memory {
     /// How long a published answer may be shown.
     answer_valid: Duration,
-    /// Numbers that are never searched.
-    own: Vec<Number>,
     /// Verified candidates by org and number.
     found: Cache<(OrgId, Number), Arc<Vec<Candidate>>>,
     /// Numbers that no record has.
@@ -118,11 +116,6 @@ impl Memory {
         let missing = Cache::builder().max_capacity(NUMBERS);
         Self {
             answer_valid: config.answer_valid,
-            own: config
-                .own_numbers
-                .iter()
-                .filter_map(|number| phone::normalise(number, None))
-                .collect(),
             found: found.time_to_live(config.remember_found).build(),
             missing: missing.time_to_live(config.remember_missing).build(),
         }
@@ -187,7 +180,7 @@ impl Lookups {
             usage,
         } = searched;
         for (number, (candidates, via)) in found {
-            let answer = choose(&org, &candidates, via);
+            let answer = callers::choose(&org, &candidates, via);
             let ids = asked.remove(&number).unwrap_or_default();
             answers.extend(ids.into_iter().map(|id| (id, answer.clone())));
         }
@@ -280,7 +273,7 @@ impl Lookups {
         };
         if let Some(record) = explicit(call) {
             let mut answer = matching::explicit(record, now);
-            answer.url = answer.record.as_ref().map(|r| page(org, &r.id));
+            answer.url = answer.record.as_ref().map(|r| callers::page(org, &r.id));
             return Question::Answered(answer);
         }
         match self.number(facts, org) {
@@ -292,12 +285,7 @@ impl Lookups {
     /// The customer's number, if it is worth a search.
     fn number(&self, facts: &CallFacts, org: &LinkedOrg) -> Result<Number, LookupResult> {
         let party = facts.customer().ok_or(LookupResult::NotSearched)?;
-        let number = phone::searchable(party, org.default_country.as_deref())?;
-        if self.memory.own.contains(&number) {
-            Err(LookupResult::NotSearched)
-        } else {
-            Ok(number)
-        }
+        self.callers.number(party, org)
     }
 
     /// Finds the verified candidates of numbers: from memory, else by search.
@@ -341,7 +329,7 @@ impl Lookups {
         searched
     }
 
-    /// Asks Salesforce, verifies each hit, and remembers the outcome.
+    /// Asks Salesforce, and remembers the outcome.
     async fn ask(
         &self,
         session: &Session,
@@ -350,12 +338,8 @@ impl Lookups {
         deadline: DateTime<Utc>,
         searched: &mut Searched,
     ) {
-        let country = org.default_country.as_deref();
-        let answer = self
-            .salesforce
-            .find_callers(session, numbers, deadline)
-            .await;
-        let hits = match answer {
+        let answer = self.callers.find(session, org, numbers, deadline).await;
+        let verified = match answer {
             Ok(answered) => {
                 searched.usage = answered.usage;
                 answered.value
@@ -366,21 +350,10 @@ impl Lookups {
                 return;
             }
         };
-        for number in numbers {
-            let candidates: Vec<Candidate> = hits
-                .iter()
-                .filter(|hit| {
-                    hit.phones
-                        .iter()
-                        .any(|p| phone::same(number, p.expose(), country))
-                })
-                .map(|hit| hit.candidate.clone())
-                .collect();
+        for (number, candidates) in verified {
             let candidates = Arc::new(candidates);
-            self.memory.remember(&org.org, number, &candidates);
-            searched
-                .found
-                .push((number.clone(), (candidates, Via::Search)));
+            self.memory.remember(&org.org, &number, &candidates);
+            searched.found.push((number, (candidates, Via::Search)));
         }
     }
 
@@ -465,13 +438,6 @@ impl Lookups {
     }
 }
 
-/// The answer for one number's candidates.
-fn choose(org: &LinkedOrg, candidates: &[Candidate], via: Via) -> LookupAnswer {
-    let mut answer = matching::choose(candidates, via, clock::now());
-    answer.url = answer.record.as_ref().map(|r| page(org, &r.id));
-    answer
-}
-
 /// A batch, opened.
 struct Opened {
     /// The org that is asked.
@@ -513,11 +479,6 @@ fn explicit(call: &Call) -> Option<RecordId> {
             .as_deref()
             .and_then(|s| s.facts.crm.record.clone())
     })
-}
-
-/// The record's page in the org.
-fn page(org: &LinkedOrg, id: &RecordId) -> Private<String> {
-    Private::new(format!("{}/{id}", org.instance_url.trim_end_matches('/')))
 }
 
 /// The end of a batch.

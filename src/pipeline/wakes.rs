@@ -23,6 +23,8 @@ pub struct Wakes {
     pub beat_now: Arc<Notify>,
     /// To the relay: something may have been written.
     pub published: Arc<Notify>,
+    /// To those who look over tokens: links have changed.
+    pub tokens: Arc<Notify>,
 }
 
 impl Wakes {
@@ -44,6 +46,9 @@ impl Wakes {
                 continue;
             }
             self.published.notify_one();
+            if !wake.accounts.is_empty() {
+                self.tokens.notify_one();
+            }
             let input = Input::Woken {
                 shards: wake.shards,
                 accounts: wake.accounts,

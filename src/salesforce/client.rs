@@ -300,6 +300,7 @@ impl Client {
         let method = match request.method {
             Method::GET => "GET",
             Method::PATCH => "PATCH",
+            Method::DELETE => "DELETE",
             _ => "POST",
         };
         let result = self.exchange_once(request).await;

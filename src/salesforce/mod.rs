@@ -3,7 +3,7 @@
 //! - `client`: the one place where a request is made: trusted hosts, deadlines, bounded answers;
 //! - [`oauth`]: refresh and revoke;
 //! - [`search`]: who has these numbers (SOSL), and `query`: SOQL reads;
-//! - [`tasks`]: creating, changing and finding Tasks; `duplicates`: what exists already;
+//! - [`tasks`]: creating, changing and finding Tasks; [`undoing`]: deleting one; `duplicates`: what exists already;
 //! - [`profile`]: what an org and its API user allow; `preflight`: whether that is as it must be;
 //! - `soql`: text of SOQL and SOSL: escaping, bounds, splitting;
 //! - `trust`: which hosts may be told a token;
@@ -26,6 +26,7 @@ mod send_by;
 mod soql;
 pub mod tasks;
 mod trust;
+pub mod undoing;
 
 use std::time::Duration;
 

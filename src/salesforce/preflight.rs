@@ -66,11 +66,17 @@ impl Answers<'_> {
         if self.task.createable {
             checks.extend(self.written_fields());
         }
-        for (object, described) in SEARCHED.into_iter().zip(&self.searched) {
+        let searched = SEARCHED.into_iter().zip(&self.searched);
+        let searched = searched.map(|(object, described)| {
             let object = object.to_owned();
             let found = described.as_ref().is_some_and(Described::has_phones);
-            checks.push(check(Point::SearchObject { object }, found.into()));
-        }
+            check(Point::SearchObject { object }, found.into())
+        });
+        let searched: Vec<Check> = searched.collect();
+        // An org need not show them all: a search goes on without those that are hidden.
+        let some = searched.iter().any(|check| check.found == Found::Yes);
+        checks.push(check(Point::SearchSome, some.into()));
+        checks.extend(searched);
         let field = self.key_field.to_owned();
         let unique = matches!(self.key_mode, KeyMode::UniqueField { .. });
         let left = self.usage.map(|usage| usage.used < usage.limit);

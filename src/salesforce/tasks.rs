@@ -69,14 +69,14 @@ const CHANGED: [TaskField; 5] = [
 
 /// One record's result.
 #[derive(Deserialize)]
-struct RowResult {
+pub(super) struct RowResult {
     /// The record, where it was written.
-    id: Option<RecordId>,
+    pub(super) id: Option<RecordId>,
     /// Whether it was.
-    success: bool,
+    pub(super) success: bool,
     /// Why not.
     #[serde(default)]
-    errors: Vec<ApiError>,
+    pub(super) errors: Vec<ApiError>,
 }
 
 impl Client {

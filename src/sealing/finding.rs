@@ -119,7 +119,7 @@ impl Found {
                 self.records.push((partition.clone(), *offset));
             }
             Place::Event { .. } => self.events += 1,
-            Place::Tokens { .. } | Place::Authorization { .. } => {}
+            Place::Tokens { .. } | Place::Authorization { .. } | Place::Contact { .. } => {}
         }
     }
 }

@@ -250,5 +250,9 @@ fn context_of(place: &Place) -> Context {
             offset: *offset,
         },
         Place::Authorization { id } => Context::Authorization { id: id.clone() },
+        Place::Contact { account, id } => Context::Contact {
+            account: account.clone(),
+            id: id.clone(),
+        },
     }
 }

@@ -3,9 +3,11 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+use super::values::word;
 use super::{Result, Sealed, Written};
 use crate::domain::authorization::{Authorization, Stage};
 use crate::domain::ids::{AccountId, AuthorizationId, Generation, Sequence};
+use crate::domain::invitation::Step;
 use crate::domain::link::{Actor, Health, LinkReason, LinkStatus};
 
 /// What became of a claim to redeem the code of an authorization.
@@ -19,10 +21,34 @@ pub enum RedeemClaim {
     Unknown,
 }
 
-/// A published change of an account's link.
+/// What a line of the history tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// A published change of the link, and why.
+    Link(LinkReason),
+    /// A step of an invitation. Of one that was used, the line's actor is who had invited.
+    Invitation(Step),
+}
+
+impl Happened {
+    /// In one word: as it is published of a link, and of an invitation what became of it.
+    pub fn word(&self) -> String {
+        match self {
+            Self::Link(reason) => word(reason),
+            Self::Invitation(Step::Invited) => "invited".to_owned(),
+            Self::Invitation(step) => format!("invitation_{}", word(step)),
+        }
+    }
+}
+
+/// A line of the history of an account's link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryLine {
-    /// Which change.
+    /// Counts the account's lines, from 1 on.
+    pub line: i64,
+    /// What it tells of.
+    pub what: Happened,
+    /// The link's sequence since; of a published change, its own.
     pub sequence: Sequence,
     /// When.
     pub at: DateTime<Utc>,
@@ -32,8 +58,6 @@ pub struct HistoryLine {
     pub from: (LinkStatus, Health),
     /// Status and health since.
     pub to: (LinkStatus, Health),
-    /// Why.
-    pub reason: LinkReason,
     /// Which Link, Relink or Unlink.
     pub generation: Generation,
 }
@@ -85,16 +109,16 @@ pub trait Authorizations: Send + Sync {
     /// Drops authorizations that were begun before, and are over.
     async fn forget_authorizations(&self, before: DateTime<Utc>) -> Result<u64>;
 
-    /// Takes a portal's token by its id, which holds until then: true once, however often it comes
-    /// and wherever. Tokens that no longer hold are forgotten along the way. A call that is repeated
-    /// after an error may find the token taken by itself.
+    /// Takes by its id what may be done once, until then: a portal's token, or the one create of an
+    /// admin's test. True once, however often it comes and wherever. What no longer holds is
+    /// forgotten along the way. A call that is repeated after an error may find it taken by itself.
     async fn enter_once(&self, id: &str, until: DateTime<Utc>, now: DateTime<Utc>) -> Result<bool>;
 
-    /// The published changes of an account's link before this one, the latest first.
+    /// The lines of the history of an account's link before this one, the latest first.
     async fn history(
         &self,
         account: &AccountId,
-        before: Option<Sequence>,
+        before: Option<i64>,
         limit: u32,
     ) -> Result<Vec<HistoryLine>>;
 }

@@ -1,10 +1,9 @@
-//! Links, their grants (tokens of one generation), and the journal of token refreshes.
-
-use std::time::Duration;
+//! Links, their grants, and the journal of token refreshes.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+pub use super::grants::{Grant, RefreshClaim, RefreshResult, RefreshWish};
 use super::outbox::OutboxRow;
 use super::{Fence, Result, Sealed, Written};
 use crate::domain::ids::{
@@ -190,100 +189,6 @@ pub enum LinkWrite {
     },
 }
 
-/// The tokens of one generation of a link.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
-    /// The account.
-    pub account: AccountId,
-    /// The generation.
-    pub generation: Generation,
-    /// The org.
-    pub org: OrgId,
-    /// The API user.
-    pub user: UserId,
-    /// Where data requests go.
-    pub instance_url: String,
-    /// Where tokens are refreshed.
-    pub login_url: String,
-    /// Which app they were given to.
-    pub app: App,
-    /// Where the account's work lies now: whose lease its owner holds. Not this org's shard, once
-    /// the account is linked to another.
-    pub shard: ShardId,
-    /// Grows with every stored change; part of what seals the tokens.
-    pub token_sequence: TokenSequence,
-    /// The sealed tokens.
-    pub tokens: Sealed,
-    /// When the tokens were issued.
-    pub issued_at: DateTime<Utc>,
-    /// A refresh was claimed and never recorded: the refresh token may be used up (rule 11).
-    pub in_doubt: bool,
-}
-
-/// A wish to refresh the tokens of one generation.
-#[derive(Clone, Debug)]
-pub struct RefreshWish {
-    /// The account.
-    pub account: AccountId,
-    /// The generation.
-    pub generation: Generation,
-    /// The tokens that are to be replaced.
-    pub seen: TokenSequence,
-    /// Whose wish it is.
-    pub fence: Fence,
-    /// The request is sent within this, or not at all.
-    pub send_within: Duration,
-    /// The stored access token is refused, so that a refresh token in doubt may be tried its one
-    /// time. A refresh ahead of need never does.
-    pub last_step: bool,
-}
-
-/// What a claim to refresh came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RefreshClaim {
-    /// This caller alone may refresh; `last_step` where an earlier claim expired in doubt, and
-    /// the old refresh token may be tried this once more.
-    Granted {
-        /// The tokens as of the claim.
-        grant: Grant,
-        /// No byte of the request is written after this, by the database's clock. It also names
-        /// the claim, see [`Links::record_refresh`].
-        send_by: DateTime<Utc>,
-        /// An earlier claim is in doubt.
-        last_step: bool,
-    },
-    /// Another claim runs until then: wait, then read the grant again.
-    Busy {
-        /// When it expires.
-        until: DateTime<Utc>,
-    },
-    /// The tokens are newer than the caller's: use these.
-    Newer(Grant),
-    /// An earlier claim is in doubt, and the wish is not for the last step: use the access token
-    /// that is stored.
-    InDoubt,
-    /// The last step has been claimed already and expired too: the link is broken.
-    Exhausted,
-    /// The lease is gone, or the link has another generation and this one is given up.
-    Stale,
-}
-
-/// What a refresh brought.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RefreshResult {
-    /// New tokens, sealed at the next token sequence.
-    Refreshed {
-        /// The sealed tokens.
-        tokens: Sealed,
-        /// When they were issued.
-        issued_at: DateTime<Utc>,
-        /// Where data requests go from now on; it may have changed.
-        instance_url: String,
-    },
-    /// Salesforce answered, and the refresh token is untouched: the claim is simply over.
-    Untouched,
-}
-
 /// The linking's and the token refresh's room.
 #[async_trait]
 pub trait Links: Send + Sync {
@@ -296,13 +201,16 @@ pub trait Links: Send + Sync {
     /// The links of a shard's accounts that were ever linked.
     async fn links_of_shard(&self, shard: ShardId) -> Result<Vec<LinkState>>;
 
-    /// Every account that was ever linked or had a call, in order of id, after the cursor.
+    /// Every account that was ever linked, was refused a link or had a call, in order of id, after the
+    /// cursor.
     async fn all_links(&self, after: Option<&AccountId>, limit: u32) -> Result<Vec<LinkState>>;
 
     /// Stores a Link or Relink: the account's state, the new generation's grant, the event, and
     /// the account's move to its org's shard with all its open calls and attempts; all or nothing.
     /// Refused when `max_accounts` other accounts are linked to the API user (counted under a
-    /// lock, so two at the same moment cannot both be the last).
+    /// lock, so two at the same moment cannot both be the last). The tokens that those have of the
+    /// same app are suspected then, and the owners of their shards woken: at Salesforce, the approval
+    /// that is refused here may have displaced theirs.
     async fn save_link(&self, link: &NewLink, max_accounts: u32) -> Result<LinkWrite>;
 
     /// Stores a change of status or health with its event. Unlink makes the next generation, and
@@ -347,9 +255,24 @@ pub trait Links: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Grant>>;
 
+    /// Current grants of the shards whose approval may have been displaced, those suspected longest
+    /// first: a refresh tells, and ends the suspicion. Left out are the same as of
+    /// [`Self::stale_grants`].
+    async fn suspected_grants(&self, shards: &[ShardId], limit: u32) -> Result<Vec<Grant>>;
+
     /// Current grants of the shards that are in doubt, or whose claim expired without a result, in
     /// order of account. Left out are broken links, and those whose reason says so already.
     async fn doubtful_grants(&self, shards: &[ShardId], limit: u32) -> Result<Vec<Grant>>;
+
+    /// Lets a grant count as issued long ago, if its tokens are still those that were seen: the owner
+    /// of its account's shard renews them when it looks next. `Stale` otherwise, or while a refresh
+    /// runs.
+    async fn want_refresh(
+        &self,
+        account: &AccountId,
+        generation: Generation,
+        seen: TokenSequence,
+    ) -> Result<Written>;
 
     /// Claims the refresh of a grant, as the owner of its account's shard. At most one claim is
     /// open at a time; see [`RefreshClaim`] for the rest of rule 11.

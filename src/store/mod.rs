@@ -25,15 +25,19 @@ pub mod audit;
 pub mod authorizations;
 mod claims;
 pub mod config;
+pub mod contacts;
 mod database;
 mod errors;
 mod folded;
+mod grants;
 pub mod inbox;
+pub mod invitations;
 pub mod journal;
 pub mod leases;
 mod ledger;
 pub mod links;
 mod news;
+pub mod notices;
 pub mod outbox;
 mod patience;
 pub mod pauses;
@@ -55,11 +59,14 @@ use std::fmt;
 pub use audit::Audit;
 pub use authorizations::Authorizations;
 pub use config::Config;
+pub use contacts::ContactBook;
 pub use database::Database;
 pub use inbox::Inbox;
+pub use invitations::Invitations;
 pub use journal::Journal;
 pub use leases::Leases;
 pub use links::Links;
+pub use notices::Notices;
 pub use outbox::Outbox;
 pub use patience::until_stored;
 pub use pauses::Pauses;
@@ -75,10 +82,13 @@ use crate::domain::ids::{Epoch, ShardId};
 pub trait Store:
     Audit
     + Authorizations
+    + ContactBook
     + Inbox
+    + Invitations
     + Journal
     + Leases
     + Links
+    + Notices
     + Outbox
     + Pauses
     + Privacy
@@ -89,21 +99,23 @@ pub trait Store:
 {
 }
 
-impl<
+impl<T> Store for T where
     T: Audit
         + Authorizations
+        + ContactBook
         + Inbox
+        + Invitations
         + Journal
         + Leases
         + Links
+        + Notices
         + Outbox
         + Pauses
         + Privacy
         + Recovery
         + Replays
         + Reports
-        + Rings,
-> Store for T
+        + Rings
 {
 }
 

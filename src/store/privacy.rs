@@ -82,8 +82,8 @@ pub trait Privacy: Send + Sync {
     /// Drops quarantined records; tells how many there were.
     async fn erase_records(&self, records: &[(Partition, i64)]) -> Result<u64>;
 
-    /// Drops the history of an account's link and the logins of its admins; `Stale` while it is
-    /// linked.
+    /// Drops the history of an account's link, the logins and invitations of its admins, and who is
+    /// told of it; `Stale` while it is linked.
     async fn erase_history(&self, account: &AccountId) -> Result<Written>;
 
     /// Notes that something was erased.

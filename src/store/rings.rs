@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::inbox::Partition;
 use super::values::{Columns, call_id, corrupt, from_word, id, id_opt, number, text};
 use super::{Result, Sealed};
-use crate::domain::ids::{AccountId, AuthorizationId, CallId, EventId, Generation, TokenSequence};
+use crate::domain::ids::{
+    AccountId, AuthorizationId, CallId, ContactId, EventId, Generation, TokenSequence,
+};
 
 /// How many bytes of a sealed value are read to know its key: no key's id ends later.
 pub const HEAD: usize = 34;
@@ -27,13 +29,16 @@ pub enum SealedKind {
     Quarantine,
     /// The secrets of admins on their way to Salesforce and back.
     Authorizations,
+    /// Where contacts are told, and what their webhooks are signed with.
+    Contacts,
 }
 
 impl SealedKind {
     /// All of them, what opens doors first.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Tokens,
         Self::Authorizations,
+        Self::Contacts,
         Self::Outbox,
         Self::Bodies,
         Self::Quarantine,
@@ -103,6 +108,13 @@ pub enum Place {
         /// The authorization.
         id: AuthorizationId,
     },
+    /// The target of a contact.
+    Contact {
+        /// The account.
+        account: AccountId,
+        /// The contact.
+        id: ContactId,
+    },
 }
 
 impl Place {
@@ -131,6 +143,7 @@ impl Place {
                 offset.to_string(),
             ],
             Self::Authorization { id } => vec![id.to_string()],
+            Self::Contact { account, id } => vec![account.to_string(), id.to_string()],
         }
     }
 }
@@ -212,5 +225,9 @@ fn place(kind: SealedKind, row: &impl Columns) -> Result<Place> {
             offset: number(row, "kafka_offset")?,
         },
         SealedKind::Authorizations => Place::Authorization { id: id(row, "id")? },
+        SealedKind::Contacts => Place::Contact {
+            account: id(row, "account")?,
+            id: id(row, "contact")?,
+        },
     })
 }

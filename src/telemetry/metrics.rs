@@ -12,6 +12,7 @@ use super::names::{self, label};
 use crate::domain::call::{CallOutcome, Direction};
 use crate::domain::link::{Health, LinkStatus};
 use crate::domain::matching::LookupAnswer;
+use crate::domain::notice::Channel;
 use crate::domain::outcome::{Failure, Outcome};
 use crate::domain::pause::Pause;
 use crate::domain::task::OwnerSource;
@@ -88,6 +89,7 @@ pub struct Metrics {
     links: Gauge<f64>,
     pauses: Gauge<f64>,
     token_refreshes: Counter<u64>,
+    notices: Counter<u64>,
     quota_used: Gauge<f64>,
     open_breakers: Gauge<f64>,
     consumer_lag: Gauge<f64>,
@@ -128,6 +130,7 @@ impl Metrics {
             links: gauge(meter, names::LINKS),
             pauses: gauge(meter, names::PAUSES),
             token_refreshes: counter(meter, names::TOKEN_REFRESHES),
+            notices: counter(meter, names::NOTICES),
             quota_used: gauge(meter, names::QUOTA_USED),
             open_breakers: gauge(meter, names::OPEN_BREAKERS),
             consumer_lag: gauge(meter, names::CONSUMER_LAG),
@@ -264,6 +267,12 @@ impl Metrics {
     /// A token refresh is over.
     pub fn token_refreshed(&self, result: Refresh) {
         self.token_refreshes.add(1, &[word(label::RESULT, &result)]);
+    }
+
+    /// A try to tell a contact is over.
+    pub fn notice(&self, channel: Channel, result: &'static str) {
+        let labels = [word(label::CHANNEL, &channel), text(label::RESULT, result)];
+        self.notices.add(1, &labels);
     }
 
     /// So many calls are in a state, the oldest since so long. Tell every state each time, those

@@ -29,7 +29,6 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::domain::fault::Fault;
@@ -132,7 +131,7 @@ pub enum Error {
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// Another subscriber is installed.
     #[error("logging was started twice")]
-    Installed(#[from] tracing_subscriber::util::TryInitError),
+    Installed(#[from] tracing::subscriber::SetGlobalDefaultError),
 }
 
 /// The running telemetry of a process. Instruments and metrics page are silent once it is dropped.
@@ -176,9 +175,14 @@ impl Telemetry {
 
     /// Sends the process's logs to standard error and its spans to the collector, from here on.
     /// Called once, by `main`.
+    ///
+    /// Records of the crate `log` are left out, and so is the bridge that would bring them: sqlx asks
+    /// it at each statement whether it would be heard, and where lines and spans are filtered each by
+    /// itself, a question that no event follows swallows the thread's next line.
     pub fn install(&self) -> Result<(), Error> {
         let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Ok(self.subscriber(std::io::stderr, ansi)?.try_init()?)
+        let subscriber = self.subscriber(std::io::stderr, ansi)?;
+        Ok(tracing::subscriber::set_global_default(subscriber)?)
     }
 
     /// The subscriber of the settings, writing log lines to `writer`.

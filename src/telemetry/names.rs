@@ -120,6 +120,8 @@ metrics! {
         "Pauses that operators ordered and that are in force, by lane; every replica tells the whole: take the maximum.";
     TOKEN_REFRESHES = "vcc_link.token_refreshes", Kind::Counter, "{refresh}",
         "Access tokens refreshed, by result (fresh, later, dead).";
+    NOTICES = "vcc_link.notices", Kind::Counter, "{notice}",
+        "Tries to tell a contact, by channel (mail, webhook) and result (sent, again, given up).";
     QUOTA_USED = "vcc_link.salesforce.quota_used", Kind::Gauge, "1",
         "Share of the daily API limit that is used, of the org where it is highest.";
     OPEN_BREAKERS = "vcc_link.salesforce.open_breakers", Kind::Gauge, "{org}",
@@ -162,7 +164,9 @@ pub mod label {
     pub const REASON: &str = "reason";
     /// What can be done about a failure; `none` where nothing failed.
     pub const FAILURE_CLASS: &str = "failure_class";
-    /// What a lookup, a refresh or a message came to.
+    /// By what a contact is told.
+    pub const CHANNEL: &str = "channel";
+    /// What a lookup, a refresh, a notice or a message came to.
     pub const RESULT: &str = "result";
     /// Where a lookup's answer came from.
     pub const VIA: &str = "via";

@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod replay;
 pub mod story;
+pub mod troubles;
 pub mod words;
 
 use chrono::{DateTime, SecondsFormat, Utc};

@@ -108,6 +108,18 @@ impl Browser {
         self.client.goto(&address).await.expect("opened");
     }
 
+    /// Opens an address as it was sent.
+    pub(crate) async fn goto(&self, address: &str) {
+        self.client.goto(address).await.expect("opened");
+    }
+
+    /// What a field holds.
+    pub(crate) async fn value(&self, css: &str) -> String {
+        let found = self.client.find(Locator::Css(css)).await.expect("found");
+        let value = found.prop("value").await.expect("a value");
+        value.unwrap_or_default()
+    }
+
     /// Where it is.
     pub(crate) async fn address(&self) -> String {
         self.client.current_url().await.expect("an address").into()
@@ -165,6 +177,34 @@ impl Browser {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// What an attribute of what is found holds.
+    pub(crate) async fn attribute(&self, css: &str, name: &str) -> String {
+        let found = self.client.find(Locator::Css(css)).await.expect("found");
+        let value = found.attr(name).await.expect("an answer");
+        value.unwrap_or_default()
+    }
+
+    /// Waits until an attribute is another, without a new page.
+    pub(crate) async fn changes(&self, css: &str, name: &str, from: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // What is just being replaced may be gone.
+            if let Ok(found) = self.client.find(Locator::Css(css)).await
+                && let Ok(Some(value)) = found.attr(name).await
+                && value != from
+            {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{name} of {css} stays {from}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Loads the page anew; a form that led to it is sent again.
+    pub(crate) async fn reload(&self) {
+        self.client.refresh().await.expect("loaded");
     }
 
     /// All that the page says.

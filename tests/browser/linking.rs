@@ -57,12 +57,16 @@ async fn another_user_replaces_the_link_and_unlinking_ends_it() {
         .says("main", "will no longer work for this account")
         .await;
     browser
-        .says("main", "3 calls wait to be logged. They will not")
+        .says("main", "3 calls wait to be logged. For 10 minutes more")
         .await;
     browser.photograph("unlinking").await;
     browser.press("button.danger").await;
     browser.says("#status", "Unlinked").await;
     browser.says(".notice", "Unlinked.").await;
+    browser.says("#still-waiting", "3 calls still wait").await;
+    browser
+        .says("#still-waiting", "link the same org again by then")
+        .await;
     browser.photograph("unlinked-again").await;
     browser.open("/history").await;
     browser.says(".history", "Unlinked").await;
@@ -242,7 +246,26 @@ async fn a_sixth_account_is_refused_and_relinking_at_five_takes_consent() {
         browser.says(".accounts", account).await;
     }
     browser.says("main", "Create another API user").await;
+    browser
+        .says("main", "each of the accounts below is looked at now")
+        .await;
     browser.photograph("full").await;
+    browser.close().await;
+
+    // What the worker finds of the one that was displaced, its own page tells.
+    world
+        .sql(
+            "update accounts set health = 'broken', reason = 'approval_displaced',
+                sequence = sequence + 1 where account = 'one'",
+        )
+        .await;
+    let browser = Browser::enter(&world, "one", "admin").await;
+    browser.says("#health", "Broken").await;
+    browser
+        .says("#trouble", "Salesforce gave up this account's connection")
+        .await;
+    browser.says("#trouble", "Press Relink").await;
+    browser.photograph("displaced").await;
     browser.close().await;
 
     let browser = Browser::enter(&world, "five", "admin").await;

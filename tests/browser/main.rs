@@ -5,6 +5,9 @@
 //! narrow ones must not scroll sideways.
 
 mod browser;
+mod checking;
+mod contacts;
+mod inviting;
 mod linking;
 mod trouble;
 mod world;

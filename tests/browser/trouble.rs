@@ -143,10 +143,13 @@ async fn a_link_that_does_not_work_says_why_and_what_to_press() {
     let browser = Browser::enter(&world, "acme", "admin").await;
     browser.says("#status", "Linked").await;
     browser.says("#health", "At risk").await;
+    browser.says("#trouble", "press Check again").await;
     browser
-        .says("#trouble", "The field CallObject of Task cannot be written")
+        .says("#preflight", "2 things that are needed are missing")
         .await;
-    browser.says("#trouble", "Set Field-Level Security").await;
+    browser
+        .says("#preflight .checks", "Writing the field CallObject of Task")
+        .await;
     browser.photograph("at-risk").await;
 
     world.park("acme", 12).await;

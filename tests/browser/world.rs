@@ -226,7 +226,14 @@ impl World {
         for number in 0..self.replicas.len() {
             let log = self.folder.path().join(format!("sidecar-{number}.log"));
             let log = std::fs::read_to_string(log).expect("a log");
-            for secret in ["5Aep861", "sim-client-secret", "aPrx", "api@acme.example"] {
+            for secret in [
+                "5Aep861",
+                "sim-client-secret",
+                "aPrx",
+                "api@acme.example",
+                "ops@acme.example",
+                "whsec_",
+            ] {
                 let line = log.lines().find(|line| line.contains(secret));
                 assert_eq!(line, None, "a log tells a secret");
             }
@@ -333,6 +340,7 @@ fn seed(address: &str) -> Value {
 fn settings_of(database: &str, salesforce: &str, address: &str, portal: &str) -> String {
     let salesforce = salesforce.trim_end_matches('/');
     let host = salesforce.trim_start_matches("http://");
+    let portal_host = portal.trim_start_matches("http://");
     format!(
         r#"
 [store]
@@ -352,6 +360,17 @@ requests_per_minute = 100000
 [sidecar.portal]
 issuer = "portal"
 shared_key = "{SHARED_KEY}"
+[notices]
+page_url = "{portal}/accounts/{{account}}"
+settle = "0s"
+# The portal takes webhooks, too.
+trusted_hosts = ["{portal_host}"]
+[notices.smtp]
+# Nobody listens there.
+host = "127.0.0.1"
+port = 1
+tls = "none"
+from = "noreply@vcc.example"
 [linking]
 legacy_until = "2027-03-31"
 callback_url = "{address}/callback"

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use vcc_link::domain::authorization::{Authorization, AuthorizationFault, Stage};
 use vcc_link::domain::ids::{Generation, Sequence};
 use vcc_link::domain::link::{Actor, Environment, Health, LinkReason, LinkStatus};
-use vcc_link::store::authorizations::RedeemClaim;
+use vcc_link::store::authorizations::{Happened, RedeemClaim};
 use vcc_link::store::links::{LinkWrite, NewLink};
 use vcc_link::store::{Sealed, Written};
 
@@ -24,6 +24,7 @@ pub(crate) fn begun(id: &str) -> Authorization {
         environment: Environment::Production,
         login_url: "https://login.salesforce.com".to_owned(),
         actor: Actor::Admin("ann".to_owned()),
+        invitation: None,
         begun_at: at(0),
         expires_at: at(900),
         org: None,
@@ -204,10 +205,11 @@ pub(crate) async fn changes_of_a_link_are_its_history(harness: Arc<dyn Harness>)
     );
     let first = all.last().expect("three");
     assert_eq!(first.actor, Actor::Operator("ann".to_owned()));
-    assert_eq!((first.at, first.reason), (at(0), LinkReason::UserLinked));
+    let linked = Happened::Link(LinkReason::UserLinked);
+    assert_eq!((first.at, first.what), (at(0), linked));
     assert_eq!(
-        (first.sequence, first.generation),
-        (Sequence(1), Generation(1))
+        (first.line, first.sequence, first.generation),
+        (1, Sequence(1), Generation(1))
     );
-    assert_eq!(history(Some(Sequence(3)), 1).await, [all[1].clone()]);
+    assert_eq!(history(Some(3), 1).await, [all[1].clone()]);
 }

@@ -400,6 +400,7 @@ pub(crate) fn new_link(account: &str, org: &str, expected: Sequence) -> NewLink 
             default_country: Some("GB".to_owned()),
             closed_status: None,
             preflight: vec![],
+            asked_at: None,
         },
         login_url: "https://login.salesforce.com".to_owned(),
         app: App::Own,

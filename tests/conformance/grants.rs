@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use vcc_link::domain::ids::{Generation, ShardId, TokenSequence};
-use vcc_link::domain::link::{Health, LinkStatus};
-use vcc_link::store::links::{Grant, RefreshClaim, RefreshResult, RefreshWish};
+use vcc_link::domain::ids::{Generation, Sequence, ShardId, TokenSequence};
+use vcc_link::domain::link::{App, Health, LinkStatus};
+use vcc_link::store::links::{Grant, LinkWrite, NewLink, RefreshClaim, RefreshResult, RefreshWish};
 use vcc_link::store::{Fence, Sealed, Written};
 
 use super::Harness;
@@ -337,4 +337,57 @@ pub(crate) async fn old_tokens_of_quiet_links_are_found(harness: Arc<dyn Harness
     };
     assert_eq!(stale(at(0)).await, Vec::<String>::new());
     assert_eq!(stale(at(1)).await, ["at-risk", "healthy"]);
+    // A token that Salesforce refused before it was old: somebody asks for another.
+    let want = async |seen| {
+        let account = "healthy".parse().expect("an account");
+        let wanted = fixture
+            .store
+            .want_refresh(&account, Generation(1), TokenSequence(seen));
+        wanted.await.expect("want_refresh")
+    };
+    assert_eq!(want(2).await, Written::Stale, "there are others by now");
+    assert_eq!(want(1).await, Written::Yes);
+    assert_eq!(stale(at(0)).await, ["healthy"]);
+}
+
+/// A refused approval may have displaced another of the same API user and app: those are suspected
+/// until they are refreshed, and their owners are woken.
+pub(crate) async fn a_refused_approval_makes_the_others_suspected(harness: Arc<dyn Harness>) {
+    let refresher = Refresher::new(&*harness).await;
+    let fixture = &refresher.fixture;
+    fixture.link_to("elsewhere", OTHER_ORG).await;
+    let suspected = async || {
+        let shards = fixture.shards();
+        let found = fixture.store.suspected_grants(&shards, 9).await;
+        let found = found.expect("suspected_grants").into_iter();
+        let names = found.map(|grant| (grant.account.to_string(), grant.suspected));
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(suspected().await, []);
+
+    let mut wakes = fixture.store.listen().await.expect("listen");
+    let refuse = |app| {
+        let refused = NewLink {
+            app,
+            ..new_link("second", ORG, Sequence(0))
+        };
+        async move { fixture.store.save_link(&refused, 1).await }
+    };
+    let refused = refuse(App::Legacy).await.expect("save_link");
+    assert!(matches!(refused, LinkWrite::ApiUserFull { .. }));
+    assert_eq!(suspected().await, [], "it was another app's approval");
+    let refused = refuse(App::Own).await.expect("save_link");
+    assert!(matches!(refused, LinkWrite::ApiUserFull { .. }));
+    assert_eq!(suspected().await, [("acme".to_owned(), true)]);
+    let woken = wakes.next(LONG).await;
+    assert!(woken.accounts.contains(&refresher.grant.account));
+
+    assert_eq!(granted(&refresher.claim(1, LONG).await), Some(false));
+    assert_eq!(suspected().await, [], "it is looked at");
+    let untouched = RefreshResult::Untouched;
+    assert_eq!(refresher.record(1, &untouched).await, Written::Yes);
+    assert_eq!(suspected().await.len(), 1, "nothing is known yet");
+    refresher.claim(1, LONG).await;
+    assert_eq!(refresher.record(1, &refreshed()).await, Written::Yes);
+    assert_eq!(suspected().await, [], "it works");
 }

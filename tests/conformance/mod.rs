@@ -3,13 +3,16 @@
 
 pub(crate) mod audit;
 pub(crate) mod authorizations;
+pub(crate) mod contacts;
 pub(crate) mod fixture;
 pub(crate) mod folding;
 pub(crate) mod grants;
 pub(crate) mod inbox;
+pub(crate) mod invitations;
 pub(crate) mod journal;
 pub(crate) mod leases;
 pub(crate) mod links;
+pub(crate) mod notices;
 pub(crate) mod outbox;
 pub(crate) mod pauses;
 pub(crate) mod privacy;
@@ -53,6 +56,9 @@ macro_rules! conformance_tests {
                 loose_authorizations_are_found_until_closed,
                 a_portals_token_is_taken_once,
                 changes_of_a_link_are_its_history;
+            contacts:
+                contacts_are_changed_one_by_one,
+                a_removed_contact_leaves_a_line_only;
             folding:
                 events_fold_in_any_order_and_cut;
             inbox:
@@ -68,6 +74,11 @@ macro_rules! conformance_tests {
                 only_what_is_news_is_told,
                 other_processes_are_woken,
                 only_what_is_over_is_forgotten;
+            invitations:
+                only_so_many_invitations_are_open,
+                a_revoked_invitation_is_not_used,
+                an_invitation_is_used_once,
+                a_login_by_invitation_waits_for_an_admin;
             journal:
                 an_attempt_begins_once,
                 an_open_attempt_is_kept,
@@ -107,7 +118,14 @@ macro_rules! conformance_tests {
                 a_late_end_leaves_the_next_claim_alone,
                 the_last_step_is_not_taken_ahead_of_need,
                 old_tokens_of_quiet_links_are_found,
-                a_claim_needs_the_lease_and_the_grant;
+                a_claim_needs_the_lease_and_the_grant,
+                a_refused_approval_makes_the_others_suspected;
+            notices:
+                a_change_of_a_link_is_looked_at_once,
+                what_is_held_is_looked_at_later,
+                a_notice_is_claimed_by_one,
+                a_notice_comes_again_until_it_is_over,
+                a_test_is_added_once;
             outbox:
                 events_come_in_order,
                 published_events_are_marked_by_the_owner;

@@ -10,6 +10,7 @@ use vcc_link::store::privacy::{ErasureNote, Subject};
 use vcc_link::store::{Sealed, Written};
 
 use super::Harness;
+use super::contacts;
 use super::fixture::*;
 
 /// A quarantined record.
@@ -122,6 +123,7 @@ pub(crate) async fn an_accounts_history_goes_once_it_is_unlinked(harness: Arc<dy
         let lines = fixture.store.history(&account, None, 9).await;
         lines.expect("history").len()
     };
+    contacts::add(&*fixture.store, "acme", "ops", 0).await;
     assert_eq!(erase().await, Written::Stale);
     fixture
         .change("acme", LinkStatus::Unlinked, Health::Healthy)
@@ -129,6 +131,8 @@ pub(crate) async fn an_accounts_history_goes_once_it_is_unlinked(harness: Arc<dy
     assert_eq!(history().await, 2);
     assert_eq!(erase().await, Written::Yes);
     assert_eq!(history().await, 0);
+    let told = fixture.store.contacts(&account).await.expect("contacts");
+    assert_eq!((told.version, told.contacts.len()), (0, 0));
     let note = ErasureNote {
         at: at(9),
         by: "ann".to_owned(),

@@ -15,6 +15,7 @@ use vcc_link::store::{Fence, Sealed, Store, Written};
 
 use super::Harness;
 use super::authorizations::begun;
+use super::contacts::{add, add_sealed, contact_id};
 use super::fixture::*;
 
 /// All values of a kind, read in pages of two.
@@ -54,6 +55,7 @@ async fn fill(fixture: &Fixture) {
         let authorization = begun(&format!("authorization-{n}"));
         let noted = fixture.store.begin_authorization(&authorization, &secret);
         noted.await.expect("begun");
+        add(&*fixture.store, &format!("account-{n}"), "ops", 0).await;
         let batch = IngestBatch {
             quarantined: vec![quarantined(n, format!("no event {n}").as_bytes())],
             ..IngestBatch::default()
@@ -208,6 +210,13 @@ fn tokens_of(sequence: i64) -> Context {
     }
 }
 
+fn contact_of(id: &str) -> Context {
+    Context::Contact {
+        account: account_id("acme"),
+        id: contact_id(id),
+    }
+}
+
 /// A sealer with these keys, the first of them primary.
 fn sealer(keys: &[&Key]) -> Sealer {
     let config = crypto::Config {
@@ -239,6 +248,8 @@ pub(crate) async fn keys_are_rotated_under_load(harness: Arc<dyn Harness>) {
     link.event.body = event;
     fixture.store.save_link(&link, 5).await.expect("linked");
     writer.fence = fixture.fence_of("acme").await;
+    let target = writer.sealer.seal(&contact_of("ops"), &"ops@acme.example");
+    add_sealed(&*fixture.store, "acme", ("ops", target), 0).await;
 
     let rotation = Rotation::new(harness.other().await, sealer(&[&new, &old]));
     let ((), resealed) = tokio::join!(writer.write(), async {
@@ -257,6 +268,7 @@ pub(crate) async fn keys_are_rotated_under_load(harness: Arc<dyn Harness>) {
         (SealedKind::Tokens, 1),
         (SealedKind::Bodies, rounds),
         (SealedKind::Outbox, 1),
+        (SealedKind::Contacts, 1),
     ]);
     assert_eq!(census.keys, BTreeMap::from([("new".to_owned(), wanted)]));
     assert!(census.unreadable.is_empty());
@@ -291,4 +303,10 @@ async fn everything_stands(store: &dyn Store, sealer: &Sealer) {
         .open(&tokens_of(sequence), &sealed, "token pair")
         .expect("opens");
     assert_eq!(found, sequence);
+    let contact = all(store, SealedKind::Contacts, b"?").await.remove(0);
+    let sealed = contact.sealed.expect("read");
+    let found: String = sealer
+        .open(&contact_of("ops"), &sealed, "contact")
+        .expect("opens");
+    assert_eq!(found, "ops@acme.example");
 }

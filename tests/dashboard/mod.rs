@@ -8,6 +8,7 @@ use vcc_link::domain::call::{CallOutcome, Direction};
 use vcc_link::domain::ids::RecordId;
 use vcc_link::domain::link::{Health, LinkStatus};
 use vcc_link::domain::matching::{LookupAnswer, LookupResult};
+use vcc_link::domain::notice::Channel;
 use vcc_link::domain::outcome::{
     DeadReason, Failure, FailureClass, FailureScope, LoggedAs, Outcome, ParkReason, SkipReason,
 };
@@ -171,6 +172,7 @@ fn requests(metrics: &Metrics) {
     for result in [Refresh::Fresh, Refresh::Later, Refresh::Dead] {
         metrics.token_refreshed(result);
     }
+    metrics.notice(Channel::Mail, "sent");
 }
 
 /// Levels.

@@ -7,6 +7,7 @@ mod dashboard;
 mod dashboards;
 mod kafka;
 mod linking;
+mod notices;
 mod operations;
 #[path = "../produce/mod.rs"]
 mod produce;

@@ -906,6 +906,19 @@ async fn the_profile_tells_how_tasks_are_found_and_what_is_missing() {
     for unwanted in ["unique field", "see all data", "see all users", "API only"] {
         assert_eq!(found(unwanted), Found::No, "{unwanted}");
     }
+
+    // One object that callers are looked for in is enough.
+    for (hidden, lacks) in [
+        (&["Lead", "Account"][..], None),
+        (&["Lead", "Account", "Contact"], Some("search any object")),
+    ] {
+        let less = json!({ "hidden_fields": [], "hidden_objects": hidden });
+        org.control()
+            .patch_user(API_USER, less.as_object().expect("an object").clone())
+            .expect("patched");
+        let missing = missing(&ask().await.preflight);
+        assert_eq!(missing, Vec::from_iter(lacks), "{hidden:?} are hidden");
+    }
 }
 
 #[tokio::test]

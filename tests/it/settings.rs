@@ -149,6 +149,7 @@ fn the_sidecar_says_what_it_needs_once_there_are_pages() {
         callback_url = \"https://links.example/elsewhere\"
     ";
     insta::assert_snapshot!(faults(Some(file), &[]).join("\n"), @r#"
+    sidecar.entry_origin: write the origin of the page that sends users over, like "https://portal.example": any page could otherwise put a visitor into a session that is not theirs
     sidecar.portal.jwks_url: write where the portal's public keys are, or a shared_key of 32 characters or more: nobody can enter otherwise
     linking.callback_url: write "https://links.example/callback", and the same in the app at Salesforce: there the sidecar takes browsers back
     "#);

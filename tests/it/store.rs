@@ -64,7 +64,7 @@ impl Harness for Folder {
 }
 
 /// Runs a test on a file of its own.
-async fn on_sqlite(test: impl FnOnce(Arc<dyn Harness>) -> BoxFuture<'static, ()>) {
+pub(crate) async fn on_sqlite(test: impl FnOnce(Arc<dyn Harness>) -> BoxFuture<'static, ()>) {
     let folder = Arc::new(Folder::create().await);
     test(Arc::clone(&folder) as Arc<dyn Harness>).await;
     folder.database.close().await;

@@ -183,6 +183,7 @@ fn link(n: usize, now: DateTime<Utc>) -> LinkState {
         default_country: None,
         closed_status: None,
         preflight: Vec::new(),
+        asked_at: None,
     };
     LinkState {
         shard: ShardId::of(&account, Some(&org.org)),

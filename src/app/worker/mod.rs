@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::stages::Alarm;
+use crate::callers::Callers;
 use crate::config::Config;
 use crate::domain::ids::ReplicaId;
 use crate::engine::{Engine, Gauges};
@@ -221,7 +222,7 @@ impl Worker {
                 store: Arc::clone(&shared.store),
                 sealer: shared.sealer.clone(),
                 linking: Arc::clone(&shared.linking),
-                salesforce: shared.salesforce.clone(),
+                callers: Callers::new(shared.salesforce.clone(), &config.lookup.own_numbers),
                 published: Arc::clone(&shared.published),
                 metrics: shared.metrics.clone(),
                 memory: Memory::new(&config.lookup),
@@ -315,7 +316,9 @@ impl Worker {
         };
         let linking = Arc::clone(&shared.linking);
         let (inputs, cancel) = (shared.inputs.clone(), self.leaving.clone());
-        let tokens = async move { linking.look_over(inputs, cancel).await };
+        let links_changed = Arc::new(Notify::new());
+        let told = Arc::clone(&links_changed);
+        let tokens = async move { linking.look_over(inputs, &told, cancel).await };
         watch("tokens", &self.leaving, tokens.boxed());
         let (linking, cancel) = (Arc::clone(&shared.linking), self.leaving.clone());
         let profiles = async move { linking.keep_profiles(cancel).await };
@@ -328,6 +331,7 @@ impl Worker {
             inputs: shared.inputs.clone(),
             beat_now: Arc::clone(&shared.beat_now),
             published: Arc::clone(&shared.published),
+            tokens: links_changed,
         };
         let wakes = wakes.run(self.leaving.clone());
         watch("wakes", &self.leaving, wakes.boxed());

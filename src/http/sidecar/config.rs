@@ -26,10 +26,12 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where browsers find them: `https://links.example`, without a path. Empty: there are no pages.
     pub public_url: String,
-    /// Whose pages may show these in a frame, and send their users over: `https://portal.example`.
-    /// Those pages must not have the referrer policy `no-referrer`, with which browsers hide where a
-    /// form comes from. Empty: nobody's may frame them, and a signed token suffices to enter.
+    /// Whose pages may show these in a frame: `https://portal.example`. Empty: nobody's.
     pub portal_origin: String,
+    /// Whose pages may send their users over, by posting the portal's token to `/enter`:
+    /// `https://portal.example`. Those pages must not have the referrer policy `no-referrer`, with
+    /// which browsers hide where a form comes from. Empty: those of `portal_origin`.
+    pub entry_origin: String,
     /// The pages' title.
     pub title: String,
     /// Where people without rights are sent: an address of mail or of a page. Empty: none is named.
@@ -43,6 +45,9 @@ pub struct Config {
     pub proxies: u8,
     /// Requests per minute of one session or machine, and four times as many of one address.
     pub requests_per_minute: u32,
+    /// How often within a minute an account's admins may ask its org something: a preflight, a test.
+    /// Each time takes API requests from what the org has for the day.
+    pub questions_per_minute: u32,
     /// How the portal hands its users over.
     pub portal: Portal,
     /// Programs that may use the API.
@@ -59,6 +64,10 @@ pub struct Portal {
     pub audience: String,
     /// Where its public keys are (RFC 7517), for RS256 and ES256. Empty: `shared_key` is used.
     pub jwks_url: String,
+    /// How soon they are looked at again for a key that is not among them: whoever makes up names of
+    /// keys must not make us ask the portal each time.
+    #[serde(with = "humantime_serde")]
+    pub keys_again: Duration,
     /// The key that both know, for HS256: 32 characters or more. Empty: `jwks_url` is used.
     #[serde(serialize_with = "masked")]
     pub shared_key: SecretString,
@@ -76,6 +85,9 @@ pub struct Machine {
     pub role: Role,
     /// The accounts that it may see; `["*"]`: all.
     pub accounts: Vec<String>,
+    /// Whether it may also begin logins at Salesforce, for somebody's browser, and confirm them.
+    #[serde(default)]
+    pub may_link: bool,
 }
 
 impl Default for Config {
@@ -84,12 +96,14 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             public_url: String::new(),
             portal_origin: String::new(),
+            entry_origin: String::new(),
             title: "Salesforce".to_owned(),
             support: String::new(),
             egress_addresses: Vec::new(),
             session_for: Duration::from_hours(8),
             proxies: 0,
             requests_per_minute: 120,
+            questions_per_minute: 20,
             portal: Portal::default(),
             machines: Vec::new(),
         }
@@ -102,6 +116,7 @@ impl Default for Portal {
             issuer: String::new(),
             audience: "vcc-link".to_owned(),
             jwks_url: String::new(),
+            keys_again: Duration::from_secs(30),
             shared_key: SecretString::default(),
         }
     }
@@ -133,6 +148,14 @@ impl Config {
         self.public_url.starts_with("http:")
     }
 
+    /// Whose pages may send their users over; empty on this machine alone, where any may.
+    pub fn entry_origin(&self) -> &str {
+        match self.entry_origin.as_str() {
+            "" => &self.portal_origin,
+            own => own,
+        }
+    }
+
     /// Where Salesforce must send browsers back to, if there are pages.
     pub fn callback_url(&self) -> Option<String> {
         Some(origin(&self.public_url)? + CALLBACK)
@@ -149,6 +172,9 @@ impl Config {
         if self.requests_per_minute == 0 {
             fault("requests_per_minute", "write at least 1");
         }
+        if self.questions_per_minute == 0 {
+            fault("questions_per_minute", "write at least 1");
+        }
         if self.is_on() && origin(&self.public_url).is_none() {
             let advice = "write where browsers find the pages, without a path: \"https://links.example\", or http on this machine";
             fault("public_url", advice);
@@ -156,6 +182,14 @@ impl Config {
         if !self.portal_origin.is_empty() && origin(&self.portal_origin).is_none() {
             let advice = "write the portal's origin, without a path: \"https://portal.example\"";
             fault("portal_origin", advice);
+        }
+        if !self.entry_origin.is_empty() && origin(&self.entry_origin).is_none() {
+            let advice = "write the origin of the page that sends users over, without a path: \"https://portal.example\"";
+            fault("entry_origin", advice);
+        }
+        if self.is_on() && !self.is_plain() && self.entry_origin().is_empty() {
+            let advice = "write the origin of the page that sends users over, like \"https://portal.example\": any page could otherwise put a visitor into a session that is not theirs";
+            fault("entry_origin", advice);
         }
         for (n, machine) in self.machines.iter().enumerate() {
             if machine.name.is_empty() || self.machines[..n].iter().any(|m| m.name == machine.name)
@@ -173,6 +207,10 @@ impl Config {
             if machine.accounts.is_empty() || !machine.accounts.iter().all(is_known) {
                 let advice = "write the accounts that it may see, or [\"*\"]";
                 fault(&format!("machines[{n}].accounts"), advice);
+            }
+            if machine.may_link && machine.role != Role::Admin {
+                let advice = "linking is changing: give it the role admin too";
+                fault(&format!("machines[{n}].may_link"), advice);
             }
         }
         if self.is_on() {
@@ -192,6 +230,9 @@ impl Portal {
         }
         if self.audience.is_empty() {
             fault("audience", "write the `aud` of the portal's tokens");
+        }
+        if self.keys_again < Duration::from_secs(1) {
+            fault("keys_again", "write at least \"1s\"");
         }
         match (self.jwks_url.is_empty(), self.shares_a_key()) {
             (true, false) => fault(

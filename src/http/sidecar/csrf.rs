@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::Form;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -17,6 +18,8 @@ use serde::de::DeserializeOwned;
 use super::Sidecar;
 use super::access::Refused;
 use super::config::origin;
+use super::guest::Guest;
+use super::pages;
 use super::problem::Problem;
 use super::session::{Role, Session};
 use crate::crypto;
@@ -50,24 +53,64 @@ impl<T: DeserializeOwned> FromRequest<Arc<Sidecar>> for Change<T> {
         request: Request,
         sidecar: &Arc<Sidecar>,
     ) -> Result<Self, Self::Rejection> {
-        let (parts, body) = request.into_parts();
-        let known = sidecar.session(&parts);
-        let body = Bytes::from_request(Request::new(body), sidecar).await;
-        let body = body.map_err(IntoResponse::into_response)?;
-        let again = |parts| Request::from_parts(parts, Body::from(body.clone()));
-        let proof = Form::<Proof>::from_request(again(parts.clone()), sidecar).await;
-        let Form(proof) = proof.map_err(IntoResponse::into_response)?;
+        let (parts, body) = taken(request, sidecar).await?;
+        let proof: Proof = form(&parts, &body, sidecar).await?;
         let refused = || Refused::new(sidecar).into_response();
         let ticket = proof.ticket.as_deref();
+        let known = sidecar.session(&parts);
         let session = known.or_else(|| sidecar.by_ticket(ticket?));
         let session = session.ok_or_else(refused)?;
         if session.role != Role::Admin || !crypto::same(&proof.csrf, &session.csrf) {
             return Err(refused());
         }
-        let form = Form::from_request(again(parts), sidecar).await;
-        let Form(form) = form.map_err(IntoResponse::into_response)?;
+        let form = form(&parts, &body, sidecar).await?;
         Ok(Self { session, form })
     }
+}
+
+/// A step by the form of somebody who was invited, with the fields that it is about.
+pub(super) struct GuestChange<T> {
+    /// Whose it is.
+    pub(super) guest: Guest,
+    /// What the form says.
+    pub(super) form: T,
+}
+
+impl<T: DeserializeOwned> FromRequest<Arc<Sidecar>> for GuestChange<T> {
+    type Rejection = Response;
+
+    async fn from_request(
+        request: Request,
+        sidecar: &Arc<Sidecar>,
+    ) -> Result<Self, Self::Rejection> {
+        let (parts, body) = taken(request, sidecar).await?;
+        let proof: Proof = form(&parts, &body, sidecar).await?;
+        let guest = sidecar.guest(&parts);
+        let guest = guest.filter(|guest| crypto::same(&proof.csrf, &guest.csrf));
+        let guest = guest.ok_or_else(|| pages::no_invitation(sidecar))?;
+        let form = form(&parts, &body, sidecar).await?;
+        Ok(Self { guest, form })
+    }
+}
+
+/// A request's body, to be read more than once.
+async fn taken(request: Request, sidecar: &Arc<Sidecar>) -> Result<(Parts, Bytes), Response> {
+    let (parts, body) = request.into_parts();
+    let body = Bytes::from_request(Request::new(body), sidecar).await;
+    let body = body.map_err(IntoResponse::into_response)?;
+    Ok((parts, body))
+}
+
+/// The fields of a form.
+async fn form<T: DeserializeOwned>(
+    parts: &Parts,
+    body: &Bytes,
+    sidecar: &Arc<Sidecar>,
+) -> Result<T, Response> {
+    let request = Request::from_parts(parts.clone(), Body::from(body.clone()));
+    let form = Form::from_request(request, sidecar).await;
+    let Form(form) = form.map_err(IntoResponse::into_response)?;
+    Ok(form)
 }
 
 /// Refuses changes that another site's page asks for. Programs without a browser say nothing of
@@ -97,6 +140,14 @@ fn is_ours(headers: &HeaderMap, public_url: &str) -> bool {
     let ours = origin(public_url);
     let from = says(header::ORIGIN.as_str()).is_none_or(|from| Some(from) == ours.as_deref());
     site && from
+}
+
+/// The same for a page of ours that hides where it is (`Referrer-Policy: no-referrer`): its browser
+/// then says from which site the form comes, and of the origin nothing.
+pub(super) fn is_ours_unnamed(headers: &HeaderMap, public_url: &str) -> bool {
+    let is = |name: &str, wanted: &str| headers.get(name).is_some_and(|value| value == wanted);
+    let unnamed = is(header::ORIGIN.as_str(), "null") && is("sec-fetch-site", "same-origin");
+    unnamed || is_ours(headers, public_url)
 }
 
 #[cfg(test)]

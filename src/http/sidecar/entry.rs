@@ -1,8 +1,9 @@
 //! The way in: the portal posts its user's token to `/enter`, and gets a session for one account.
 //!
-//! By POST alone, so that no token stands in an address, a history or a log. Where the settings name
-//! the portal's origin, only its pages may send somebody here: else a page of anybody's could put a
-//! visitor into a session that is not theirs.
+//! By POST alone, so that no token stands in an address, a history or a log. Only the portal's pages
+//! may send somebody here (`sidecar.entry_origin`): else a page of anybody's could put a visitor into
+//! a session that is not theirs. Without that setting any page may, which the settings allow on this
+//! machine alone.
 
 use std::sync::Arc;
 
@@ -60,13 +61,14 @@ pub(super) async fn enter(
 /// Whether the browser says that the portal's page, or one of ours, sent the token.
 fn comes_from_the_portal(sidecar: &Sidecar, headers: &HeaderMap) -> bool {
     let config = &sidecar.config;
-    if config.portal_origin.is_empty() {
+    let portal = config.entry_origin();
+    if portal.is_empty() {
         return true;
     }
     let from = headers
         .get(header::ORIGIN)
         .and_then(|from| from.to_str().ok());
-    let known = [&config.portal_origin, &config.public_url];
+    let known = [portal, &config.public_url];
     from.is_some_and(|from| known.iter().any(|o| origin(o).as_deref() == Some(from)))
 }
 

@@ -1,4 +1,5 @@
-//! How many requests somebody may make: of one session or machine, and of one address.
+//! How many requests somebody may make: of one session or machine, and of one address; how many secrets
+//! of invitations an address may try; and how often an account's org is asked.
 //!
 //! Each replica counts for itself, minute by minute. That keeps one browser or program from taking
 //! all, and guesses from being many; it is no accounting.
@@ -17,15 +18,19 @@ use moka::sync::Cache;
 use super::Sidecar;
 use super::problem::Problem;
 use crate::crypto;
+use crate::domain::ids::AccountId;
 
 /// What is counted together.
-const WINDOW: Duration = Duration::from_mins(1);
+pub(super) const WINDOW: Duration = Duration::from_mins(1);
 
 /// Who is counted at most; the least lately seen are forgotten first. Each takes about 100 bytes.
 const COUNTED: u64 = 100_000;
 
 /// An address may make so many times what a session may: people share addresses.
 const SHARED: u32 = 4;
+
+/// Secrets of invitations that one address may show.
+const GUESSES: u32 = 20;
 
 /// Who is counted.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -34,6 +39,10 @@ enum Who {
     Address(IpAddr),
     /// A session or a machine: the hash of what it shows.
     Shown([u8; 32]),
+    /// An account whose org is asked.
+    Asks(AccountId),
+    /// An address that shows secrets of invitations.
+    Guesses(IpAddr),
 }
 
 /// The counts of this minute.
@@ -53,6 +62,14 @@ impl Limits {
     }
 }
 
+impl Sidecar {
+    /// Counts a question to an account's org; whether it may be asked.
+    pub(super) fn may_ask(&self, account: &AccountId) -> bool {
+        let most = self.config.questions_per_minute;
+        self.limits.allow(Who::Asks(account.clone()), most)
+    }
+}
+
 /// Refuses requests beyond the limits.
 pub(super) async fn limit(
     State(sidecar): State<Arc<Sidecar>>,
@@ -60,9 +77,7 @@ pub(super) async fn limit(
     next: Next,
 ) -> Response {
     let most = sidecar.config.requests_per_minute;
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let peer = peer.map(|ConnectInfo(peer)| peer.ip());
-    let address = client(peer, request.headers(), sidecar.config.proxies);
+    let address = address(&sidecar, &request);
     let shown = [header::COOKIE, header::AUTHORIZATION];
     let shown = shown.iter().find_map(|name| request.headers().get(name));
     let shown = shown.map(|shown| Who::Shown(crypto::sha256(shown.as_bytes())));
@@ -70,11 +85,30 @@ pub(super) async fn limit(
     let counted = by_address.into_iter().chain(shown.map(|who| (who, most)));
     for (who, most) in counted {
         if !sidecar.limits.allow(who, most) {
-            let wait = [(header::RETRY_AFTER, WINDOW.as_secs().to_string())];
-            return (wait, Problem::too_many()).into_response();
+            return Problem::too_many().into_response();
         }
     }
     next.run(request).await
+}
+
+/// Refuses to look at more secrets of invitations than anybody has who was invited.
+pub(super) async fn limit_guesses(
+    State(sidecar): State<Arc<Sidecar>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let address = address(&sidecar, &request);
+    if address.is_some_and(|from| !sidecar.limits.allow(Who::Guesses(from), GUESSES)) {
+        return Problem::too_many().into_response();
+    }
+    next.run(request).await
+}
+
+/// Who asks, by address.
+fn address(sidecar: &Sidecar, request: &Request) -> Option<IpAddr> {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map(|ConnectInfo(peer)| peer.ip());
+    client(peer, request.headers(), sidecar.config.proxies)
 }
 
 /// Who asks: behind so many proxies of ours, each of which appends whom it serves. What stands

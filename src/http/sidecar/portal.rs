@@ -28,10 +28,6 @@ const SKEW: Duration = Duration::from_secs(30);
 /// How long published keys are used without a look whether they have changed.
 const KEYS_KEPT: Duration = Duration::from_mins(10);
 
-/// How soon published keys are looked at again for one that is not among them: whoever makes up
-/// names of keys must not make us ask the portal each time.
-const KEYS_AGAIN: Duration = Duration::from_secs(30);
-
 /// How long the portal may take to give its keys.
 const KEYS_WITHIN: Duration = Duration::from_secs(5);
 
@@ -84,9 +80,17 @@ enum Keys {
     Published {
         /// Asks for them.
         client: reqwest::Client,
-        /// As they were, and when they were asked for.
-        last: Mutex<Option<(Instant, JwkSet)>>,
+        /// As they were.
+        last: Mutex<Published>,
     },
+}
+
+/// The portal's published keys, as they were.
+struct Published {
+    /// When they were asked for last, with or without an answer.
+    asked: Option<Instant>,
+    /// What was answered last.
+    keys: JwkSet,
 }
 
 impl Verifier {
@@ -96,13 +100,11 @@ impl Verifier {
             let key = portal.shared_key.expose_secret();
             Keys::Shared(DecodingKey::from_secret(key.as_bytes()))
         } else {
-            let client = reqwest::Client::builder()
-                .user_agent(concat!("vcc-link/", env!("CARGO_PKG_VERSION")))
-                .redirect(reqwest::redirect::Policy::none())
-                .timeout(KEYS_WITHIN)
-                .build()
-                .context("the portal's keys cannot be asked for")?;
-            let last = Mutex::new(None);
+            let last = Mutex::new(Published {
+                asked: None,
+                keys: JwkSet { keys: Vec::new() },
+            });
+            let client = client()?;
             Keys::Published { client, last }
         };
         Ok(Self { portal, keys })
@@ -142,16 +144,20 @@ impl Verifier {
     async fn published(
         &self,
         client: &reqwest::Client,
-        last: &Mutex<Option<(Instant, JwkSet)>>,
+        last: &Mutex<Published>,
         kid: Option<&str>,
     ) -> Result<(Algorithm, DecodingKey), Error> {
         let mut last = last.lock().await;
-        let known = last.as_ref();
-        let missing = known.is_none_or(|(_, keys)| named(keys, kid).is_none());
-        let patience = if missing { KEYS_AGAIN } else { KEYS_KEPT };
-        if known.is_none_or(|(asked, _)| asked.elapsed() >= patience) {
+        let missing = named(&last.keys, kid).is_none();
+        let patience = if missing {
+            self.portal.keys_again
+        } else {
+            KEYS_KEPT
+        };
+        if last.asked.is_none_or(|asked| asked.elapsed() >= patience) {
+            last.asked = Some(Instant::now());
             match fetch(client, &self.portal.jwks_url).await {
-                Ok(keys) => *last = Some((Instant::now(), keys)),
+                Ok(keys) => last.keys = keys,
                 // Known keys go on to hold while the portal's list is away.
                 Err(error) if missing => return Err(Error::Keys(error)),
                 Err(error) => {
@@ -160,19 +166,40 @@ impl Verifier {
                 }
             }
         }
-        let key = last.as_ref().and_then(|(_, keys)| named(keys, kid));
+        let key = named(&last.keys, kid);
         let key = key.ok_or(Error::Token("no published key has its name"))?;
-        let algorithm = match &key.algorithm {
-            AlgorithmParameters::RSA(_) => Algorithm::RS256,
-            AlgorithmParameters::EllipticCurve(curve) if curve.curve == EllipticCurve::P256 => {
-                Algorithm::ES256
-            }
-            _ => return Err(Error::Token("its key is neither for RS256 nor for ES256")),
-        };
-        let key = DecodingKey::from_jwk(key);
-        let key = key.map_err(|_| Error::Token("its published key cannot be read"))?;
-        Ok((algorithm, key))
+        usable(key)
     }
+}
+
+/// A published key, with the algorithm that it is for: never the token's choice.
+fn usable(key: &Jwk) -> Result<(Algorithm, DecodingKey), Error> {
+    let algorithm = match &key.algorithm {
+        AlgorithmParameters::RSA(_) => Algorithm::RS256,
+        AlgorithmParameters::EllipticCurve(curve) if curve.curve == EllipticCurve::P256 => {
+            Algorithm::ES256
+        }
+        _ => return Err(Error::Token("its key is neither for RS256 nor for ES256")),
+    };
+    let key = DecodingKey::from_jwk(key);
+    let key = key.map_err(|_| Error::Token("its published key cannot be read"))?;
+    Ok((algorithm, key))
+}
+
+/// How many of the keys that the portal publishes can be used, asked now.
+pub async fn published_keys(portal: &Portal) -> anyhow::Result<usize> {
+    let keys = fetch(&client()?, &portal.jwks_url).await?.keys;
+    Ok(keys.iter().filter(|key| usable(key).is_ok()).count())
+}
+
+/// Asks for published keys.
+fn client() -> anyhow::Result<reqwest::Client> {
+    let client = reqwest::Client::builder()
+        .user_agent(concat!("vcc-link/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(KEYS_WITHIN)
+        .build();
+    client.context("the portal's keys cannot be asked for")
 }
 
 /// The key of a name; without one, the only key there is.

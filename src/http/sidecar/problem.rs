@@ -7,8 +7,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::ids::AccountId;
-use crate::linking::AuthorizationError;
-use crate::store;
+use crate::domain::outcome::Failure;
+use crate::linking::{self, AuthorizationError};
+use crate::{notices, store, trial};
 
 /// Why a request was not done (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
@@ -83,7 +84,7 @@ impl Problem {
 
     /// A change without the state that it is based on.
     pub(super) fn precondition_required() -> Self {
-        let detail = "Send If-Match with the ETag of the link that you have seen.";
+        let detail = "Send If-Match with the ETag of what you have seen.";
         let status = StatusCode::PRECONDITION_REQUIRED;
         let title = "What have you seen?";
         Self::new(status, "precondition-required", title, detail)
@@ -91,9 +92,9 @@ impl Problem {
 
     /// A change based on a state that is no more.
     pub(super) fn changed() -> Self {
-        let detail = "Somebody else changed the link meanwhile: look at it, then try again.";
+        let detail = "Somebody else changed it meanwhile: look at it, then try again.";
         let status = StatusCode::PRECONDITION_FAILED;
-        Self::new(status, "changed", "The link has changed", detail)
+        Self::new(status, "changed", "It has changed", detail)
     }
 
     /// Whoever asks has asked too much lately.
@@ -101,6 +102,24 @@ impl Problem {
         let detail = "Retry-After says in how many seconds to come again.";
         let status = StatusCode::TOO_MANY_REQUESTS;
         Self::new(status, "too-many-requests", "Too many requests", detail)
+    }
+
+    /// The account has nothing that could be asked.
+    pub(super) fn not_linked() -> Self {
+        let detail = "Link the account first: there is no org to ask.";
+        Self::new(
+            StatusCode::CONFLICT,
+            "not-linked",
+            "The account is not linked",
+            detail,
+        )
+    }
+
+    /// Salesforce did not do it.
+    pub(super) fn salesforce(failure: &Failure) -> Self {
+        let detail = format!("Salesforce: {}. {}", failure.code, failure.hint);
+        let title = "Salesforce did not do it";
+        Self::new(StatusCode::BAD_GATEWAY, "salesforce", title, detail)
     }
 
     /// The database is away.
@@ -116,6 +135,10 @@ impl IntoResponse for Problem {
         let mut response = (status, Json(self)).into_response();
         let form = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, form);
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            let wait = HeaderValue::from(super::limits::WINDOW.as_secs());
+            response.headers_mut().insert(header::RETRY_AFTER, wait);
+        }
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");
             response
@@ -134,6 +157,62 @@ impl From<store::Error> for Problem {
     }
 }
 
+impl From<notices::Error> for Problem {
+    fn from(error: notices::Error) -> Self {
+        let detail = error.to_string();
+        let conflict = |word, title| Self::new(StatusCode::CONFLICT, word, title, detail.clone());
+        match error {
+            notices::Error::NoMailAddress | notices::Error::NoWebhookAddress => {
+                Self::malformed(StatusCode::UNPROCESSABLE_ENTITY, detail)
+            }
+            notices::Error::NoMail => conflict("no-mail", "No mails are sent"),
+            notices::Error::TooMany { .. } => conflict("too-many-contacts", "There are enough"),
+            notices::Error::Known => conflict("known-contact", "It is there already"),
+            notices::Error::TooSoon => conflict("too-soon", "One is on its way"),
+            notices::Error::Changed => Self::changed(),
+            notices::Error::Unknown => Self::not_found(&detail),
+            notices::Error::Store(error) => error.into(),
+            notices::Error::Sealing(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "a contact cannot be opened");
+                Self::unavailable()
+            }
+        }
+    }
+}
+
+impl From<trial::Error> for Problem {
+    fn from(error: trial::Error) -> Self {
+        let detail = error.to_string();
+        match error {
+            trial::Error::NotLinked => Self::not_linked(),
+            trial::Error::Broken => {
+                let title = "The link does not work";
+                Self::new(StatusCode::CONFLICT, "link-broken", title, detail)
+            }
+            trial::Error::NoSuchTask => Self::not_found(&detail),
+            trial::Error::Refused(failure) => Self::salesforce(&failure),
+            trial::Error::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<linking::Error> for Problem {
+    fn from(error: linking::Error) -> Self {
+        match error {
+            linking::Error::Unasked(failure) | linking::Error::Salesforce(failure) => {
+                Self::salesforce(&failure)
+            }
+            linking::Error::Store(error) => error.into(),
+            other => {
+                let error = &other as &dyn std::error::Error;
+                tracing::error!(error, "a request could not be answered");
+                Self::unavailable()
+            }
+        }
+    }
+}
+
 impl From<AuthorizationError> for Problem {
     fn from(error: AuthorizationError) -> Self {
         let detail = error.to_string();
@@ -149,6 +228,13 @@ impl From<AuthorizationError> for Problem {
                 accounts: accounts.iter().map(AccountId::to_string).collect(),
                 ..Self::new(conflict, "consent-needed", "The API user is full", detail)
             },
+            AuthorizationError::TooManyInvitations { .. } => Self::new(
+                conflict,
+                "too-many-invitations",
+                "Enough people are invited",
+                detail,
+            ),
+            AuthorizationError::InvitationOver => Self::not_found(&detail),
             AuthorizationError::Unknown => Self::not_found(&detail),
             AuthorizationError::Store(error) => error.into(),
             AuthorizationError::Sealing(error) => {

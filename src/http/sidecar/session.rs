@@ -13,6 +13,7 @@ use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Sidecar;
@@ -21,6 +22,7 @@ use crate::clock;
 use crate::crypto::{self, Context};
 use crate::domain::ids::AccountId;
 use crate::domain::link::Actor;
+use crate::linking::Onlooker;
 use crate::store::Sealed;
 
 /// What a session is used for as a cookie.
@@ -69,10 +71,29 @@ impl Session {
         }
     }
 
+    /// What this session sees of logins.
+    pub fn onlooker(&self) -> Onlooker {
+        Onlooker {
+            session: self.id.clone(),
+            member: Some((self.account.clone(), self.actor())),
+        }
+    }
+
     /// Who changes something in this session.
     pub fn actor(&self) -> Actor {
         Actor::Admin(self.user.clone())
     }
+}
+
+/// Names what a program begins for an account, where [`Session::id`] names what a session does. No
+/// session has such an id: they are of letters, digits, `-` and `_`.
+pub(super) fn of_machine(name: &str, account: &AccountId) -> String {
+    format!("machine:{account}:{name}")
+}
+
+/// Whether a program began it.
+pub(super) fn is_machines(id: &str) -> bool {
+    id.starts_with("machine:")
 }
 
 impl Sidecar {
@@ -99,7 +120,7 @@ impl Sidecar {
 
     /// The session that a ticket takes along, while it lasts.
     pub(super) fn by_ticket(&self, ticket: &str) -> Option<Session> {
-        self.open(&TICKET, ticket)
+        self.lasting(&TICKET, ticket)
     }
 
     /// A cookie's name. The prefix makes browsers refuse one that another host of the domain sets;
@@ -113,21 +134,26 @@ impl Sidecar {
     }
 
     /// A session as a browser keeps it.
-    fn seal(&self, purpose: &Context, session: &Session) -> String {
+    pub(super) fn seal<T: Serialize>(&self, purpose: &Context, session: &T) -> String {
         URL_SAFE_NO_PAD.encode(self.sealer.seal(purpose, session).0)
     }
 
-    /// A session as a browser brings it, if it is ours and lasts.
-    fn open(&self, purpose: &Context, text: &str) -> Option<Session> {
+    /// A session as a browser brings it, if it is ours.
+    pub(super) fn open<T: DeserializeOwned>(&self, purpose: &Context, text: &str) -> Option<T> {
         let sealed = Sealed(URL_SAFE_NO_PAD.decode(text).ok()?);
-        let session: Session = self.sealer.open(purpose, &sealed, "session").ok()?;
+        self.sealer.open(purpose, &sealed, "session").ok()
+    }
+
+    /// An admin's, while it lasts.
+    fn lasting(&self, purpose: &Context, text: &str) -> Option<Session> {
+        let session: Session = self.open(purpose, text)?;
         (session.expires_at > clock::now()).then_some(session)
     }
 
     /// The session of a request.
     pub(super) fn session(&self, parts: &Parts) -> Option<Session> {
         let jar = CookieJar::from_headers(&parts.headers);
-        self.open(&COOKIE, jar.get(self.cookie_name())?.value())
+        self.lasting(&COOKIE, jar.get(self.cookie_name())?.value())
     }
 }
 

@@ -235,6 +235,7 @@ fn status_changed(event: &LinkStatusChanged) -> proto::LinkStatusChanged {
     let (kind, id) = match &event.actor {
         Actor::Admin(id) => ("admin", id.clone()),
         Actor::Operator(id) => ("operator", id.clone()),
+        Actor::Machine(id) => ("machine", id.clone()),
         Actor::System => ("system", String::new()),
         Actor::Salesforce => ("salesforce", String::new()),
     };
@@ -385,6 +386,6 @@ same_names! {
     link_reason: LinkReason => link_reason {
         UserLinked, UserRelinked, UserUnlinked, Recovered, TokenRevoked, RefreshInDoubt,
         ApiUserInactive, AppNotApproved, IpOrHoursRestricted, PermissionMissing, ApiDisabled,
-        OrgInactive, OurCredentials, Unknown,
+        OrgInactive, OurCredentials, Unknown, ApprovalDisplaced,
     }
 }

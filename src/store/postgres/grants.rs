@@ -21,7 +21,7 @@ macro_rules! grant_columns {
     () => {
         "g.account, g.generation, g.org, g.api_user, g.instance_url, g.login_url, g.app,
          (select home.shard from accounts home where home.account = g.account) as shard,
-         g.token_sequence, g.tokens, g.issued_at, g.in_doubt"
+         g.token_sequence, g.tokens, g.issued_at, g.in_doubt, g.suspected_at"
     };
 }
 
@@ -61,6 +61,52 @@ impl Postgres {
         ))
         .bind(column(shards, |shard| shard_column(*shard)))
         .bind(issued_before)
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(grant).collect()
+    }
+
+    /// See [`Links::want_refresh`](crate::store::Links::want_refresh).
+    pub(super) async fn age_grant(
+        &self,
+        account: &AccountId,
+        generation: Generation,
+        seen: TokenSequence,
+    ) -> Result<Written> {
+        let aged = sqlx::query(
+            "update grants set issued_at = $4
+             where account = $1 and generation = $2 and token_sequence = $3
+                and claim_until is null",
+        )
+        .bind(account.as_str())
+        .bind(generation.0)
+        .bind(seen.0)
+        .bind(DateTime::UNIX_EPOCH)
+        .execute(&self.pool)
+        .await?;
+        Ok(match aged.rows_affected() {
+            0 => Written::Stale,
+            _ => Written::Yes,
+        })
+    }
+
+    /// See [`Links::suspected_grants`](crate::store::Links::suspected_grants).
+    pub(super) async fn read_suspected_grants(
+        &self,
+        shards: &[ShardId],
+        limit: u32,
+    ) -> Result<Vec<Grant>> {
+        let rows = sqlx::query(concat!(
+            "select ",
+            grant_columns!(),
+            " from grants g join accounts a using (account, generation)
+             where a.shard = any($1) and a.health <> 'broken'
+                and g.suspected_at is not null
+                and g.retired_at is null and g.claim_until is null and not g.in_doubt
+             order by g.suspected_at, g.account limit $2"
+        ))
+        .bind(column(shards, |shard| shard_column(*shard)))
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
@@ -250,7 +296,7 @@ async fn write_tokens(
     sqlx::query(
         "update grants set token_sequence = token_sequence + 1, tokens = $3, issued_at = $4,
             instance_url = $5, claim_send_by = null, claim_until = null, in_doubt = false,
-            last_step = false
+            last_step = false, suspected_at = null
          where account = $1 and generation = $2",
     )
     .bind(grant.account.as_str())

@@ -105,6 +105,11 @@ impl Privacy for Postgres {
         for sql in [
             "delete from link_history where account = $1",
             "delete from authorizations where account = $1",
+            "delete from invitations where account = $1",
+            "delete from contacts where account = $1",
+            "delete from contact_history where account = $1",
+            "delete from notices where account = $1",
+            "delete from link_watch where account = $1",
         ] {
             let query = sqlx::query(sql).bind(account.as_str());
             query.execute(&mut *tx).await?;

@@ -127,6 +127,12 @@ const fn page(kind: SealedKind) -> &'static str {
             "authorizations where secret is not null and ($4::text[] is null or id < $4[1])
              order by id desc limit $3"
         ),
+        SealedKind::Contacts => page!(
+            "account, contact",
+            "target",
+            "contacts where $4::text[] is null or (account, contact) < ($4[1], $4[2])
+             order by account desc, contact desc limit $3"
+        ),
     }
 }
 
@@ -172,6 +178,14 @@ const fn replace(kind: SealedKind) -> &'static str {
             "id",
             "unnest($1::bytea[], $2::bytea[], $3::text[]) as v (before, after, id)",
             "kept.id = free.id"
+        ),
+        SealedKind::Contacts => replace!(
+            "contacts",
+            "target",
+            "account, contact",
+            "unnest($1::bytea[], $2::bytea[], $3::text[], $4::text[])
+                as v (before, after, account, contact)",
+            "kept.account = free.account and kept.contact = free.contact"
         ),
     }
 }

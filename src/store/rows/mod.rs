@@ -9,7 +9,7 @@ pub(super) use self::reports::{
     account_count, attempt_line, last_attempt, ledger_row, line, replay_group, replay_line,
     state_count, story, stuck_count,
 };
-use super::authorizations::HistoryLine;
+use super::authorizations::{Happened, HistoryLine};
 use super::inbox::{Partition, QuarantineRow, StoredCall};
 use super::links::Grant;
 use super::outbox::{OutboxRow, Unpublished};
@@ -23,6 +23,7 @@ use super::values::{
 use super::{Fence, Result};
 use crate::domain::authorization::Authorization;
 use crate::domain::ids::{AttemptId, Epoch, Generation, Sequence, TokenSequence};
+use crate::domain::invitation::Invitation;
 use crate::domain::link::{Health, LinkState, LinkStatus};
 use crate::domain::outcome::Outcome;
 use crate::domain::pause::Pause;
@@ -65,9 +66,15 @@ pub(super) fn link_state(row: &impl Columns) -> Result<LinkState> {
     })
 }
 
-/// A published change of a link.
+/// A line of the history of a link.
 pub(super) fn history_line(row: &impl Columns) -> Result<HistoryLine> {
+    let what = match from_word_opt(row, "step")? {
+        Some(step) => Happened::Invitation(step),
+        None => Happened::Link(from_word(row, "reason")?),
+    };
     Ok(HistoryLine {
+        line: number(row, "line")?,
+        what,
         sequence: Sequence(number(row, "sequence")?),
         at: time(row, "at")?,
         actor: json(row, "actor")?,
@@ -76,9 +83,13 @@ pub(super) fn history_line(row: &impl Columns) -> Result<HistoryLine> {
             from_word(row, "from_health")?,
         ),
         to: (from_word(row, "to_status")?, from_word(row, "to_health")?),
-        reason: from_word(row, "reason")?,
         generation: Generation(number(row, "generation")?),
     })
+}
+
+/// An invitation, from the column `facts`.
+pub(super) fn invitation(row: &impl Columns) -> Result<Invitation> {
+    json(row, "facts")
 }
 
 /// An authorization, from the column `facts`.
@@ -101,6 +112,7 @@ pub(super) fn grant(row: &impl Columns) -> Result<Grant> {
         tokens: sealed(row, "tokens")?,
         issued_at: time(row, "issued_at")?,
         in_doubt: flag(row, "in_doubt")?,
+        suspected: row.time("suspected_at")?.is_some(),
     })
 }
 

@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use super::values::micros;
 use super::{Result, Sqlite, Tx};
 use crate::domain::authorization::{Authorization, Stage};
-use crate::domain::ids::{AccountId, AuthorizationId, Sequence};
+use crate::domain::ids::{AccountId, AuthorizationId};
+use crate::domain::invitation::Step;
 use crate::domain::link::{Actor, LinkState};
 use crate::store::authorizations::{HistoryLine, RedeemClaim};
 use crate::store::rows::{authorization, history_line};
@@ -174,17 +175,17 @@ impl Authorizations for Sqlite {
     async fn history(
         &self,
         account: &AccountId,
-        before: Option<Sequence>,
+        before: Option<i64>,
         limit: u32,
     ) -> Result<Vec<HistoryLine>> {
         let rows = sqlx::query(
-            "select sequence, at, actor, from_status, from_health, to_status, to_health, reason,
-                generation
-             from link_history where account = $1 and sequence < $2
-             order by sequence desc limit $3",
+            "select line, sequence, at, actor, from_status, from_health, to_status, to_health, reason,
+                step, generation
+             from link_history where account = $1 and line < $2
+             order by line desc limit $3",
         )
         .bind(account.as_str())
-        .bind(before.map_or(i64::MAX, |sequence| sequence.0))
+        .bind(before.unwrap_or(i64::MAX))
         .bind(i64::from(limit))
         .fetch_all(&self.readers)
         .await?;
@@ -193,11 +194,12 @@ impl Authorizations for Sqlite {
 }
 
 /// Writes an authorization's stage and facts.
-async fn write(tx: &mut Tx, next: &Authorization) -> Result<()> {
-    sqlx::query("update authorizations set stage = $2, facts = $3 where id = $1")
+pub(super) async fn write(tx: &mut Tx, next: &Authorization) -> Result<()> {
+    sqlx::query("update authorizations set stage = $2, facts = $3, expires_at = $4 where id = $1")
         .bind(next.id.as_str())
         .bind(word(next.stage))
         .bind(to_json(next))
+        .bind(micros(next.expires_at))
         .execute(&mut *tx.inner)
         .await?;
     Ok(())
@@ -205,10 +207,12 @@ async fn write(tx: &mut Tx, next: &Authorization) -> Result<()> {
 
 /// Ends an authorization with the link that it made; whether it was still open for that.
 pub(super) async fn end_with_link(tx: &mut Tx, id: &AuthorizationId) -> Result<bool> {
-    let row = sqlx::query("select facts from authorizations where id = $1 and stage = 'redeemed'")
-        .bind(id.as_str())
-        .fetch_optional(&mut *tx.inner)
-        .await?;
+    let row = sqlx::query(
+        "select facts from authorizations where id = $1 and stage in ('redeemed', 'to_confirm')",
+    )
+    .bind(id.as_str())
+    .fetch_optional(&mut *tx.inner)
+    .await?;
     let Some(row) = row else {
         return Ok(false);
     };
@@ -230,10 +234,32 @@ pub(super) async fn insert_history(
     actor: &Actor,
     at: DateTime<Utc>,
 ) -> Result<()> {
+    insert_line(tx, (before, after), None, (actor, at)).await
+}
+
+/// Notes a step of an invitation, which changes nothing of the link.
+pub(super) async fn insert_step(
+    tx: &mut Tx,
+    link: &LinkState,
+    step: Step,
+    by: (&Actor, DateTime<Utc>),
+) -> Result<()> {
+    insert_line(tx, (link, link), Some(step), by).await
+}
+
+/// Adds a line to an account's history; whoever does has the account's row.
+async fn insert_line(
+    tx: &mut Tx,
+    (before, after): (&LinkState, &LinkState),
+    step: Option<Step>,
+    (actor, at): (&Actor, DateTime<Utc>),
+) -> Result<()> {
+    let reason = after.reason.filter(|_| step.is_none());
     sqlx::query(
-        "insert into link_history (account, sequence, at, actor, from_status, from_health,
-            to_status, to_health, reason, generation)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "insert into link_history (account, line, sequence, at, actor, from_status, from_health,
+            to_status, to_health, reason, step, generation)
+         select $1, coalesce(max(line), 0) + 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
+         from link_history where account = $1",
     )
     .bind(after.account.as_str())
     .bind(after.sequence.0)
@@ -243,7 +269,8 @@ pub(super) async fn insert_history(
     .bind(word(before.health))
     .bind(word(after.status))
     .bind(word(after.health))
-    .bind(after.reason.map(word))
+    .bind(reason.map(word))
+    .bind(step.map(word))
     .bind(after.generation.0)
     .execute(&mut *tx.inner)
     .await?;

@@ -95,6 +95,8 @@ impl Links for Sqlite {
         }
         let accounts = others_of_api_user(&mut tx, link).await?;
         if accounts.len() >= max_accounts as usize {
+            suspect_grants(&mut tx, link, &accounts).await?;
+            tx.commit().await?;
             return Ok(LinkWrite::ApiUserFull { accounts });
         }
         if let Some(id) = &link.authorization
@@ -186,8 +188,21 @@ impl Links for Sqlite {
         self.read_stale_grants(shards, issued_before, limit).await
     }
 
+    async fn suspected_grants(&self, shards: &[ShardId], limit: u32) -> Result<Vec<Grant>> {
+        self.read_suspected_grants(shards, limit).await
+    }
+
     async fn doubtful_grants(&self, shards: &[ShardId], limit: u32) -> Result<Vec<Grant>> {
         self.read_doubtful_grants(shards, limit).await
+    }
+
+    async fn want_refresh(
+        &self,
+        account: &AccountId,
+        generation: Generation,
+        seen: TokenSequence,
+    ) -> Result<Written> {
+        self.age_grant(account, generation, seen).await
     }
 
     async fn claim_refresh(&self, wish: &RefreshWish) -> Result<RefreshClaim> {
@@ -229,7 +244,7 @@ pub(super) async fn account_for(
 }
 
 /// An account's link as it stays until the transaction writes it; the row is made if need be.
-async fn account(tx: &mut Tx, account: &AccountId) -> Result<LinkState> {
+pub(super) async fn account(tx: &mut Tx, account: &AccountId) -> Result<LinkState> {
     insert_accounts(tx, std::iter::once(account)).await?;
     let row = sqlx::query(select_links!("account = $1"))
         .bind(account.as_str())
@@ -250,6 +265,28 @@ async fn others_of_api_user(tx: &mut Tx, link: &NewLink) -> Result<Vec<AccountId
     .fetch_all(&mut *tx.inner)
     .await?;
     rows.iter().map(|row| id(row, "account")).collect()
+}
+
+/// Suspects the tokens of the accounts that an API user serves: a further approval, by the same
+/// app, was refused. Wakes their owners.
+async fn suspect_grants(tx: &mut Tx, refused: &NewLink, accounts: &[AccountId]) -> Result<()> {
+    sqlx::query(
+        "update grants set suspected_at = $5
+         where org = $1 and api_user = $2 and app = $3 and account <> $4 and retired_at is null",
+    )
+    .bind(refused.org.org.as_str())
+    .bind(refused.org.user.as_str())
+    .bind(word(refused.app))
+    .bind(refused.account.as_str())
+    .bind(micros(refused.at))
+    .execute(&mut *tx.inner)
+    .await?;
+    let accounts: Vec<&AccountId> = accounts.iter().collect();
+    let told = Told {
+        accounts: &accounts,
+        ..Told::default()
+    };
+    tell(tx, told).await
 }
 
 /// Ends the account's current grant; see `Links::retired_grants` for what becomes of it.
@@ -286,6 +323,7 @@ pub(super) async fn write_link(
     .bind(after.org.as_ref().map(to_json))
     .execute(&mut *tx.inner)
     .await?;
+    super::notices::watch_link(tx, before, after).await?;
     let mut woken = BTreeSet::new();
     if before.shard != after.shard {
         move_work(tx, &after.account, before.shard, after.shard).await?;

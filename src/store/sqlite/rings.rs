@@ -120,6 +120,12 @@ const fn page(kind: SealedKind) -> &'static str {
             "authorizations where secret is not null and ($4 is null or id < $4 ->> 0)
              order by id desc limit $3"
         ),
+        SealedKind::Contacts => page!(
+            "account, contact",
+            "target",
+            "contacts where $4 is null or (account, contact) < ($4 ->> 0, $4 ->> 1)
+             order by account desc, contact desc limit $3"
+        ),
     }
 }
 
@@ -153,5 +159,10 @@ const fn replace(kind: SealedKind) -> &'static str {
         SealedKind::Authorizations => {
             replace!("authorizations", "secret", "id = place ->> '$[0][0]'")
         }
+        SealedKind::Contacts => replace!(
+            "contacts",
+            "target",
+            "account = place ->> '$[0][0]' and contact = place ->> '$[0][1]'"
+        ),
     }
 }

@@ -25,25 +25,37 @@ const ARROWS: &[(&str, &str)] = &[
         "linking",
         "clock crypto domain engine kafka salesforce sealing store telemetry",
     ),
+    // Tells people what becomes of links; they are changed elsewhere.
+    (
+        "notices",
+        "clock crypto domain sealing store telemetry telling",
+    ),
+    // Looks callers up, for the worker and for an admin's test alike.
+    ("callers", "clock domain salesforce"),
+    // An admin's test of a link: what the worker would do, without a call.
+    (
+        "trial",
+        "callers clock domain linking salesforce store telemetry",
+    ),
     // These two meet in the store and in the events.
     (
         "pipeline",
-        "clock crypto domain engine kafka linking readiness salesforce sealing store telemetry",
+        "callers clock crypto domain engine kafka linking readiness salesforce sealing store telemetry",
     ),
     (
         "http",
-        "clock crypto domain engine kafka linking readiness salesforce sealing store telemetry \
-         telling",
+        "clock crypto domain engine kafka linking notices readiness salesforce sealing store \
+         telemetry telling trial",
     ),
     // Puts the sections of all together.
     (
         "config",
-        "crypto domain engine http kafka linking pipeline salesforce store telemetry",
+        "crypto domain engine http kafka linking notices pipeline salesforce store telemetry",
     ),
     // Asks the services of the settings whether they are as they must be.
     (
         "preflight",
-        "config domain kafka linking salesforce sealing store",
+        "config domain http kafka linking salesforce sealing store",
     ),
     ("app", EVERYBODY_BELOW),
     ("cli", EVERYBODY_BELOW),
@@ -53,8 +65,9 @@ const ARROWS: &[(&str, &str)] = &[
 ];
 
 /// What the top may know.
-const EVERYBODY_BELOW: &str = "app clock config crypto domain engine http kafka linking pipeline \
-                               preflight readiness salesforce sealing store telemetry telling";
+const EVERYBODY_BELOW: &str = "app callers clock config crypto domain engine http kafka linking notices \
+                               pipeline preflight readiness salesforce sealing store telemetry \
+                               telling trial";
 
 /// Packages that have one room each, so that their types go nowhere else.
 const PACKAGES: &[(&str, &[&str])] = &[
@@ -62,8 +75,9 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("rdkafka", &["kafka"]),
     ("prost", &["kafka"]),
     ("pbjson", &["kafka"]),
-    // The sidecar asks the portal for its public keys.
-    ("reqwest", &["http", "salesforce"]),
+    // The sidecar asks the portal for its public keys; notices are webhooks, too.
+    ("reqwest", &["http", "notices", "salesforce"]),
+    ("lettre", &["notices"]),
     ("axum", &["http"]),
     // Only crypto sees keys of ours; salesforce hashes what its protocol wants hashed.
     ("aws_lc_rs", &["crypto", "salesforce"]),

@@ -455,12 +455,14 @@ fn status_changed() -> impl Strategy<Value = LinkStatusChanged> {
         R::OrgInactive,
         R::OurCredentials,
         R::Unknown,
+        R::ApprovalDisplaced,
     ];
     let status = || select(statuses.to_vec());
     let health = || select(healths.to_vec());
     let actor = prop_oneof![
         text().prop_map(Actor::Admin),
         text().prop_map(Actor::Operator),
+        text().prop_map(Actor::Machine),
         Just(Actor::System),
         Just(Actor::Salesforce),
     ];

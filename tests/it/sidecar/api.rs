@@ -3,12 +3,11 @@
 use reqwest::{Method, StatusCode};
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use vcc_link::http::sidecar::Config;
 use vcc_link::http::sidecar::session::Role;
 use vcc_link::linking::Back;
 
-use super::world::{
-    ADMIN_MACHINE, API_USER, Browser, PERSON, SHARED_KEY, VIEWER_MACHINE, World, heard, listen,
-};
+use super::world::{API_USER, Browser, PERSON, SHARED_KEY, World, heard, listen};
 
 /// Begins a login and takes it to Salesforce and back; gives its id.
 pub(super) async fn come_back(world: &World, browser: &Browser, username: &str) -> String {
@@ -33,7 +32,7 @@ pub(super) async fn come_back(world: &World, browser: &Browser, username: &str) 
 }
 
 /// An answer's status and JSON.
-async fn told(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
+pub(super) async fn told(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
     let answer = request.send().await.expect("an answer");
     (answer.status(), answer.json().await.expect("JSON"))
 }
@@ -112,35 +111,6 @@ async fn what_looks_wrong_is_asked_and_may_be_given_up() {
 }
 
 #[tokio::test]
-async fn a_machine_sees_and_changes_what_it_may() {
-    let world = World::start().await;
-    let browser = world.browser("acme", Role::Admin).await;
-    come_back(&world, &browser, API_USER).await;
-    let etag = browser.reads(world.api(Method::GET, "acme", "link"));
-    let etag = etag.send().await.expect("an answer").headers()["etag"].clone();
-    let status = async |token: &str, method: Method, account: &str| {
-        let request = world.api(method, account, "link").bearer_auth(token);
-        let request = request.header("if-match", &etag);
-        request.send().await.expect("an answer").status().as_u16()
-    };
-    assert_eq!(status("nobody's", Method::GET, "acme").await, 401);
-    assert_eq!(status(VIEWER_MACHINE, Method::GET, "beta").await, 200);
-    assert_eq!(status(VIEWER_MACHINE, Method::DELETE, "acme").await, 403);
-    assert_eq!(status(ADMIN_MACHINE, Method::GET, "beta").await, 403);
-    let wish = json!({ "login": "sandbox" });
-    let begin = world
-        .api(Method::POST, "acme", "authorizations")
-        .json(&wish);
-    let (begun, problem) = told(begin.bearer_auth(ADMIN_MACHINE)).await;
-    assert_eq!(
-        (begun.as_u16(), &problem["type"]),
-        (403, &json!("urn:vcc-link:problem:forbidden"))
-    );
-    assert_eq!(status(ADMIN_MACHINE, Method::DELETE, "acme").await, 200);
-    world.stop().await;
-}
-
-#[tokio::test]
 async fn no_secret_is_logged_or_told() {
     listen();
     let world = World::start().await;
@@ -177,5 +147,79 @@ async fn no_secret_is_logged_or_told() {
         text.contains("linked by an admin"),
         "the log is heard: {text}"
     );
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_org_is_asked_anew_and_never_too_often() {
+    let few = |config| Config {
+        questions_per_minute: 3,
+        ..config
+    };
+    let world = World::with(few, None).await;
+    let browser = world.browser("acme", Role::Admin).await;
+    let read = || told(browser.reads(world.api(Method::GET, "acme", "preflight")));
+    let ask = || told(browser.changes(world.api(Method::POST, "acme", "preflight")));
+    assert_eq!(ask().await.0, 409, "there is nobody to ask");
+    assert_eq!(read().await.1["askedAt"], Value::Null);
+    come_back(&world, &browser, API_USER).await;
+    let (_, before) = read().await;
+    assert_eq!(before["missing"], json!([]));
+
+    let less = json!({ "edit_tasks": false });
+    let less = less.as_object().expect("an object").clone();
+    let patched = world.simulator.control().patch_user(API_USER, less);
+    patched.expect("patched");
+    let (status, after) = ask().await;
+    assert_eq!(
+        (status.as_u16(), &after["missing"]),
+        (200, &json!(["create Task"]))
+    );
+    assert_ne!(after["askedAt"], before["askedAt"]);
+    let checks = after["checks"].as_array().expect("checks");
+    let lacking = checks.iter().find(|check| check["name"] == "create Task");
+    let lacking = lacking.expect("it is told");
+    assert_eq!(
+        (&lacking["found"], &lacking["needed"]),
+        (&json!("no"), &json!(true))
+    );
+    let address = lacking["address"].as_str().expect("an address");
+    assert!(
+        address.ends_with("/lightning/setup/PermSets/home"),
+        "{address}"
+    );
+    let (_, link) = told(browser.reads(world.api(Method::GET, "acme", "link"))).await;
+    assert_eq!(link["health"], "at_risk");
+
+    let refused = loop {
+        let answer = browser.changes(world.api(Method::POST, "acme", "preflight"));
+        let answer = answer.send().await.expect("an answer");
+        if answer.status() != 200 {
+            break answer;
+        }
+    };
+    assert_eq!(refused.status(), 429);
+    assert_eq!(refused.headers()["retry-after"], "60");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_access_token_that_has_run_out_is_wanted_anew_from_its_owner() {
+    let world = World::start().await;
+    let browser = world.browser("acme", Role::Admin).await;
+    come_back(&world, &browser, API_USER).await;
+    let expired = world.simulator.control().expire_sessions(None);
+    expired.expect("expired");
+    let ask = browser.changes(world.api(Method::POST, "acme", "preflight"));
+    let (status, problem) = told(ask).await;
+    assert_eq!(
+        (status.as_u16(), &problem["type"]),
+        (502, &json!("urn:vcc-link:problem:salesforce"))
+    );
+    let account = "acme".parse().expect("an account");
+    let shard = world.linking.link(&account).await.expect("a link").shard;
+    let long_ago = chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(1);
+    let stale = world.store.stale_grants(&[shard], long_ago, 9).await;
+    assert_eq!(stale.expect("stale_grants").len(), 1);
     world.stop().await;
 }

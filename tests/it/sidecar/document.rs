@@ -9,19 +9,23 @@ use vcc_link::http::sidecar::api;
 use vcc_link::http::sidecar::session::Role;
 use vcc_link::store::inbox::IngestBatch;
 
-use super::api::come_back;
+use super::api::{come_back, told};
 use super::world::{ADMIN_MACHINE, API_USER, Browser, VIEWER_MACHINE, World};
 use crate::store::conformance::fixture::ended;
 
 /// Requests that are made of each operation.
-const REQUESTS: usize = 150;
+const REQUESTS: usize = 300;
 
 #[tokio::test]
 async fn every_answer_is_as_the_document_says() {
     let world = World::start().await;
     let admin = world.browser("acme", Role::Admin).await;
     let viewer = world.browser("acme", Role::Viewer).await;
-    let id = come_back(&world, &admin, API_USER).await;
+    let login = come_back(&world, &admin, API_USER).await;
+    let invite = admin.changes(world.api(Method::POST, "acme", "invitations"));
+    let (_, invited) = told(invite).await;
+    let invitation = invited["invitation"]["id"].as_str().expect("an id");
+    let known = [login.as_str(), invitation];
     let batch = IngestBatch {
         calls: vec![ended("acme", "c1", 0)],
         ..IngestBatch::default()
@@ -32,7 +36,7 @@ async fn every_answer_is_as_the_document_says() {
     let mut seen = std::collections::BTreeSet::new();
     for (method, path, operation) in operations(&document) {
         for _ in 0..REQUESTS {
-            let request = made(&mut rng, &world, (method.clone(), path), &id);
+            let request = made(&mut rng, &world, (method.clone(), path), known);
             let request = shown(&mut rng, request, &admin, &viewer);
             let answer = request.send().await.expect("an answer");
             let status = answer.status().as_u16();
@@ -53,8 +57,18 @@ async fn every_answer_is_as_the_document_says() {
             check(&document, &content["schema"], &body);
         }
     }
-    let told = seen.contains(&("\"readCall\"".to_owned(), 200));
-    assert!(told, "no story was told: {seen:?}");
+    let answered = [
+        "readCall",
+        "askPreflight",
+        "testLookup",
+        "createTestTask",
+        "listInvitations",
+        "revokeInvitation",
+    ];
+    for operation in answered {
+        let told = seen.contains(&(format!("\"{operation}\""), 200));
+        assert!(told, "{operation} never answered 200: {seen:?}");
+    }
     for wanted in [200, 201, 304, 401, 403, 404, 412, 422, 428] {
         let met = seen.iter().any(|(_, status)| *status == wanted);
         assert!(met, "{wanted} was never met: {seen:?}");
@@ -80,7 +94,7 @@ fn made(
     rng: &mut StdRng,
     world: &World,
     (method, path): (Method, &str),
-    id: &str,
+    [login, invitation]: [&str; 2],
 ) -> RequestBuilder {
     let account = ["acme", "acme", "acme", "beta", "%ff", "a b"]
         .choose(rng)
@@ -88,7 +102,7 @@ fn made(
     let call = ["c1", "%00", "016f1c6b-9766-498c-9756-30afb0354d5b"]
         .choose(rng)
         .expect("one");
-    let ids = [id, "nobody's", "%ff"];
+    let ids = [login, invitation, "nobody's", "%ff"];
     let id = ids.choose(rng).expect("one");
     let path = path.replace("{account}", account).replace("{call}", call);
     let url = format!("{}{}", world.base, path.replace("{id}", id));
@@ -114,7 +128,12 @@ fn made(
         json!({ "login": "my_domain", "domain": "evil.example" }),
         json!({ "login": "elsewhere" }),
         json!({ "login": "sandbox", "more": 1 }),
+        json!({ "number": "+44 20 7946 0018" }),
+        json!({ "number": "+44 20 7946 0018", "id": "67e55044-10b1-426f-9247-bb680e5fe0c8" }),
+        json!({ "number": "12", "id": "none" }),
         json!([]),
+        json!({ "channel": "webhook", "address": "https://hooks.example/x" }),
+        json!({ "channel": "webhook", "address": "https://10.0.0.1/" }),
     ];
     match rng.random_range(0..4) {
         0 => request,

@@ -15,10 +15,10 @@ use vcc_link::linking::{AuthorizationError, Back, Begin, LoginChoice};
 use super::world::{API_USER, SHARED_KEY, World};
 
 /// How often each is tried.
-const MANY: usize = 2_000;
+pub(super) const MANY: usize = 2_000;
 
 /// A text with one character changed, cut or doubled.
-fn damaged(rng: &mut StdRng, text: &str) -> String {
+pub(super) fn damaged(rng: &mut StdRng, text: &str) -> String {
     let place = rng.random_range(0..text.len());
     let mut bytes = text.as_bytes().to_vec();
     match rng.random_range(0..3) {

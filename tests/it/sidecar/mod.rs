@@ -3,6 +3,13 @@
 mod access;
 mod announcing;
 mod api;
+mod callback;
+mod contacts;
 mod document;
 mod forgery;
+mod inviting;
+mod keys;
+mod machines;
+mod stolen;
+mod trial;
 mod world;

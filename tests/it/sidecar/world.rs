@@ -20,13 +20,17 @@ use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use url::Url;
+use vcc_link::callers::Callers;
+use vcc_link::domain::task;
 use vcc_link::http;
 use vcc_link::http::sidecar::session::Role;
 use vcc_link::http::sidecar::{Config, Machine, Parts, Portal, Sidecar, portal, router};
 use vcc_link::linking::{self, Announcements, Linking};
+use vcc_link::notices::{self, Notices};
 use vcc_link::salesforce;
 use vcc_link::sealing::Sealer;
 use vcc_link::store::{self, Database, Store};
+use vcc_link::trial::Trial;
 use vcc_link::{crypto, store::Sealed};
 
 /// The users of the simulated org; each logs in with the password `password`.
@@ -36,6 +40,11 @@ pub(super) const PERSON: &str = "ada@acme.example";
 /// A program that may change the account `acme`, and one that may see all.
 pub(super) const ADMIN_MACHINE: &str = "token-of-the-admin-machine";
 pub(super) const VIEWER_MACHINE: &str = "token-of-the-viewer-machine";
+/// One that may also begin logins for `acme`.
+pub(super) const LINKING_MACHINE: &str = "token-of-the-linking-machine";
+
+/// How long an answer may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What portal and sidecar share.
 pub(super) const SHARED_KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -107,11 +116,15 @@ impl World {
         let sidecar = Sidecar::new(Parts {
             config: config.clone(),
             linking: Arc::clone(&linking),
+            notices: contacts_in(&store, &sealer),
             store: Arc::clone(&store),
             sealer,
+            trial: trial_of(&store, &linking, &salesforce),
+            unlink_grace: Duration::from_mins(10),
             salesforce,
             closing: stop.clone(),
             tasks: served.clone(),
+            request_timeout: REQUEST_TIMEOUT,
         });
         let pages = router(&Arc::new(sidecar.expect("a sidecar")));
         served.spawn(http::serve(listener, pages, stop.clone().cancelled_owned()));
@@ -244,7 +257,7 @@ fn set_cookie(answer: &Response) -> Option<String> {
 }
 
 /// A hidden field of a page's form.
-fn hidden(page: &str, name: &str) -> String {
+pub(super) fn hidden(page: &str, name: &str) -> String {
     let marker = format!("name=\"{name}\" value=\"");
     let (_, rest) = page.split_once(&marker).expect("the field");
     rest.split('"').next().expect("its value").to_owned()
@@ -289,6 +302,12 @@ fn keys() -> crypto::Config {
     }
 }
 
+/// Who is told, by webhooks alone.
+fn contacts_in(store: &Arc<dyn Store>, sealer: &Sealer) -> Notices {
+    let settings = notices::Config::default();
+    Notices::new(Arc::clone(store), sealer.clone(), settings)
+}
+
 /// A database of one test.
 async fn open(folder: &std::path::Path) -> Database {
     let path = folder.join("calls.db");
@@ -314,6 +333,21 @@ fn salesforce_of(base: &str) -> salesforce::Client {
     salesforce::Client::new(config).expect("a client")
 }
 
+/// What tests links.
+fn trial_of(
+    store: &Arc<dyn Store>,
+    linking: &Arc<Linking>,
+    salesforce: &salesforce::Client,
+) -> Trial {
+    Trial {
+        store: Arc::clone(store),
+        linking: Arc::clone(linking),
+        callers: Callers::new(salesforce.clone(), &[]),
+        salesforce: salesforce.clone(),
+        tasks: task::Config::default(),
+    }
+}
+
 /// Settings, with machines and the shared key.
 fn settings_of(base: &str) -> Config {
     let machine = |name: &str, token: &str, role, accounts: &[&str]| Machine {
@@ -323,14 +357,17 @@ fn settings_of(base: &str) -> Config {
             .fold(String::new(), |hash, byte| format!("{hash}{byte:02x}")),
         role,
         accounts: accounts.iter().map(|&account| account.to_owned()).collect(),
+        may_link: role == Role::Admin && token == LINKING_MACHINE,
     };
     Config {
         public_url: base.to_owned(),
         support: "help@vcc.example".to_owned(),
         requests_per_minute: 1_000_000,
+        questions_per_minute: 1_000_000,
         machines: vec![
             machine("admin", ADMIN_MACHINE, Role::Admin, &["acme"]),
             machine("viewer", VIEWER_MACHINE, Role::Viewer, &["*"]),
+            machine("linker", LINKING_MACHINE, Role::Admin, &["acme"]),
         ],
         portal: Portal {
             issuer: "https://portal.example".to_owned(),

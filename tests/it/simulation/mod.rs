@@ -184,6 +184,7 @@ fn orgs(world: &mut World) -> Vec<LinkedOrg> {
             default_country: None,
             closed_status: None,
             preflight: vec![],
+            asked_at: None,
         })
         .collect()
 }

@@ -5,12 +5,16 @@
 
 mod calls;
 mod crashes;
+mod displaced;
+mod fleet;
 mod hostile;
 mod links;
 mod ordinary;
+mod pages;
 mod replay;
 mod restored;
 mod results;
+mod secrets;
 mod sharing;
 mod worker;
 mod world;

@@ -69,10 +69,15 @@ impl Worker {
         answer.is_ok_and(|a| a.status().is_success())
     }
 
+    /// What it tells of itself in numbers.
+    pub(super) async fn metrics(&self) -> Option<String> {
+        let url = format!("http://{}/metrics", self.address()?);
+        self.http.get(url).send().await.ok()?.text().await.ok()
+    }
+
     /// How many shards it says it owns.
     pub(super) async fn shards(&self) -> Option<u32> {
-        let url = format!("http://{}/metrics", self.address()?);
-        let text = self.http.get(url).send().await.ok()?.text().await.ok()?;
+        let text = self.metrics().await?;
         let line = text
             .lines()
             .find(|l| l.starts_with("vcc_link_leases_owned"))?;

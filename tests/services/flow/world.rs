@@ -52,6 +52,7 @@ pub(super) struct World {
     pub(super) settings: PathBuf,
     name: String,
     database: Database,
+    database_url: String,
     folder: tempfile::TempDir,
     producer: ThreadedProducer<DefaultProducerContext>,
     expected: BTreeMap<String, Expected>,
@@ -118,6 +119,7 @@ impl World {
             settings,
             name,
             database,
+            database_url,
             folder,
             expected: BTreeMap::new(),
             secrets: vec!["sim-client-secret".to_owned()],
@@ -145,6 +147,47 @@ impl World {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "vcc-link {args:?}: {errors}");
         String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// Runs a subcommand that fails; returns its error.
+    pub(super) fn refused(&self, args: &[&str], input: &str) -> String {
+        let output = self.run(args, input);
+        assert_eq!(output.status.code(), Some(1), "vcc-link {args:?}");
+        String::from_utf8(output.stderr).expect("text")
+    }
+
+    /// A path in this world's folder.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Where its database is.
+    pub(super) fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
+    /// Adds to the settings of `telemetry`, for processes that start from now on.
+    pub(super) fn set(&self, telemetry: &str) {
+        let mut settings = std::fs::read_to_string(&self.settings).expect("the settings");
+        settings.push_str(telemetry);
+        std::fs::write(&self.settings, settings).expect("written");
+    }
+
+    /// Changes the settings for processes that start from now on.
+    pub(super) fn rewrite(&self, from: &str, to: &str) {
+        let settings = std::fs::read_to_string(&self.settings).expect("the settings");
+        assert!(settings.contains(from), "the settings hold {from}");
+        std::fs::write(&self.settings, settings.replace(from, to)).expect("written");
+    }
+
+    /// What its workers have told those who run them so far: logs and metrics.
+    pub(super) async fn told(&self) -> String {
+        let mut told = String::new();
+        for worker in &self.workers {
+            told += &worker.log();
+            told += &worker.metrics().await.expect("metrics");
+        }
+        told
     }
 
     /// Runs a subcommand with `--json` that fails; returns its result and its error.
@@ -348,10 +391,15 @@ impl World {
         }
     }
 
-    /// Waits for every call, drains the workers, and judges.
-    pub(super) async fn finish(mut self) {
+    /// Waits for every call, and drains the workers.
+    pub(super) async fn drain(&mut self) {
         self.settled().await;
         self.end_workers().await;
+    }
+
+    /// Drains, and judges.
+    pub(super) async fn finish(mut self) {
+        self.drain().await;
         let published = self.results.in_topics();
         self.until("all results read", |w| {
             (w.results.all().len() >= published).then_some(())

@@ -1,5 +1,9 @@
-//! Authorizations: an admin's way to Salesforce and back. They are a session's alone: the browser
-//! that began must come back, so a program cannot begin one.
+//! Authorizations: an admin's way to Salesforce and back. Whoever begins one ends it, nobody else; but
+//! what was begun by an invitation, the sessions of its account see too, and an admin's confirms it.
+//!
+//! What a session begins, its browser must bring back. What a program begins, any browser may bring
+//! back that it sent to Salesforce, as nothing binds the two: so the program always confirms who
+//! logged in before the link counts.
 
 use std::sync::Arc;
 
@@ -65,7 +69,8 @@ pub(super) struct Begun {
 pub(super) struct Progress {
     /// Names it.
     id: String,
-    /// `begun`, `redeeming`, `redeemed` (to be confirmed where there are doubts), `linked`, `failed`.
+    /// `begun`, `redeeming`, `redeemed` (to be confirmed where there are doubts), `to_confirm` (begun by
+    /// an invitation, to be confirmed by an admin of the account), `linked`, `failed`.
     stage: String,
     /// `production` or `sandbox`, as it was chosen.
     environment: String,
@@ -75,7 +80,8 @@ pub(super) struct Progress {
     expires_at: DateTime<Utc>,
     /// Who it turned out to be.
     org: Option<Org>,
-    /// What looks wrong: `not_api_only`, `other_environment`, `other_org`; more words may come.
+    /// What looks wrong: `not_api_only`, `other_environment`, `other_org`, and always
+    /// `begun_by_program` where a program began it; more words may come.
     doubts: Vec<String>,
     /// Why it came to nothing.
     fault: Option<Fault>,
@@ -96,7 +102,7 @@ pub(super) struct Fault {
 
 impl Progress {
     /// An authorization as its session sees it.
-    fn of(known: &Authorization) -> Self {
+    pub(super) fn of(known: &Authorization) -> Self {
         Self {
             id: known.id.to_string(),
             stage: word(&known.stage),
@@ -140,7 +146,7 @@ impl Fault {
     path = "/api/v1/accounts/{account}/authorizations",
     params(
         ("account" = String, Path, description = "The account"),
-        ("X-CSRF-Token" = String, Header, description = "The session's token"),
+        ("X-CSRF-Token" = Option<String>, Header, description = "Of sessions: the session's token"),
     ),
     request_body = Wish,
     responses(
@@ -156,7 +162,7 @@ pub(super) async fn begin(
     caller: Caller,
     wish: Result<Json<Wish>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Begun>), Problem> {
-    let session = caller.session()?.id.clone();
+    let session = caller.onlooker()?.session;
     let Json(wish) = wish.map_err(|wrong| Problem::malformed(wrong.status(), wrong.body_text()))?;
     let choice = match wish.login {
         Login::Production => LoginChoice::Production,
@@ -194,7 +200,7 @@ pub(super) async fn begin(
     ),
     responses(
         (status = 200, body = Progress, description = "As it is"),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "This session began none of this id"),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "Whoever asks sees none of this id"),
         (status = "4XX", body = Problem, content_type = "application/problem+json", description = "Not allowed"),
         (status = 503, body = Problem, content_type = "application/problem+json", description = "Not now"),
     )
@@ -205,14 +211,13 @@ pub(super) async fn read(
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Json<Progress>, Problem> {
     let id = known(&id)?;
-    let known = sidecar
-        .linking
-        .of_session(&id, &caller.session()?.id)
-        .await?;
+    let by = caller.onlooker()?;
+    let known = sidecar.linking.seen_by(&id, &by).await?;
     Ok(Json(Progress::of(&known)))
 }
 
-/// Makes the link, though something looks wrong. Of one that is over, tells how it ended.
+/// Makes the link: though something looks wrong, or of what somebody logged in to who was invited. Of
+/// one that is over, tells how it ended.
 #[utoipa::path(
     post,
     operation_id = "confirmAuthorization",
@@ -220,11 +225,11 @@ pub(super) async fn read(
     params(
         ("account" = String, Path, description = "The account"),
         ("id" = String, Path, description = "The authorization"),
-        ("X-CSRF-Token" = String, Header, description = "The session's token"),
+        ("X-CSRF-Token" = Option<String>, Header, description = "Of sessions: the session's token"),
     ),
     responses(
         (status = 200, body = Progress, description = "As it is now"),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "This session began none of this id, or it is too late"),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "Whoever asks sees none of this id, or it is too late"),
         (status = "4XX", body = Problem, content_type = "application/problem+json", description = "Not allowed"),
         (status = 503, body = Problem, content_type = "application/problem+json", description = "Not now"),
     )
@@ -234,9 +239,9 @@ pub(super) async fn confirm(
     caller: Caller,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Json<Progress>, Problem> {
-    let (id, session) = (known(&id)?, caller.session()?.id.clone());
+    let (id, by) = (known(&id)?, caller.onlooker()?);
     let linking = Arc::clone(&sidecar.linking);
-    let confirmed = sidecar.whole(async move { linking.confirm(&id, &session).await });
+    let confirmed = sidecar.whole(async move { linking.confirm(&id, &by).await });
     Ok(Json(Progress::of(&confirmed.await?)))
 }
 
@@ -248,11 +253,11 @@ pub(super) async fn confirm(
     params(
         ("account" = String, Path, description = "The account"),
         ("id" = String, Path, description = "The authorization"),
-        ("X-CSRF-Token" = String, Header, description = "The session's token"),
+        ("X-CSRF-Token" = Option<String>, Header, description = "Of sessions: the session's token"),
     ),
     responses(
         (status = 200, body = Progress, description = "As it is now"),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "This session began none of this id"),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "Whoever asks sees none of this id"),
         (status = "4XX", body = Problem, content_type = "application/problem+json", description = "Not allowed"),
         (status = 503, body = Problem, content_type = "application/problem+json", description = "Not now"),
     )
@@ -262,9 +267,9 @@ pub(super) async fn cancel(
     caller: Caller,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Json<Progress>, Problem> {
-    let (id, session) = (known(&id)?, caller.session()?.id.clone());
+    let (id, by) = (known(&id)?, caller.onlooker()?);
     let linking = Arc::clone(&sidecar.linking);
-    let cancelled = sidecar.whole(async move { linking.cancel(&id, &session).await });
+    let cancelled = sidecar.whole(async move { linking.cancel(&id, &by).await });
     Ok(Json(Progress::of(&cancelled.await?)))
 }
 

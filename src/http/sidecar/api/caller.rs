@@ -9,11 +9,12 @@ use axum::http::{Method, header};
 
 use super::super::csrf;
 use super::super::problem::Problem;
-use super::super::session::{Role, Session};
+use super::super::session::{self, Role, Session};
 use super::super::{Machine, Sidecar};
 use crate::crypto;
 use crate::domain::ids::AccountId;
 use crate::domain::link::Actor;
+use crate::linking::Onlooker;
 
 /// Somebody who may do what the request asks, on the account of its path.
 pub(super) struct Caller {
@@ -38,14 +39,28 @@ impl Caller {
     pub(super) fn actor(&self) -> Actor {
         match &self.who {
             Who::Session(session) => session.actor(),
-            Who::Machine(machine) => Actor::Operator(machine.name.clone()),
+            Who::Machine(machine) => Actor::Machine(machine.name.clone()),
         }
     }
 
-    /// The session of a browser: it alone can log in at Salesforce and come back.
-    pub(super) fn session(&self) -> Result<&Session, Problem> {
+    /// Whether it may change things, and see addresses of people whole.
+    pub(super) fn is_admin(&self) -> bool {
+        let role = match &self.who {
+            Who::Session(session) => session.role,
+            Who::Machine(machine) => machine.role,
+        };
+        role == Role::Admin
+    }
+
+    /// What it sees of logins, if it may begin some: a session its own, and those by invitation; a
+    /// program its own alone, as people confirm what somebody logged in to who was invited.
+    pub(super) fn onlooker(&self) -> Result<Onlooker, Problem> {
         match &self.who {
-            Who::Session(session) => Ok(session),
+            Who::Session(session) => Ok(session.onlooker()),
+            Who::Machine(machine) if machine.may_link => Ok(Onlooker {
+                session: session::of_machine(&machine.name, &self.account),
+                member: None,
+            }),
             Who::Machine(_) => Err(Problem::forbidden(&self.support)),
         }
     }

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::caller::Caller;
 use super::word;
-use crate::domain::ids::{AccountId, Sequence};
+use crate::domain::ids::AccountId;
 use crate::domain::link::{Actor, LinkState, LinkStatus};
 use crate::http::sidecar::Sidecar;
 use crate::http::sidecar::problem::Problem;
@@ -79,23 +79,27 @@ pub(super) struct Slots {
     accounts: Vec<String>,
 }
 
-/// One change of a link.
+/// One change of a link, or a step of an invitation.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Change {
-    /// Which change.
+    /// Counts the account's lines.
+    line: i64,
+    /// The link's sequence since.
     sequence: i64,
     /// When.
     at: DateTime<Utc>,
-    /// Who: `admin`, `operator`, `system` or `salesforce`.
+    /// Who: `admin`, `operator`, `machine` (a program), `system` or `salesforce`; of an invitation that
+    /// was used, who had invited.
     by: String,
-    /// Their name, of admins and operators.
+    /// Their name, of admins, operators and programs.
     name: Option<String>,
     /// Status and health before.
     from: Standing,
     /// Status and health since.
     to: Standing,
-    /// Why; more words may come.
+    /// Why; or what became of an invitation, which changes nothing of the link: `invited`,
+    /// `invitation_used`, `invitation_revoked`, `invitation_discarded`. More words may come.
     reason: String,
     /// Which Link, Relink or Unlink.
     generation: i64,
@@ -123,7 +127,7 @@ pub(super) struct History {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Paging {
-    /// Changes before this sequence; none: the latest.
+    /// Lines before this one; none: the latest.
     before: Option<i64>,
     /// At most so many.
     #[param(minimum = 1, maximum = 100)]
@@ -166,24 +170,20 @@ impl Org {
 impl Change {
     /// A line of the history.
     fn of(line: HistoryLine) -> Self {
-        let (by, name) = match line.actor {
-            Actor::Admin(name) => ("admin", Some(name)),
-            Actor::Operator(name) => ("operator", Some(name)),
-            Actor::System => ("system", None),
-            Actor::Salesforce => ("salesforce", None),
-        };
+        let (by, name) = who(line.actor);
         let standing = |(status, health): (_, _)| Standing {
             status: word(&status),
             health: word(&health),
         };
         Self {
+            line: line.line,
             sequence: line.sequence.0,
             at: line.at,
             by: by.to_owned(),
             name,
             from: standing(line.from),
             to: standing(line.to),
-            reason: word(&line.reason),
+            reason: line.what.word(),
             generation: line.generation.0,
         }
     }
@@ -208,7 +208,7 @@ pub(super) async fn read(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let state = sidecar.linking.link(&caller.account).await?;
-    if names(&headers, header::IF_NONE_MATCH, &state) == Some(true) {
+    if names(&headers, header::IF_NONE_MATCH, &etag(&state)) == Some(true) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag(&state))]).into_response());
     }
     told(&sidecar, &state).await
@@ -239,7 +239,7 @@ pub(super) async fn unlink(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let before = sidecar.linking.link(&caller.account).await?;
-    match names(&headers, header::IF_MATCH, &before) {
+    match names(&headers, header::IF_MATCH, &etag(&before)) {
         None => return Err(Problem::precondition_required()),
         Some(false) => return Err(Problem::changed()),
         Some(true) => {}
@@ -280,13 +280,12 @@ pub(super) async fn history(
         let detail = format!("Ask for 1 to {PAGE} changes.");
         return Err(Problem::malformed(StatusCode::BAD_REQUEST, detail));
     }
-    let before = paging.before.map(Sequence);
     let lines = sidecar
         .store
-        .history(&caller.account, before, limit)
+        .history(&caller.account, paging.before, limit)
         .await?;
     let whole = lines.len() == limit as usize;
-    let last = lines.last().map(|line| line.sequence.0);
+    let last = lines.last().map(|line| line.line);
     Ok(Json(History {
         changes: lines.into_iter().map(Change::of).collect(),
         next: last.filter(|last| whole && *last > 1),
@@ -328,6 +327,17 @@ pub(super) async fn slots(
     }))
 }
 
+/// Who changed something: what they are, and their name.
+pub(super) fn who(actor: Actor) -> (&'static str, Option<String>) {
+    match actor {
+        Actor::Admin(name) => ("admin", Some(name)),
+        Actor::Operator(name) => ("operator", Some(name)),
+        Actor::Machine(name) => ("machine", Some(name)),
+        Actor::System => ("system", None),
+        Actor::Salesforce => ("salesforce", None),
+    }
+}
+
 /// The answer that tells a link.
 async fn told(sidecar: &Sidecar, state: &LinkState) -> Result<Response, Problem> {
     let parked = sidecar.store.parked_calls(&state.account).await?;
@@ -342,9 +352,8 @@ fn etag(state: &LinkState) -> String {
 
 /// Whether a condition names this state (RFC 9110, 13.1); `None`: there is none. A proxy that packs
 /// an answer makes its tag a weak one, which still does for reading.
-fn names(headers: &HeaderMap, condition: HeaderName, state: &LinkState) -> Option<bool> {
+pub(super) fn names(headers: &HeaderMap, condition: HeaderName, etag: &str) -> Option<bool> {
     let named = headers.get(&condition)?.to_str().unwrap_or("");
-    let etag = etag(state);
     let is_it = |one: &str| {
         let one = one.trim();
         let weak = one

@@ -4,7 +4,11 @@
 mod authorizations;
 mod caller;
 mod calls;
+mod contacts;
+mod invitations;
 mod link;
+mod preflight;
+mod trial;
 
 use std::sync::Arc;
 
@@ -25,7 +29,7 @@ use super::problem::Problem;
 #[openapi(
     info(
         title = "vcc-link: linking accounts to Salesforce",
-        description = "Who may use it: a browser with the session that the portal's token was exchanged for at `/enter`, for that session's account; or a program with a token of its own, for the accounts of the settings. Reading needs the role viewer, changing the role admin; a session's changes also bring `X-CSRF-Token`. Authorizations are a session's alone. Errors are problem details (RFC 9457). Unknown fields and words may come with later versions.",
+        description = "Who may use it: a browser with the session that the portal's token was exchanged for at `/enter`, for that session's account; or a program with a token of its own, for the accounts of the settings. Reading needs the role viewer, changing the role admin; a session's changes also bring `X-CSRF-Token`. An authorization is for whoever began it: a session, or a program with `may_link`, which any browser may serve that it sends to Salesforce, and which always confirms; but those by invitation each session of their account sees, and an admin confirms. Errors are problem details (RFC 9457). Unknown fields and words may come with later versions.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     security(("session" = []), ("machine" = []))
@@ -38,11 +42,21 @@ fn operations() -> OpenApiRouter<Arc<Sidecar>> {
         .routes(routes!(link::read, link::unlink))
         .routes(routes!(link::history))
         .routes(routes!(link::slots))
+        .routes(routes!(preflight::read, preflight::ask))
+        .routes(routes!(trial::look_up))
+        .routes(routes!(trial::create))
+        .routes(routes!(trial::delete))
         .routes(routes!(authorizations::begin))
         .routes(routes!(authorizations::read))
         .routes(routes!(authorizations::confirm))
         .routes(routes!(authorizations::cancel))
+        .routes(routes!(invitations::invite, invitations::list))
+        .routes(routes!(invitations::revoke))
         .routes(routes!(calls::why))
+        .routes(routes!(contacts::read, contacts::add))
+        .routes(routes!(contacts::history))
+        .routes(routes!(contacts::remove))
+        .routes(routes!(contacts::test))
 }
 
 /// The API's routes, and its document.

@@ -1,6 +1,7 @@
 //! The page of an account: what holds, and what can be done about it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Query, State};
@@ -10,16 +11,22 @@ use serde::Deserialize;
 
 use super::super::Sidecar;
 use super::super::session::{Role, Session};
+use super::contacts::Line as ContactLine;
+use super::follow::standing;
 use super::history::Line;
+use super::inviting::Inviting;
+use super::preflight::Preflight;
 use super::texts::checklist::{Item, checklist};
-use super::texts::troubles::{self, Trouble};
+use super::texts::contacts as texts_of;
 use super::texts::{self, Notice};
 use super::{Shell, assets, page, time, unavailable};
+use crate::clock;
 use crate::domain::link::{Actor, Health, LinkState, LinkStatus, LinkedOrg};
 use crate::domain::pause::Pause;
 use crate::domain::work::Lane;
-use crate::store::authorizations::HistoryLine;
+use crate::store::authorizations::{Happened, HistoryLine};
 use crate::store::{self, Store};
+use crate::telling::troubles::{Trouble, trouble};
 
 /// Lines of the history on the account's page.
 const SHOWN: u32 = 5;
@@ -33,7 +40,7 @@ struct Account {
     shell: Shell,
     notice: Option<Notice>,
     /// What this page shows; once the events tell another, it is loaded anew.
-    seen: i64,
+    seen: String,
     last_login: String,
     status: Mark,
     health: Option<Mark>,
@@ -41,14 +48,18 @@ struct Account {
     paused: Vec<Halt>,
     trouble: Option<ShownTrouble>,
     waiting: u64,
-    missing: Vec<Lack>,
+    /// What becomes of calls that wait, though the account is unlinked.
+    still_waiting: Option<String>,
     linked: Option<Linked>,
+    preflight: Option<Preflight>,
+    may_test: bool,
     may_change: bool,
     consent: Option<String>,
-    relink_first: bool,
     checklist: Vec<Item>,
+    inviting: Inviting,
     history: Vec<Line>,
     more_history: bool,
+    contacts: Vec<ContactLine>,
 }
 
 /// A word with its colour.
@@ -66,6 +77,8 @@ struct Linked {
     since: String,
     by: Option<String>,
     slots: String,
+    /// The button to press is Relink.
+    relink_first: bool,
 }
 
 /// What is wrong.
@@ -99,13 +112,6 @@ impl Halt {
     }
 }
 
-/// Something that the API user lacks, and where that is set.
-struct Lack {
-    what: String,
-    setting: &'static str,
-    address: String,
-}
-
 impl Notice {
     /// Whether a screen reader interrupts for it.
     fn role(&self) -> &'static str {
@@ -119,7 +125,7 @@ impl Notice {
 
 /// What has just happened.
 #[derive(Deserialize)]
-pub(super) struct Happened {
+pub(super) struct Landing {
     notice: Option<What>,
 }
 
@@ -130,6 +136,7 @@ enum What {
     Linked,
     Unlinked,
     Cancelled,
+    Discarded,
     /// Whatever else the address says.
     #[serde(other)]
     Unknown,
@@ -142,15 +149,18 @@ struct Facts {
     waiting: u64,
     accounts: usize,
     history: Vec<Line>,
+    contacts: Vec<ContactLine>,
     made: Option<(String, Option<String>)>,
     last_login: String,
+    inviting: Inviting,
+    seen: String,
 }
 
 /// `GET /`
 pub(super) async fn show(
     State(sidecar): State<Arc<Sidecar>>,
     session: Session,
-    Query(happened): Query<Happened>,
+    Query(happened): Query<Landing>,
     headers: HeaderMap,
 ) -> Response {
     match facts(&sidecar, &session).await {
@@ -175,12 +185,17 @@ async fn facts(sidecar: &Sidecar, session: &Session) -> store::Result<Facts> {
     let mut pauses = store.pauses().await?;
     pauses.retain(|pause| pause.covers(account, org));
     let last = store.last_authorization(&session.id).await?;
+    let told = store.contacts(account).await?;
+    let waiting = store.parked_calls(account).await?;
     Ok(Facts {
-        waiting: store.parked_calls(account).await?,
         paused: pauses.into_iter().map(Halt::of).collect(),
+        inviting: Inviting::of(sidecar, session, waiting).await?,
+        seen: standing(&state, lines.first()),
+        waiting,
         accounts,
         made: made(&**store, &state).await?,
         history: lines.into_iter().map(Line::of).collect(),
+        contacts: told.contacts.into_iter().map(ContactLine::of_row).collect(),
         last_login: last.map(|last| last.id.to_string()).unwrap_or_default(),
         state,
     })
@@ -196,16 +211,18 @@ async fn made(
     loop {
         let lines = store.history(&state.account, before, PAGE).await?;
         let read = lines.len();
-        before = lines.last().map(|line| line.sequence);
+        before = lines.last().map(|line| line.line);
         let older = lines.iter().any(|line| line.generation < state.generation);
-        let own = |line: &HistoryLine| line.generation == state.generation;
+        let own = |line: &HistoryLine| {
+            line.generation == state.generation && matches!(line.what, Happened::Link(_))
+        };
         first = lines.into_iter().rfind(own).or(first);
         if older || read < PAGE as usize {
             break;
         }
     }
     Ok(first.map(|line| {
-        let named = matches!(line.actor, Actor::Admin(_) | Actor::Operator(_));
+        let named = !matches!(line.actor, Actor::System | Actor::Salesforce);
         (time(line.at), named.then(|| texts::actor(&line.actor)))
     }))
 }
@@ -223,33 +240,38 @@ fn account(
     let legacy_until = sidecar.linking.legacy_until();
     let legacy_until = legacy_until.map(|day| day.format("%-d %B %Y").to_string());
     let is_linked = state.status != LinkStatus::Unlinked;
-    let trouble = troubles::trouble(state.health, state.reason).filter(|_| is_linked);
+    let trouble = trouble(state.health, state.reason).filter(|_| is_linked);
     let full = is_linked && facts.accounts >= most as usize;
+    let relink_first = state.status == LinkStatus::Legacy
+        || trouble.as_ref().is_some_and(|trouble| trouble.relink);
+    let linked = state.org.as_ref().map(|org| Linked {
+        relink_first,
+        ..linked(org, facts.made, texts::slots(facts.accounts, most))
+    });
     let mut history = facts.history;
     let more_history = history.len() > SHOWN as usize;
     history.truncate(SHOWN as usize);
     Account {
         notice: happened.and_then(|what| notice(what, state)),
-        seen: state.sequence.0,
+        seen: facts.seen,
         last_login: facts.last_login,
         status: status(state.status),
         health: is_linked.then(|| health(state.health)),
         summary: summary(state, trouble.is_some(), legacy_until.as_deref()),
-        relink_first: state.status == LinkStatus::Legacy
-            || trouble.as_ref().is_some_and(|trouble| trouble.relink),
         paused: facts.paused,
         trouble: trouble.map(|trouble| shown(&trouble, state)),
         waiting: facts.waiting,
-        missing: state.org.as_ref().map(lacks).unwrap_or_default(),
-        linked: state
-            .org
-            .as_ref()
-            .map(|org| linked(org, facts.made, texts::slots(facts.accounts, most))),
+        still_waiting: still_waiting(state, facts.waiting, sidecar.unlink_grace),
+        preflight: state.org.as_ref().map(Preflight::of),
+        linked,
+        may_test: session.role == Role::Admin && state.is_live(),
         may_change: session.role == Role::Admin,
         consent: full.then(|| texts::give_up_first(most)),
+        inviting: facts.inviting,
         checklist: checklist(&config.egress_addresses, most),
         history,
         more_history,
+        contacts: facts.contacts,
         shell,
     }
 }
@@ -261,8 +283,16 @@ fn notice(what: What, state: &LinkState) -> Option<Notice> {
         What::Linked if is_linked => Some(texts::NOTICE_LINKED),
         What::Unlinked if !is_linked => Some(texts::NOTICE_UNLINKED),
         What::Cancelled => Some(texts::NOTICE_CANCELLED),
+        What::Discarded => Some(texts::NOTICE_DISCARDED),
         What::Linked | What::Unlinked | What::Unknown => None,
     }
+}
+
+/// What becomes of the calls of an unlinked account that wait.
+fn still_waiting(state: &LinkState, waiting: u64, grace: Duration) -> Option<String> {
+    let until = state.calls_wait_until(grace)?;
+    let waits = waiting > 0 && until > clock::now();
+    waits.then(|| texts::still_waiting(waiting, &time(until)))
 }
 
 fn status(status: LinkStatus) -> Mark {
@@ -308,18 +338,6 @@ fn shown(trouble: &Trouble, state: &LinkState) -> ShownTrouble {
     }
 }
 
-fn lacks(org: &LinkedOrg) -> Vec<Lack> {
-    let lack = |missing: &String| {
-        let lack = troubles::lack(missing);
-        Lack {
-            what: lack.what,
-            setting: lack.setting,
-            address: format!("{}{}", org.instance_url.trim_end_matches('/'), lack.path),
-        }
-    };
-    org.missing().iter().map(lack).collect()
-}
-
 fn linked(org: &LinkedOrg, made: Option<(String, Option<String>)>, slots: String) -> Linked {
     let (since, by) = made.unwrap_or_default();
     let unasked = || texts::NOT_ASKED_YET.to_owned();
@@ -335,5 +353,6 @@ fn linked(org: &LinkedOrg, made: Option<(String, Option<String>)>, slots: String
         since,
         by,
         slots,
+        relink_first: false,
     }
 }

@@ -2,6 +2,7 @@
 //! so that it does not matter which replica does what.
 //!
 //! - `standing`: what the page shows; it is loaded anew once that is another;
+//! - `preflight`: when the org was asked last; that part is then loaded anew;
 //! - `waiting`: how many calls wait; `login`: the login that this session began last.
 
 use std::collections::VecDeque;
@@ -17,12 +18,14 @@ use futures::stream::unfold;
 use tokio::time::Instant;
 
 use super::super::Sidecar;
+use super::super::guest::Guest;
 use super::super::session::Session;
 use super::failed;
 use super::logins::{Standing, named};
-use crate::domain::authorization::Authorization;
-use crate::linking::AuthorizationError;
+use crate::domain::link::LinkState;
+use crate::linking::{AuthorizationError, Onlooker};
 use crate::store;
+use crate::store::authorizations::HistoryLine;
 
 /// How often the store is read for an open page.
 const EVERY: Duration = Duration::from_secs(1);
@@ -32,16 +35,17 @@ const LONGEST: Duration = Duration::from_mins(5);
 
 /// What is followed.
 enum What {
-    /// An account.
-    Account,
-    /// A login.
-    Login(String),
+    /// An account, by the session that looks at it.
+    Account(Session),
+    /// An invitation, by the session of whoever was invited.
+    Invitation(Guest),
+    /// A login, for those who may see it.
+    Login(String, Onlooker),
 }
 
 /// One open page.
 struct Follower {
     sidecar: Arc<Sidecar>,
-    session: Session,
     what: What,
     /// What was told last, in the order of the facts.
     told: Vec<Fact>,
@@ -56,7 +60,7 @@ type Fact = (&'static str, String);
 
 /// `GET /events`
 pub(super) async fn account(State(sidecar): State<Arc<Sidecar>>, session: Session) -> Response {
-    follow(sidecar, session, What::Account)
+    follow(sidecar, What::Account(session))
 }
 
 /// `GET /authorizations/{id}/events`
@@ -65,17 +69,35 @@ pub(super) async fn login(
     session: Session,
     Path(id): Path<String>,
 ) -> Response {
-    match named(&sidecar, &session, &id).await {
-        Ok(login) => follow(sidecar, session, What::Login(login.id.to_string())),
+    let by = session.onlooker();
+    match named(&sidecar, &by, &id).await {
+        Ok(login) => follow(sidecar, What::Login(login.id.to_string(), by)),
         Err(error) => failed(&sidecar, &session, error),
     }
 }
 
+/// `GET /invited/events`
+pub(super) async fn invited(State(sidecar): State<Arc<Sidecar>>, guest: Guest) -> Response {
+    follow(sidecar, What::Invitation(guest))
+}
+
+/// `GET /invited/logins/{id}/events`
+pub(super) async fn invited_login(
+    State(sidecar): State<Arc<Sidecar>>,
+    guest: Guest,
+    Path(id): Path<String>,
+) -> Response {
+    let by = guest.onlooker();
+    match named(&sidecar, &by, &id).await {
+        Ok(login) => follow(sidecar, What::Login(login.id.to_string(), by)),
+        Err(error) => super::invited::failed(&sidecar, &guest, error),
+    }
+}
+
 /// Tells what changes, until it is too long, the session is over, or the process drains.
-fn follow(sidecar: Arc<Sidecar>, session: Session, what: What) -> Response {
+fn follow(sidecar: Arc<Sidecar>, what: What) -> Response {
     let follower = Follower {
         sidecar,
-        session,
         what,
         told: Vec::new(),
         next: VecDeque::new(),
@@ -110,6 +132,12 @@ fn events(follower: Follower) -> impl Stream<Item = Result<Event, Infallible>> {
     })
 }
 
+/// What the account's page shows: a link, and by the last line of the history its invitations.
+pub(super) fn standing(state: &LinkState, last: Option<&HistoryLine>) -> String {
+    let line = last.map_or(0, |last| last.line);
+    format!("{}-{line}", state.sequence.0)
+}
+
 impl Follower {
     /// Waits for the next look; false: there is none.
     async fn pause(&self) -> bool {
@@ -122,25 +150,42 @@ impl Follower {
     /// What holds now.
     async fn facts(&self) -> Result<Vec<Fact>, AuthorizationError> {
         match &self.what {
-            What::Account => Ok(self.of_account().await?),
-            What::Login(id) => {
-                let login = named(&self.sidecar, &self.session, id).await?;
+            What::Account(session) => Ok(self.of_account(session).await?),
+            What::Invitation(guest) => Ok(self.of_invitation(guest).await?),
+            What::Login(id, by) => {
+                let login = named(&self.sidecar, by, id).await?;
                 Ok(vec![("standing", Standing::of(&login).word().to_owned())])
             }
         }
     }
 
-    async fn of_account(&self) -> store::Result<Vec<Fact>> {
-        let (store, account) = (&self.sidecar.store, &self.session.account);
+    async fn of_account(&self, session: &Session) -> store::Result<Vec<Fact>> {
+        let (store, account) = (&self.sidecar.store, &session.account);
         let state = self.sidecar.linking.link(account).await?;
+        let last = store.history(account, None, 1).await?;
         let waiting = store.parked_calls(account).await?;
-        let last = store.last_authorization(&self.session.id).await?;
-        let id = |last: Authorization| last.id.to_string();
         Ok(vec![
-            ("standing", state.sequence.0.to_string()),
+            ("standing", standing(&state, last.first())),
+            ("preflight", super::preflight::asked(&state)),
             ("waiting", waiting.to_string()),
-            ("login", last.map(id).unwrap_or_default()),
+            ("login", self.last_login(&session.id).await?),
         ])
+    }
+
+    async fn of_invitation(&self, guest: &Guest) -> store::Result<Vec<Fact>> {
+        let linking = &self.sidecar.linking;
+        let open = linking.open_invitation(&guest.invitation).await?;
+        let standing = if open.is_some() { "open" } else { "over" };
+        Ok(vec![
+            ("login", self.last_login(&guest.id).await?),
+            ("standing", standing.to_owned()),
+        ])
+    }
+
+    /// The login that a session began last.
+    async fn last_login(&self, session: &str) -> store::Result<String> {
+        let last = self.sidecar.store.last_authorization(session).await?;
+        Ok(last.map(|last| last.id.to_string()).unwrap_or_default())
     }
 
     /// Tells what is not as it was told.

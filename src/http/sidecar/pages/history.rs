@@ -9,10 +9,11 @@ use serde::Deserialize;
 
 use super::super::Sidecar;
 use super::super::session::Session;
+use super::texts::invitations;
 use super::{Shell, assets, page, texts, time, unavailable};
-use crate::domain::ids::Sequence;
+use crate::domain::invitation::Step;
 use crate::domain::link::{Actor, Health, LinkStatus};
-use crate::store::authorizations::HistoryLine;
+use crate::store::authorizations::{Happened, HistoryLine};
 
 /// Lines on a page.
 const PAGE: u32 = 50;
@@ -37,20 +38,25 @@ pub(super) struct Line {
 impl Line {
     /// A change in words.
     pub(super) fn of(line: HistoryLine) -> Self {
+        let change = format!("{} → {}", standing(line.from), standing(line.to));
+        let actor = texts::actor(&line.actor);
         let learnt = line.from == line.to && line.actor == Actor::Salesforce;
+        let (reason, change, by) = match line.what {
+            Happened::Link(_) if learnt => (texts::LEARNT, String::new(), actor),
+            Happened::Link(reason) => (texts::reason(reason), change, actor),
+            Happened::Invitation(step) => {
+                let by = match step {
+                    Step::Used => invitations::whom_invited(&actor),
+                    Step::Invited | Step::Revoked | Step::Discarded => actor,
+                };
+                (invitations::step(step), String::new(), by)
+            }
+        };
         Self {
             at: time(line.at),
-            reason: if learnt {
-                texts::LEARNT
-            } else {
-                texts::reason(line.reason)
-            },
-            change: if learnt {
-                String::new()
-            } else {
-                format!("{} → {}", standing(line.from), standing(line.to))
-            },
-            by: texts::actor(&line.actor),
+            reason,
+            change,
+            by,
         }
     }
 }
@@ -76,8 +82,7 @@ pub(super) async fn show(
     session: Session,
     Query(from): Query<From>,
 ) -> Response {
-    let before = from.before.map(Sequence);
-    let read = sidecar.store.history(&session.account, before, PAGE);
+    let read = sidecar.store.history(&session.account, from.before, PAGE);
     let lines = match read.await {
         Ok(lines) => lines,
         Err(error) => return unavailable(&sidecar, &error),
@@ -85,7 +90,7 @@ pub(super) async fn show(
     let more = lines.len() == PAGE as usize;
     page(&History {
         shell: Shell::of(&sidecar, &session),
-        before: lines.last().filter(|_| more).map(|line| line.sequence.0),
+        before: lines.last().filter(|_| more).map(|line| line.line),
         lines: lines.into_iter().map(Line::of).collect(),
     })
 }

@@ -1,7 +1,11 @@
-//! The pages that an account's admin sees.
+//! The pages that an account's admin sees, and whom they invite.
 //!
-//! - [`account`]: the account's page; [`unlinking`], [`history`]: what it leads to;
-//! - [`logins`]: to Salesforce and back; [`follow`]: what open pages are told as it happens;
+//! - [`account`]: the account's page; [`unlinking`], [`history`], [`contacts`]: what it leads to;
+//! - [`preflight`]: what the org was found to allow, and asking anew;
+//! - [`trial`]: a number looked up, and a Task made and deleted, to see that it works;
+//! - [`inviting`]: who else may link it; [`invited`]: what those see;
+//! - [`logins`], [`callback`]: to Salesforce and back; [`follow`]: what open pages are told as it
+//!   happens;
 //! - [`texts`]: every word; [`help`]: every address elsewhere; [`assets`]: style, script, icon.
 //!
 //! Everything works without scripts, in one window: a script opens the login in a window of its
@@ -10,11 +14,17 @@
 
 mod account;
 mod assets;
+mod callback;
+mod contacts;
 mod follow;
 mod help;
 mod history;
+mod invited;
+mod inviting;
 mod logins;
+mod preflight;
 mod texts;
+mod trial;
 mod unlinking;
 
 use std::sync::Arc;
@@ -26,11 +36,13 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
 
+pub(super) use self::invited::{HOME as INVITED, no_invitation};
 use self::texts::faults::{self, Told};
+use super::guest::Guest;
 use super::session::Session;
-use super::{CALLBACK, Sidecar};
+use super::{CALLBACK, Sidecar, invitation};
 use crate::domain::ids::AccountId;
-use crate::linking::AuthorizationError;
+use crate::linking::{self, AuthorizationError};
 
 /// The pages.
 pub(super) fn router() -> Router<Arc<Sidecar>> {
@@ -38,13 +50,29 @@ pub(super) fn router() -> Router<Arc<Sidecar>> {
         .route("/", get(account::show))
         .route("/events", get(follow::account))
         .route("/link", post(logins::begin))
-        .route(CALLBACK, get(logins::returned))
+        .route(CALLBACK, get(callback::returned))
         .route("/authorizations/{id}", get(logins::show))
         .route("/authorizations/{id}/events", get(follow::login))
         .route("/authorizations/{id}/confirm", post(logins::confirm))
         .route("/authorizations/{id}/cancel", post(logins::cancel))
+        .route("/preflight", post(preflight::ask))
+        .route("/test", get(trial::show).post(trial::look_up))
+        .route("/test/task", post(trial::create))
+        .route("/test/task/delete", post(trial::delete))
+        .route("/invitations", post(inviting::invite))
+        .route("/invitations/{id}/revoke", post(inviting::revoke))
+        .route(invitation::PAGE, get(invited::open))
+        .route(INVITED, get(invited::home))
+        .route("/invited/events", get(follow::invited))
+        .route("/invited/link", post(invited::link))
+        .route("/invited/logins/{id}", get(invited::show))
+        .route("/invited/logins/{id}/events", get(follow::invited_login))
+        .route("/invited/logins/{id}/cancel", post(invited::cancel))
         .route("/unlink", get(unlinking::ask).post(unlinking::unlink))
-        .route("/history", get(history::show));
+        .route("/history", get(history::show))
+        .route("/contacts", get(contacts::show).post(contacts::add))
+        .route("/contacts/{id}/remove", post(contacts::remove))
+        .route("/contacts/{id}/test", post(contacts::test));
     [assets::STYLE, assets::SCRIPT, assets::ICON]
         .into_iter()
         .fold(pages, |pages, asset| {
@@ -99,6 +127,15 @@ impl Shell {
         }
     }
 
+    /// For somebody who was invited.
+    fn of_guest(sidecar: &Sidecar, guest: &Guest) -> Self {
+        Self {
+            account: Some(guest.account.clone()),
+            csrf: guest.csrf.clone(),
+            ..Self::bare(sidecar)
+        }
+    }
+
     /// The same, as this request shows it: in a frame or not.
     fn framed(self, sidecar: &Sidecar, session: &Session, headers: &HeaderMap) -> Self {
         let framed = headers
@@ -119,7 +156,9 @@ struct Message {
     tone: &'static str,
     told: Told,
     accounts: Vec<AccountId>,
-    back: bool,
+    area: &'static str,
+    /// Where else to go, and how that is called.
+    back: Option<(&'static str, &'static str)>,
 }
 
 /// A page that says one thing, and leads back.
@@ -129,21 +168,28 @@ fn message(shell: Shell, status: StatusCode, told: Told, accounts: Vec<AccountId
         tone: "warn",
         told,
         accounts,
-        back: true,
+        area: texts::AREA,
+        back: Some(("/", texts::BACK)),
     };
     (status, page(&message)).into_response()
 }
 
 /// The page for those without rights.
 pub(super) fn refused(sidecar: &Sidecar) -> Response {
-    let message = Message {
+    let page = last_word(sidecar, "warn", faults::no_rights());
+    (StatusCode::FORBIDDEN, page).into_response()
+}
+
+/// A page that says one thing to somebody without a session, and leads nowhere.
+fn last_word(sidecar: &Sidecar, tone: &'static str, told: Told) -> Response {
+    page(&Message {
         shell: Shell::bare(sidecar),
-        tone: "warn",
-        told: faults::no_rights(),
+        tone,
+        told,
         accounts: Vec::new(),
-        back: false,
-    };
-    (StatusCode::FORBIDDEN, page(&message)).into_response()
+        area: texts::AREA,
+        back: None,
+    })
 }
 
 /// A page as an answer.
@@ -173,6 +219,13 @@ fn failed(sidecar: &Sidecar, session: &Session, error: AuthorizationError) -> Re
         AuthorizationError::ConsentNeeded { accounts } => {
             (StatusCode::CONFLICT, faults::needs_consent(most), accounts)
         }
+        AuthorizationError::TooManyInvitations { most } => {
+            let told = faults::too_many_invitations(most);
+            (StatusCode::CONFLICT, told, Vec::new())
+        }
+        AuthorizationError::InvitationOver => {
+            (StatusCode::GONE, faults::no_invitation(), Vec::new())
+        }
         AuthorizationError::Unknown => (StatusCode::NOT_FOUND, faults::unknown(), Vec::new()),
         AuthorizationError::Store(error) => return unavailable(sidecar, &error),
         AuthorizationError::Sealing(error) => return unavailable(sidecar, &error),
@@ -180,8 +233,29 @@ fn failed(sidecar: &Sidecar, session: &Session, error: AuthorizationError) -> Re
     message(Shell::of(sidecar, session), status, told, accounts)
 }
 
+/// What becomes of a question to the org that was not answered.
+fn unasked(sidecar: &Sidecar, session: &Session, error: linking::Error) -> Response {
+    match error {
+        linking::Error::Unasked(failure) | linking::Error::Salesforce(failure) => {
+            let told = texts::asking::unanswered(&failure);
+            let shell = Shell::of(sidecar, session);
+            message(shell, StatusCode::BAD_GATEWAY, told, Vec::new())
+        }
+        error => unavailable(sidecar, &error),
+    }
+}
+
+/// The org is asked too often.
+fn too_often(sidecar: &Sidecar, session: &Session) -> Response {
+    let (shell, status) = (Shell::of(sidecar, session), StatusCode::TOO_MANY_REQUESTS);
+    message(shell, status, texts::asking::too_often(), Vec::new())
+}
+
 /// Something of ours is away.
-fn unavailable(sidecar: &Sidecar, error: &(dyn std::error::Error + 'static)) -> Response {
+pub(super) fn unavailable(
+    sidecar: &Sidecar,
+    error: &(dyn std::error::Error + 'static),
+) -> Response {
     tracing::error!(error, "a page cannot be shown");
     let status = StatusCode::SERVICE_UNAVAILABLE;
     message(Shell::bare(sidecar), status, faults::broken(), Vec::new())

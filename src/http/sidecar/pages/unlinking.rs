@@ -45,7 +45,7 @@ pub(super) async fn ask(State(sidecar): State<Arc<Sidecar>>, Admin(session): Adm
     };
     page(&Unlink {
         shell: Shell::of(&sidecar, &session),
-        waiting: texts::unlink_waiting(waiting),
+        waiting: texts::unlink_waiting(waiting, sidecar.unlink_grace),
         username: org.username.whole().to_owned(),
         org_name: org.name.unwrap_or_default(),
         org_id: org.org.to_string(),

@@ -1,5 +1,8 @@
 //! What became of a login, and what to do.
 
+use std::time::Duration;
+
+use super::lasting;
 use crate::domain::authorization::{AuthorizationFault, Doubt};
 
 /// What is said of a login.
@@ -9,7 +12,7 @@ pub(in super::super) struct Told {
     pub(in super::super) steps: Vec<&'static str>,
 }
 
-fn told(title: &'static str, line: &str, steps: &[&'static str]) -> Told {
+pub(super) fn told(title: &'static str, line: &str, steps: &[&'static str]) -> Told {
     Told {
         title,
         lines: vec![line.to_owned()],
@@ -69,6 +72,21 @@ pub(in super::super) fn fault(fault: &AuthorizationFault, most: u32) -> Told {
             "You gave it up, and what Salesforce gave us is given back.",
             &["To link after all, begin again."],
         ),
+        AuthorizationFault::Discarded => told(
+            "The login was not confirmed",
+            "An admin of the account did not recognise the user or the org. What Salesforce gave us is given back.",
+            &["To link after all, an admin of the account invites again."],
+        ),
+        AuthorizationFault::Unconfirmed => told(
+            "The login was not confirmed in time",
+            "No admin of the account confirmed it. What Salesforce gave us is given back.",
+            &["To link after all, an admin of the account invites again."],
+        ),
+        AuthorizationFault::InvitationOver => told(
+            "The invitation is over",
+            "It was taken back, or another login by it was complete first. What Salesforce gave us is given back.",
+            &["To link after all, an admin of the account invites again."],
+        ),
         AuthorizationFault::Expired => told(
             "The login took too long",
             "Nobody came back from Salesforce in time. Perhaps the window was closed, or Salesforce showed a page that leads nowhere.",
@@ -117,16 +135,19 @@ pub(in super::super) fn fault(fault: &AuthorizationFault, most: u32) -> Told {
             "Salesforce did not answer, or not as it should.",
             &["Begin again in a few minutes."],
         ),
-        AuthorizationFault::ApiUserFull { .. } => told(
-            "This API user is full",
-            &format!(
-                "It serves {most} accounts already, the most that Salesforce allows for one user:"
-            ),
-            &[
+        AuthorizationFault::ApiUserFull { .. } => Told {
+            title: "This API user is full",
+            lines: vec![
+                "This account was not linked. Salesforce may have given up the oldest connection of the API user as you logged in: each of the accounts below is looked at now, and one that has lost its connection says so on its page, and is to be relinked.".to_owned(),
+                format!(
+                    "It serves {most} accounts already, the most that Salesforce allows for one user:"
+                ),
+            ],
+            steps: vec![
                 "Create another API user in Salesforce, with the same permissions.",
                 "Begin again, and log in as that one.",
             ],
-        ),
+        },
         AuthorizationFault::LinkChanged => told(
             "Somebody else changed the link meanwhile",
             "Another admin linked, relinked or unlinked this account while you were at Salesforce. This login was dropped.",
@@ -158,6 +179,15 @@ pub(in super::super) fn unknown() -> Told {
     )
 }
 
+/// A browser brought back what a program began.
+pub(in super::super) fn brought_back() -> Told {
+    told(
+        "Back from Salesforce",
+        "The program that sent you to Salesforce goes on from here, and looks at who logged in.",
+        &["You may close this window."],
+    )
+}
+
 /// What was typed is no My Domain.
 pub(in super::super) fn no_such_domain() -> Told {
     told(
@@ -178,6 +208,27 @@ pub(in super::super) fn needs_consent(most: u32) -> Told {
             "It serves {most} accounts, the most that Salesforce allows. Relinking gives this account's present connection up first, and you have not agreed to that yet:"
         ),
         &["Go back, press Relink, and tick the box that says so."],
+    )
+}
+
+/// So many invitations are open.
+pub(in super::super) fn too_many_invitations(most: u32) -> Told {
+    told(
+        "Enough people are invited",
+        &format!("{most} invitations of this account are open, as many as may be."),
+        &["Revoke one of them, or wait until it ends."],
+    )
+}
+
+/// An invitation does not hold, whatever the reason: strangers learn nothing.
+pub(in super::super) fn no_invitation() -> Told {
+    told(
+        "This invitation does not hold",
+        "It has ended, was used or taken back, or the link is not complete.",
+        &[
+            "Open the link again, exactly as it was sent to you.",
+            "If that does not help, ask whoever sent it for another one.",
+        ],
     )
 }
 
@@ -212,10 +263,16 @@ pub(in super::super) fn broken() -> Told {
 }
 
 /// A question to the admin.
-pub(in super::super) fn doubt(doubt: Doubt, waiting: u64) -> String {
+pub(in super::super) fn doubt(doubt: Doubt, waiting: u64, grace: Duration) -> String {
     match doubt {
         Doubt::NotApiOnly => "This user may log in to Salesforce's pages: perhaps it is a person's own. We recommend an API Only User.".to_owned(),
+        Doubt::BegunByProgram => "A program began this login, and is to say whether this is the right user.".to_owned(),
         Doubt::OtherEnvironment => "This is not the environment that you chose.".to_owned(),
-        Doubt::OtherOrg => format!("This is another org than before, and {waiting} calls wait. If you link it, they are logged in this org. If they shall not be: press No, unlink the account, which drops them, and link it again."),
+        Doubt::OtherOrg => {
+            let grace = lasting(grace);
+            format!(
+                "This is another org than before, and {waiting} calls wait. If you link it, they are logged in this org. If they shall not be: press No, unlink the account if it is linked, and link it again {grace} later, when they are dropped."
+            )
+        }
     }
 }

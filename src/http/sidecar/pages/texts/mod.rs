@@ -1,11 +1,21 @@
 //! Every word that the pages say, in English. Another language is another such module.
 //!
 //! - here: headings, buttons and sentences; [`checklist`]: what an admin prepares;
-//! - [`faults`]: what went wrong and what to do, of logins; [`troubles`]: of links that stand.
+//! - [`points`]: what a preflight found; [`asking`]: why an org did not answer;
+//! - [`trial`]: what a test shows; [`contacts`]: who is told;
+//! - [`invitations`]: of those who have no login at the portal;
+//! - [`faults`]: what went wrong with a login, and what to do. What is wrong with a link is told in
+//!   notices too, in the words of [`crate::telling::troubles`].
 
+pub(in super::super) mod asking;
 pub(in super::super) mod checklist;
+pub(in super::super) mod contacts;
 pub(in super::super) mod faults;
-pub(in super::super) mod troubles;
+pub(in super::super) mod invitations;
+pub(in super::super) mod points;
+pub(in super::super) mod trial;
+
+use std::time::Duration;
 
 use crate::domain::link::{Actor, Environment, Health, LinkReason, LinkStatus};
 
@@ -29,7 +39,6 @@ pub(super) const LOOKUPS_PAUSED: &str = "Looking callers up is paused";
 pub(super) const CALLS_WAIT: &str = "Calls that wait for it:";
 pub(super) const CALLS_KEPT: &str = "They are kept, and logged once it works.";
 pub(super) const WHAT_TO_DO: &str = "What to do";
-pub(super) const OPEN_SETUP: &str = "Open it in Salesforce";
 pub(super) const UNLINKED: &str = "This account is not linked to Salesforce. Link it with the API user that the contact centre shall act as.";
 pub(super) const UNLINKED_WORKS: [&str; 2] = [
     "Calls, routing and everything else of the contact centre.",
@@ -68,6 +77,39 @@ pub(super) const NOT_ASKED_YET: &str = "not asked yet";
 pub(super) fn slots(used: usize, most: u32) -> String {
     format!("{used} of {most} accounts use this API user")
 }
+
+// The preflight.
+pub(super) const PREFLIGHT: &str = "What the API user may do";
+pub(super) const PREFLIGHT_AT: &str = "Checked";
+pub(super) const REQUESTS_LEFT: &str = "API requests left today";
+pub(super) const NEEDED: &str = "Needed";
+pub(super) const ADVISED: &str = "Advised";
+pub(super) const OPEN_SETUP: &str = "Open it in Salesforce";
+pub(super) const EXPLAINED: &str = "How Salesforce explains it";
+pub(super) const CHECK_AGAIN: &str = "Check again";
+pub(super) const UNTOLD: &str = "Salesforce tells nobody about login hours, IP ranges, passwords that expire, and how long the app’s connections last: see “What to prepare” below for these.";
+
+// The test.
+pub(super) const TEST: &str = "Test it";
+pub(super) const TEST_MEANS: &str = "Enter a customer’s phone number, and see which record a call from it would be logged on. Nothing is changed by looking.";
+pub(super) const NUMBER: &str = "Phone number";
+pub(super) const NUMBER_HELP: &str =
+    "With its country code, like +44 20 7946 0018; or as it is dialled in the org’s own country.";
+pub(super) const LOOK_UP: &str = "Look it up";
+pub(super) const FOUND: &str = "What was found";
+pub(super) const READ_AS: &str = "Read as";
+pub(super) const RULE: &str = "Rule";
+pub(super) const WITH_NUMBER: &str = "Records with this number";
+pub(super) const CANDIDATES: &str = "In the order of the rules";
+pub(super) const CHOSEN: &str = "Chosen";
+pub(super) const OPEN_RECORD: &str = "Open in Salesforce";
+pub(super) const MAKE_TITLE: &str = "See a Task of it";
+pub(super) const MAKE: &str = "Create one test Task";
+pub(super) const TEST_MORE: &str = "Test another number";
+pub(super) const LOOK_AGAIN: &str = "Look again";
+pub(super) const DELETE: &str = "Delete it";
+pub(super) const SUBJECT: &str = "Subject";
+pub(super) const LEFT_OUT: &str = "Left out, as Salesforce refused it";
 
 // Link and Relink.
 pub(super) const LINK_TITLE: &str = "Link this account";
@@ -110,18 +152,49 @@ pub(super) const UNLINK_TOKEN: &str =
 pub(super) const UNLINK_GO: &str = "Unlink";
 pub(super) const KEEP: &str = "Keep the link";
 
-/// What unlinking means for calls that wait.
-pub(super) fn unlink_waiting(calls: u64) -> String {
-    match calls {
-        0 => "No calls wait to be logged.".to_owned(),
-        1 => "1 call waits to be logged. It will not be logged any more.".to_owned(),
-        calls => format!("{calls} calls wait to be logged. They will not be logged any more."),
+/// What unlinking means for calls that wait, which they do for so long.
+pub(super) fn unlink_waiting(calls: u64, grace: Duration) -> String {
+    let waiting = match calls {
+        0 => return "No calls wait to be logged.".to_owned(),
+        1 => "1 call waits to be logged.".to_owned(),
+        calls => format!("{calls} calls wait to be logged."),
+    };
+    if grace.is_zero() {
+        return format!(
+            "{waiting} What waits will not be logged any more, whatever is linked later."
+        );
+    }
+    let grace = lasting(grace);
+    format!(
+        "{waiting} For {grace} more they are kept: if you link the same org again by then, they are logged. After that they are dropped."
+    )
+}
+
+/// What becomes of the calls of an account that was unlinked, until then.
+pub(super) fn still_waiting(calls: u64, until: &str) -> String {
+    let (wait, logged) = match calls {
+        1 => ("1 call still waits".to_owned(), "it is logged"),
+        calls => (format!("{calls} calls still wait"), "they are logged"),
+    };
+    format!(
+        "{wait}, until {until}. If you link the same org again by then, {logged}; if you link another org, you are asked first. After that, what waits is dropped."
+    )
+}
+
+/// A time in words, in whole minutes or hours.
+pub(super) fn lasting(time: Duration) -> String {
+    let minutes = time.as_secs().div_ceil(60);
+    match minutes {
+        1 => "1 minute".to_owned(),
+        60 => "1 hour".to_owned(),
+        minutes if minutes % 60 == 0 => format!("{} hours", minutes / 60),
+        minutes => format!("{minutes} minutes"),
     }
 }
 
 // The checklist and the history.
 pub(super) const PREPARE: &str = "Prepare this first";
-pub(super) const PREPARED: &str = "What the API user needs";
+pub(super) const PREPARED: &str = "What to prepare";
 pub(super) const PREPARE_MEANS: &str =
     "An admin of your Salesforce org does this once, in this order.";
 pub(super) const HISTORY: &str = "History";
@@ -159,6 +232,12 @@ pub(super) const NOTICE_CANCELLED: Notice = Notice {
     todo: "Nothing was changed.",
 };
 
+pub(super) const NOTICE_DISCARDED: Notice = Notice {
+    tone: "still",
+    what: "The login was discarded.",
+    todo: "Nothing was changed, and what Salesforce gave us is given back.",
+};
+
 /// A status.
 pub(super) const fn status(status: LinkStatus) -> &'static str {
     match status {
@@ -190,6 +269,7 @@ pub(super) fn actor(actor: &Actor) -> String {
     match actor {
         Actor::Admin(id) => id.clone(),
         Actor::Operator(id) => format!("{id}, operator"),
+        Actor::Machine(id) => format!("{id}, program"),
         Actor::System => "the integration itself".to_owned(),
         Actor::Salesforce => "Salesforce".to_owned(),
     }
@@ -206,6 +286,7 @@ pub(super) const fn reason(reason: LinkReason) -> &'static str {
         LinkReason::UserUnlinked => "Unlinked",
         LinkReason::Recovered => "Works again",
         LinkReason::TokenRevoked => "Salesforce no longer accepts the connection",
+        LinkReason::ApprovalDisplaced => "A sixth approval of the API user displaced this one",
         LinkReason::RefreshInDoubt => "An answer of Salesforce was lost",
         LinkReason::ApiUserInactive => "The API user is inactive or frozen",
         LinkReason::AppNotApproved => "The app is not installed or not approved",

@@ -3,6 +3,8 @@
 //! Only asks. Every question is asked even if another has a bad answer, so that all faults are
 //! told at once.
 
+mod sidecar;
+
 use std::time::Duration;
 
 use crate::config::Config;
@@ -52,12 +54,13 @@ impl Finding {
 
 /// Asks everybody. `production` also refuses what is fit for tests only.
 pub async fn findings(config: &Config, production: bool) -> Vec<Finding> {
-    let (database, kafka, salesforce) = tokio::join!(
+    let (database, kafka, salesforce, pages) = tokio::join!(
         database(config, production),
         kafka(config, production),
-        salesforce(config)
+        salesforce(config),
+        sidecar::findings(config, production)
     );
-    let mut findings = [database, kafka, salesforce].concat();
+    let mut findings = [database, kafka, salesforce, pages].concat();
     if production {
         findings.extend(build(config));
     }

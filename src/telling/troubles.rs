@@ -1,19 +1,22 @@
-//! What is wrong with a link that stands, and what to do.
+//! What is wrong with a link that stands, and what to do: on the pages and in notices.
 
 use crate::domain::link::{Health, LinkReason};
 
 /// What is wrong with a link.
-pub(in super::super) struct Trouble {
-    pub(in super::super) title: &'static str,
-    pub(in super::super) what: &'static str,
-    pub(in super::super) todo: &'static str,
+pub struct Trouble {
+    /// That something is.
+    pub title: &'static str,
+    /// What is.
+    pub what: &'static str,
+    /// What to do.
+    pub todo: &'static str,
     /// The button to press is Relink.
-    pub(in super::super) relink: bool,
+    pub relink: bool,
 }
 
 /// The trouble that a reason is; for a healthy link there is none.
 #[expect(clippy::too_many_lines, reason = "one table, one row for each reason")]
-pub(in super::super) fn trouble(health: Health, reason: Option<LinkReason>) -> Option<Trouble> {
+pub fn trouble(health: Health, reason: Option<LinkReason>) -> Option<Trouble> {
     let title = match health {
         Health::Healthy => return None,
         Health::AtRisk => "The link works, and may not for long",
@@ -23,6 +26,11 @@ pub(in super::super) fn trouble(health: Health, reason: Option<LinkReason>) -> O
         LinkReason::TokenRevoked => (
             "Salesforce no longer accepts the connection: it was revoked, it expired, or a newer approval of the same API user displaced it.",
             "Press Relink, and log in as the API user.",
+            true,
+        ),
+        LinkReason::ApprovalDisplaced => (
+            "Somebody logged in as this API user for one account more than Salesforce allows. That account was not linked, but Salesforce gave up this account's connection for it, as the oldest.",
+            "Press Relink, and log in as the API user; or as another one, if it serves too many accounts.",
             true,
         ),
         LinkReason::RefreshInDoubt => (
@@ -47,7 +55,7 @@ pub(in super::super) fn trouble(health: Health, reason: Option<LinkReason>) -> O
         ),
         LinkReason::PermissionMissing => (
             "The API user may not do everything that is needed. Until it may, Tasks go out without these fields, or wait.",
-            "Give the API user what is named above. It is looked at again by itself, at the latest tomorrow.",
+            "Give the API user what is missing in the check below, then press Check again. It is also looked at by itself, at the latest tomorrow.",
             false,
         ),
         LinkReason::ApiDisabled => (
@@ -81,33 +89,4 @@ pub(in super::super) fn trouble(health: Health, reason: Option<LinkReason>) -> O
         todo,
         relink,
     })
-}
-
-/// Something that the API user lacks.
-pub(in super::super) struct Lack {
-    pub(in super::super) what: String,
-    pub(in super::super) setting: &'static str,
-    /// Where that is, below the org's own address.
-    pub(in super::super) path: &'static str,
-}
-
-/// What a line of [`crate::domain::link::LinkedOrg::missing`] means.
-pub(in super::super) fn lack(missing: &str) -> Lack {
-    match missing.split_once('.') {
-        Some(("Task", field)) => Lack {
-            what: format!("The field {field} of Task cannot be written."),
-            setting: "Setup > Object Manager > Task > Fields & Relationships > the field > Set Field-Level Security: visible and not read-only for the API user's profile.",
-            path: "/lightning/setup/ObjectManager/Task/FieldsAndRelationships/view",
-        },
-        _ if missing == "create Task" => Lack {
-            what: "The API user may not create Tasks.".to_owned(),
-            setting: "Setup > Permission Sets > the API user's permission set > System Permissions: Edit Tasks.",
-            path: "/lightning/setup/PermSets/home",
-        },
-        _ => Lack {
-            what: missing.to_owned(),
-            setting: "Setup > Permission Sets > the API user's permission set.",
-            path: "/lightning/setup/PermSets/home",
-        },
-    }
 }

@@ -1,0 +1,4 @@
+//! `answers` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz::answers::check(input));

@@ -1,0 +1,4 @@
+//! `events` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz::events::check(input));
