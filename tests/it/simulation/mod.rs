@@ -284,7 +284,9 @@ fn plan_calls(world: &mut World, accounts: &[AccountId], planned: &[RecordId], t
         let task = dialled.then_some(task);
         let mut events = Vec::new();
         if world.rng.random_bool(0.8) {
-            events.push((began, started(&id, began)));
+            // Now and then a begin comes only when the call is over.
+            let heard = [began, ended][usize::from(world.rng.random_bool(0.05))];
+            events.push((heard, started(&id, began)));
         }
         let revisions = [0, 1, 1, 1, 2, 3][world.rng.random_range(0..6)];
         for revision in 0..revisions {
