@@ -12,5 +12,6 @@ mod replay;
 mod restored;
 mod results;
 mod sharing;
+mod slow;
 mod worker;
 mod world;
