@@ -234,14 +234,20 @@ impl Settler<'_> {
         if asked_at < end {
             return Conclusion::Look(next_look(self.config, asked_at, looks, end));
         }
-        // What the API user cannot see may exist all the same (rule 6).
-        if sight.sees_all || (sight.key_field && is_protected(attempt, link)) {
+        if sight.sees_all {
             return Conclusion::Over(Box::new(self.again(asked_at, attempt)));
         }
-        Conclusion::Over(Box::new(unknown(
-            "absence_not_proven",
-            "grant the API user View All Data, look in the org whether the call has a Task, and replay the call if it has none",
-        )))
+        // What the API user cannot see may exist all the same (rule 6): also once a request that
+        // Salesforce would refuse to double has gone again as often as it may.
+        let again = (sight.key_field && is_protected(attempt, link))
+            .then(|| self.again(asked_at, attempt))
+            .filter(|outcome| !outcome.is_terminal());
+        Conclusion::Over(Box::new(again.unwrap_or_else(|| {
+            unknown(
+                "absence_not_proven",
+                "grant the API user View All Data, look in the org whether the call has a Task, and replay the call if it has none",
+            )
+        })))
     }
 
     /// Nobody can ask now, or Salesforce refuses to answer: again at `then`, unless the attempt is
@@ -394,5 +400,45 @@ mod tests {
         };
         assert_eq!(reason, DeadReason::Unknown);
         assert_eq!(failure.expect("why").code, "nobody_to_ask");
+    }
+
+    /// Whoever is answered by a hidden Task's absence sends again, where Salesforce would refuse a
+    /// second one, and does not say in the end that there is none.
+    #[test]
+    fn what_may_be_hidden_is_sent_again_under_a_unique_field_and_ends_as_unknown() {
+        let now = DateTime::UNIX_EPOCH;
+        let (mut attempt, mut link) = stranded(now);
+        let mode = KeyMode::UniqueField {
+            field: "VCC_Call_Key__c".to_owned(),
+        };
+        attempt.mode = mode.clone();
+        link.org.as_mut().expect("linked").key_mode = mode;
+        let (config, retry) = (Config::default(), Retry::default());
+        let mut conclude = |attempts, sees_all| {
+            attempt.attempts = attempts;
+            attempt.call_ended_at = Some(now);
+            let sight = Sight {
+                sees_all,
+                key_field: true,
+            };
+            let mut settler = Settler {
+                config: &config,
+                retry: &retry,
+                kept_at_most: Duration::from_hours(30 * 24),
+                rng: &mut StdRng::seed_from_u64(7),
+            };
+            let long_after = now + TimeDelta::days(300);
+            let finding = Finding::Absent(sight);
+            match settler.conclude(long_after, &attempt, 1, &link, &finding) {
+                Conclusion::Over(outcome) => match *outcome {
+                    Outcome::Dead { reason, .. } => Some(reason),
+                    _ => None,
+                },
+                Conclusion::Look(_) => panic!("it is final"),
+            }
+        };
+        assert_eq!(conclude(1, false), None);
+        assert_eq!(conclude(1_000, false), Some(DeadReason::Unknown));
+        assert_eq!(conclude(1_000, true), Some(DeadReason::RetriesExhausted));
     }
 }

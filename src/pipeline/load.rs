@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
@@ -22,6 +23,11 @@ pub struct Loader {
     pub store: Arc<dyn Store>,
     /// Who we are among the leases.
     pub replica: ReplicaId,
+    /// How many shards are looked through at a time. A worker takes dozens of shards with one
+    /// heartbeat, and hundreds when it is alone: the others wait here, in order and without a
+    /// time-out, and not in front of the store, where they would be in the way of the calls
+    /// themselves, time out and come again.
+    pub sweeps: Semaphore,
     /// Ends the waiting for a store that is away.
     pub cancel: CancellationToken,
 }
@@ -56,6 +62,16 @@ impl Loader {
         }
     }
 
+    /// A turn to look through a shard, kept while the store is away; `None` when told to stop
+    /// meanwhile.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => None,
+            permit = self.sweeps.acquire() => permit.ok(),
+        }
+    }
+
     /// A page of due calls.
     async fn due(
         &self,
@@ -64,6 +80,7 @@ impl Loader {
         after: Option<(DateTime<Utc>, CallId)>,
         limit: u32,
     ) -> Option<Input> {
+        let _turn = self.turn().await?;
         let calls = until_stored(&self.cancel, "due", || {
             self.store
                 .due(shard, lane, clock::now() + AHEAD, after.clone(), limit)
@@ -80,6 +97,7 @@ impl Loader {
 
     /// A shard's open attempts.
     async fn attempts(&self, shard: ShardId) -> Option<Input> {
+        let _turn = self.turn().await?;
         let attempts = until_stored(&self.cancel, "open_attempts", || {
             self.store.open_attempts(shard)
         })
@@ -98,6 +116,7 @@ impl Loader {
 
     /// The links of a shard's linked accounts.
     async fn links_of_shard(&self, shard: ShardId) -> Option<Input> {
+        let _turn = self.turn().await?;
         let links = until_stored(&self.cancel, "links_of_shard", || {
             self.store.links_of_shard(shard)
         })

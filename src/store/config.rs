@@ -20,9 +20,9 @@ pub struct Config {
     /// `sqlite:PATH`, a file of this machine for one worker.
     #[serde(serialize_with = "masked")]
     pub url: SecretString,
-    /// Connections of this process, one more for wakes not counted. Transactions are short and
-    /// batched, so a few per core of the database suffice for all replicas together. A file's are
-    /// for reading; one more writes.
+    /// Connections of this process, not counting one for wakes and two for leases. Transactions
+    /// are short and batched, so a few per core of the database suffice for all replicas together.
+    /// Half of them at most look through shards. A file's are for reading; one more writes.
     pub max_connections: u32,
     /// How long a transaction waits for a connection before the database counts as away.
     #[serde(with = "humantime_serde")]
@@ -84,6 +84,12 @@ impl Config {
         let scheme = url.split_once("://").map(|(scheme, _)| scheme);
         let known = matches!(scheme, Some("postgres" | "postgresql"));
         (!known).then_some("write postgres://user:password@host:5432/name, or sqlite:PATH")
+    }
+
+    /// How many transactions may look through shards at a time: half of the connections, as there
+    /// are hundreds of shards, and the calls that were found want to be worked on meanwhile.
+    pub fn sweeps(&self) -> usize {
+        usize::try_from(self.max_connections / 2).map_or(1, |half| half.max(1))
     }
 
     /// Collects what is wrong with these settings.

@@ -16,8 +16,11 @@ use conformance::Harness;
 use futures::future::BoxFuture;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use vcc_link::domain::ids::ShardId;
 use vcc_link::store::postgres::Postgres;
-use vcc_link::store::{Config, Error, Inbox as _, Reports as _, Store, Written};
+use vcc_link::store::{
+    Config, Error, Inbox as _, Journal as _, Leases as _, Reports as _, Store, Written,
+};
 
 /// A database of one test.
 struct Database {
@@ -73,18 +76,19 @@ impl Database {
         PgConnection::connect(url).await.expect("connect")
     }
 
-    /// Returns once a transaction waits for another's lock; panics after half a minute without.
-    async fn wait_for_a_waiting_transaction(&self) {
+    /// Returns once so many transactions wait for another's lock; panics after half a minute without.
+    async fn wait_for_waiting_transactions(&self, wanted: i64) {
         let mut connection = self.connection().await;
         let deadline = std::time::Instant::now() + Duration::from_secs(30);
-        let sql = "select exists (select from pg_stat_activity
-            where datname = current_database() and wait_event_type = 'Lock')";
-        while !sqlx::query_scalar::<_, bool>(sql)
+        let sql = "select count(*) from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock'";
+        while sqlx::query_scalar::<_, i64>(sql)
             .fetch_one(&mut connection)
             .await
             .expect("asked")
+            < wanted
         {
-            assert!(std::time::Instant::now() < deadline, "no transaction waits");
+            assert!(std::time::Instant::now() < deadline, "too few wait");
         }
     }
 
@@ -268,7 +272,7 @@ async fn a_write_waits_for_a_takeover() {
         .await
         .expect("lock");
     let commit = async {
-        database.wait_for_a_waiting_transaction().await;
+        database.wait_for_waiting_transactions(1).await;
         sqlx::query("update leases set epoch = epoch + 1")
             .execute(&mut *takeover)
             .await
@@ -312,6 +316,35 @@ async fn a_takeover_passes_over_a_shard_in_use() {
     database.remove().await;
 }
 
+/// A worker keeps its leases however long its other work waits.
+#[tokio::test]
+async fn a_heartbeat_waits_for_no_other_work() {
+    let database = Database::create().await;
+    let mut other = database.connection().await;
+    let mut lock = other.begin().await.expect("begin");
+    sqlx::query("lock table attempts in access exclusive mode")
+        .execute(&mut *lock)
+        .await
+        .expect("lock");
+    let connections = database.config.max_connections;
+    let reads = (0..connections).map(|_| {
+        let store = database.store.clone();
+        async move { store.open_attempts(ShardId(0)).await }
+    });
+    let reads: tokio::task::JoinSet<_> = reads.collect();
+    database
+        .wait_for_waiting_transactions(connections.into())
+        .await;
+    let replica = "worker-1".parse().expect("id");
+    let beat = database.store.beat(&replica, Duration::from_mins(1), 256);
+    assert_eq!(beat.await.expect("beat").owned.len(), 256);
+    lock.rollback().await.expect("rollback");
+    for read in reads.join_all().await {
+        assert_eq!(read.expect("read"), []);
+    }
+    database.remove().await;
+}
+
 /// A lost connection is told as unavailable at most once, and mended.
 #[tokio::test]
 async fn a_lost_connection_is_mended() {
@@ -341,6 +374,6 @@ async fn a_lost_connection_is_mended() {
         wake = listener.next(Duration::from_secs(20)) => wake,
         () = notify => unreachable!("it never ends"),
     };
-    assert_eq!(wake.shards, [vcc_link::domain::ids::ShardId(7)]);
+    assert_eq!(wake.shards, [ShardId(7)]);
     database.remove().await;
 }

@@ -29,6 +29,7 @@ pub(super) const ROWS: [Row; 4] = [
     .in_worlds(Setup {
         environment: &[
             ("VCC_LINK_INGEST__DEDUPE_HORIZON", "1day"),
+            ("VCC_LINK_WATCHDOG__ENDS_WITHIN", "12h"),
             ("VCC_LINK_KAFKA__CREATE__CALLS_RETENTION", "1h"),
         ],
         ..Setup::USUAL

@@ -1,5 +1,6 @@
 //! A world for some trials of one row: a database, topics, a Salesforce, and the workers.
 
+mod backup;
 pub(crate) mod call;
 mod feed;
 mod judge;
@@ -58,6 +59,8 @@ pub(crate) struct Setup {
     pub(crate) environment: &'static [(&'static str, &'static str)],
     /// Reasons with which calls may end in place of a Task.
     pub(crate) reasons: &'static [&'static str],
+    /// Whether what was told may be forgotten: it is told again then, of the same Task.
+    pub(crate) forgets: bool,
     /// Whether the API users see the Tasks that they make for others.
     pub(crate) sees_all: bool,
 }
@@ -68,6 +71,7 @@ impl Setup {
         workers: 2,
         environment: &[],
         reasons: &[],
+        forgets: false,
         sees_all: true,
     };
 }
@@ -146,7 +150,7 @@ impl World {
         });
         std::fs::write(&settings, text)?;
         let mut world = Self {
-            results: Results::read(&services.kafka, &topics(&name)[1..])?,
+            results: Results::read(&services.kafka, &topics(&name)[1..], setup.forgets)?,
             producer: producer(&services.kafka)?,
             program: Program {
                 file: vcc_link.to_owned(),

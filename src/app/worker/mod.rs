@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -216,6 +216,7 @@ impl Worker {
             loader: Loader {
                 store: Arc::clone(&shared.store),
                 replica: self.replica.clone(),
+                sweeps: Semaphore::new(config.store.sweeps()),
                 cancel: self.background.clone(),
             },
             lookups: Lookups {

@@ -16,7 +16,7 @@ use crate::store::{Fence, Leases, rows};
 #[async_trait]
 impl Leases for Postgres {
     async fn beat(&self, replica: &ReplicaId, ttl: Duration, claim: u32) -> Result<Beat> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_beat().await?;
         let replicas = say_alive(&mut tx, replica, ttl).await?;
         extend(&mut tx, replica, ttl).await?;
         take(&mut tx, replica, ttl, claim).await?;
@@ -26,7 +26,7 @@ impl Leases for Postgres {
     }
 
     async fn retire(&self, replica: &ReplicaId, ttl: Duration) -> Result<Beat> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_beat().await?;
         strike(&mut tx, replica).await?;
         extend(&mut tx, replica, ttl).await?;
         let owned = owned(&mut tx, replica).await?;
@@ -36,7 +36,7 @@ impl Leases for Postgres {
     }
 
     async fn release(&self, replica: &ReplicaId, shards: &[ShardId]) -> Result<()> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_beat().await?;
         let shards: Vec<i16> = shards.iter().map(|shard| shard_column(*shard)).collect();
         give_up(&mut tx, replica, Some(shards)).await?;
         tx.commit().await?;
@@ -44,7 +44,7 @@ impl Leases for Postgres {
     }
 
     async fn leave(&self, replica: &ReplicaId) -> Result<()> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_beat().await?;
         strike(&mut tx, replica).await?;
         give_up(&mut tx, replica, None).await?;
         tx.commit().await?;

@@ -57,11 +57,17 @@ use super::{Config, Error, Result};
 /// A transaction.
 type Tx = sqlx::Transaction<'static, sqlx::Postgres>;
 
-/// The store on PostgreSQL. Cheap to share: every room uses one pool.
+/// Connections for leases: one, and one more for the heartbeat behind one that was given up
+/// unanswered, whose connection is busy until it is.
+const BEATS: u32 = 2;
+
+/// The store on PostgreSQL. Cheap to share: every room but the leases' uses one pool.
 #[derive(Clone, Debug)]
 pub struct Postgres {
-    /// The connections of all rooms but the listener, which has its own.
+    /// The connections of all rooms but the leases', and of all but the listener, which has its own.
     pool: PgPool,
+    /// The connections of heartbeats: however long other work waits for its turn, a lease is kept.
+    beats: PgPool,
     /// How to connect, for the listener and for migrations.
     options: PgConnectOptions,
     /// Names this store in the wakes that it sends, so that its own listeners leave them out.
@@ -80,8 +86,13 @@ impl Postgres {
             .acquire_timeout(config.acquire_timeout)
             .connect_with(options.clone())
             .await?;
+        let beats = PgPoolOptions::new()
+            .max_connections(BEATS)
+            .acquire_timeout(config.acquire_timeout)
+            .connect_lazy_with(options.clone());
         Ok(Self {
             pool,
+            beats,
             options,
             origin: uuid::Uuid::new_v4().simple().to_string(),
             refresh_answer_timeout: config.refresh_answer_timeout,
@@ -104,12 +115,18 @@ impl Postgres {
 
     /// Closes the connections, once those in use are given back.
     pub async fn close(&self) {
+        self.beats.close().await;
         self.pool.close().await;
     }
 
     /// Begins a transaction.
     async fn begin(&self) -> Result<Tx> {
         Ok(self.pool.begin().await?)
+    }
+
+    /// Begins a transaction about leases.
+    async fn begin_beat(&self) -> Result<Tx> {
+        Ok(self.beats.begin().await?)
     }
 }
 

@@ -16,5 +16,6 @@ mod restored;
 mod results;
 mod secrets;
 mod sharing;
+mod slow;
 mod worker;
 mod world;

@@ -436,6 +436,21 @@ impl World {
         administer(format!("alter database {name}_backup rename to {name}")).await;
     }
 
+    /// Has everybody who touches a table wait until the lock is dropped.
+    pub(super) async fn lock(&self, table: &str) -> sqlx::PgConnection {
+        let mut url = url::Url::parse(&service("VCC_LINK_TEST_DATABASE_URL")).expect("a URL");
+        url.set_path(&self.name);
+        let mut connection = sqlx::PgConnection::connect(url.as_str())
+            .await
+            .expect("a connection");
+        let lock = format!("begin; lock table {table} in access exclusive mode");
+        connection
+            .execute(sqlx::AssertSqlSafe(lock))
+            .await
+            .expect("locked");
+        connection
+    }
+
     /// Drains the workers.
     async fn end_workers(&mut self) {
         for worker in &mut self.workers {
