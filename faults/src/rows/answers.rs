@@ -45,7 +45,8 @@ pub(super) const ROWS: [Row; 6] = [
         200,
         |world, trial| late(world, trial).boxed(),
     )
-    .in_worlds(HIDDEN),
+    .in_worlds(HIDDEN)
+    .long(),
     Row::new(
         "constant-500",
         "constant 500 on one record of many",

@@ -21,7 +21,8 @@ pub(super) const ROWS: [Row; 5] = [
         "Salesforce down for all, an hour scaled to 12 s",
         100,
         |world, trial| down(world, trial, &["Acme", "Beta"], Duration::from_secs(12)).boxed(),
-    ),
+    )
+    .long(),
     Row {
         patience: Duration::from_mins(15),
         ..Row::new(
