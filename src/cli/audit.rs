@@ -29,7 +29,8 @@ const FORGETTING: Duration = Duration::from_hours(1);
 ///
 /// Accounted for are calls that came to their one end and were told of, and those with something that
 /// takes them there: a time at which they are due, an attempt that can be resolved, a reason why they
-/// are parked and a day until when.
+/// are parked and a day until when. Events so old that their call would not be remembered are told
+/// of as skipped (`too_old`), and not kept.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
