@@ -55,7 +55,7 @@ pub fn trouble(health: Health, reason: Option<LinkReason>) -> Option<Trouble> {
         ),
         LinkReason::PermissionMissing => (
             "The API user may not do everything that is needed. Until it may, Tasks go out without these fields, or wait.",
-            "Give the API user what is missing in the check below, then press Check again. It is also looked at by itself, at the latest tomorrow.",
+            "Give the API user what is missing (the page of the account lists it), then press Check again there. It is also looked at by itself, at the latest tomorrow.",
             false,
         ),
         LinkReason::ApiDisabled => (
