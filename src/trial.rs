@@ -26,6 +26,7 @@ use crate::linking::Linking;
 use crate::salesforce::tasks::Look;
 use crate::salesforce::{Client, SendBy, Session};
 use crate::store::{self, Store};
+use crate::telemetry::names::field;
 
 /// How long a lookup may take: an admin waits for it.
 const WITHIN: Duration = Duration::from_secs(15);
@@ -239,7 +240,7 @@ impl Trial {
                 .await;
             match sent.answers.into_iter().next() {
                 Some(Answer::Created(task) | Answer::Updated(task) | Answer::Exists(task)) => {
-                    tracing::info!(account = %link.account, "a test Task was created");
+                    tracing::info!({ field::ACCOUNT } = %link.account, "a test Task was created");
                     return Ok(created(org, task, draft.omit));
                 }
                 Some(Answer::Failed(failure)) if failure.class == FailureClass::Ambiguous => {
@@ -281,7 +282,7 @@ impl Trial {
             },
             Err(failure) => {
                 let code = failure.code;
-                tracing::warn!(account = %link.account, code, "a test Task could not be looked for");
+                tracing::warn!({ field::ACCOUNT } = %link.account, code, "a test Task could not be looked for");
                 Made::Unknown
             }
         }

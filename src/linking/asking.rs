@@ -5,6 +5,7 @@ use super::Linking;
 use crate::domain::ids::{AccountId, Generation};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::salesforce::{Error, Session};
+use crate::telemetry::names::field;
 
 impl Linking {
     /// Reads from the org of an account. Where the access token has run out, the newer one is used
@@ -40,7 +41,7 @@ impl Linking {
             && let Err(error) = self.store.want_refresh(account, generation, seen).await
         {
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(account = %account, error, "nobody could be asked to renew a token");
+            tracing::warn!({ field::ACCOUNT } = %account, error, "nobody could be asked to renew a token");
         }
         Err(failure)
     }

@@ -9,6 +9,7 @@ use crate::domain::authorization::{Authorization, AuthorizationFault, Stage};
 use crate::domain::ids::{AccountId, AuthorizationId};
 use crate::domain::link::{Actor, App, LinkStatus};
 use crate::store::links::LinkWrite;
+use crate::telemetry::names::field;
 
 /// Who looks at a login, and may end it.
 #[derive(Clone)]
@@ -123,7 +124,7 @@ impl Linking {
             match self.store.save_link(&link, most).await? {
                 LinkWrite::Stored(_) => {
                     self.announce(&link.event);
-                    tracing::info!(account = %known.account, "linked by an admin");
+                    tracing::info!({ field::ACCOUNT } = %known.account, "linked by an admin");
                     let now = self.store.authorization(&known.id).await?;
                     return now.ok_or(Error::Unknown);
                 }
@@ -150,7 +151,7 @@ impl Linking {
         from: Stage,
         fault: AuthorizationFault,
     ) -> Result<Authorization, Error> {
-        tracing::info!(account = %known.account, ?fault, "a login came to nothing");
+        tracing::info!({ field::ACCOUNT } = %known.account, ?fault, "a login came to nothing");
         let id = known.id.clone();
         let failed = known.failed(fault);
         self.store.move_authorization(from, &failed, None).await?;

@@ -14,6 +14,7 @@ use crate::domain::invitation::{Invitation, MOST_OPEN};
 use crate::domain::link::Actor;
 use crate::store;
 use crate::store::invitations::InviteWrite;
+use crate::telemetry::names::field;
 
 /// How long a secret is: 32 bytes in base64url. What is not, is not even looked for.
 const SECRET: usize = 43;
@@ -34,7 +35,7 @@ impl Linking {
         let new = Invitation::new(id, (account, by), clock::now(), lasts);
         match self.store.invite(&new, MOST_OPEN).await? {
             InviteWrite::Stored => {
-                tracing::info!(account = %new.account, "somebody was invited to link the account");
+                tracing::info!({ field::ACCOUNT } = %new.account, "somebody was invited to link the account");
                 Ok((new, secret))
             }
             InviteWrite::TooMany => Err(Error::TooManyInvitations { most: MOST_OPEN }),
@@ -96,7 +97,7 @@ impl Linking {
         };
         let now = self.store.use_invitation(&submitted, at).await?;
         let now = now.ok_or(Error::Unknown)?;
-        tracing::info!(account = %now.account, stage = ?now.stage, "somebody who was invited has logged in");
+        tracing::info!({ field::ACCOUNT } = %now.account, stage = ?now.stage, "somebody who was invited has logged in");
         Ok(now)
     }
 }

@@ -60,6 +60,7 @@ use crate::sealing::Sealer;
 use crate::store::links::{LinkChange, LinkWrite};
 use crate::store::{self, Fence, Store};
 use crate::telemetry::Metrics;
+use crate::telemetry::names::field;
 
 /// Why a link could not be stored.
 #[derive(Debug, thiserror::Error)]
@@ -204,7 +205,7 @@ impl Linking {
                 Ok(links) => links.into_iter().next()?,
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
-                    tracing::warn!(account = %account, error, "a link's health could not be changed");
+                    tracing::warn!({ field::ACCOUNT } = %account, error, "a link's health could not be changed");
                     return None;
                 }
             };
@@ -220,14 +221,14 @@ impl Linking {
                 .await;
             match self.store.change_link(&change).await {
                 Ok(LinkWrite::Stored(state)) => {
-                    tracing::info!(account = %account, ?health, ?reason, "link health changed");
+                    tracing::info!({ field::ACCOUNT } = %account, ?health, ?reason, "link health changed");
                     return Some(state);
                 }
                 Ok(LinkWrite::Changed(_)) => {}
                 Ok(LinkWrite::Stale | LinkWrite::ApiUserFull { .. }) => return Some(state),
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
-                    tracing::warn!(account = %account, error, "a link's health could not be changed");
+                    tracing::warn!({ field::ACCOUNT } = %account, error, "a link's health could not be changed");
                     return None;
                 }
             }

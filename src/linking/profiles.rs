@@ -17,6 +17,7 @@ use crate::salesforce::Session;
 use crate::salesforce::profile::Profile;
 use crate::store::links::{LinkWrite, ProfileNews, ProfileRead};
 use crate::store::{self, Fence};
+use crate::telemetry::names::field;
 
 /// Profiles asked in one step, one after the other.
 const PAGE: u32 = 20;
@@ -66,7 +67,7 @@ impl Linking {
             }
             if let Err(failure) = self.ask_profile(&state, fence.copied()).await {
                 let (code, hint) = (failure.code, failure.hint);
-                tracing::warn!(account = %state.account, code, hint, "what the org allows could not be asked");
+                tracing::warn!({ field::ACCOUNT } = %state.account, code, hint, "what the org allows could not be asked");
                 tried.insert(state.account, now);
             }
         }

@@ -15,6 +15,7 @@ use crate::domain::link::LinkState;
 use crate::domain::outcome::FailureClass;
 use crate::store;
 use crate::store::links::Grant;
+use crate::telemetry::names::field;
 
 /// Grants or logins given up in one step.
 const PAGE: u32 = 50;
@@ -38,7 +39,7 @@ impl Linking {
                 self.store
                     .give_up_grant(&grant.account, grant.generation)
                     .await?;
-                tracing::info!(account = %grant.account, generation = grant.generation.0, "the tokens of a replaced link are given up");
+                tracing::info!({ field::ACCOUNT } = %grant.account, { field::GENERATION } = grant.generation.0, "the tokens of a replaced link are given up");
             }
         }
         Ok(())
@@ -48,7 +49,7 @@ impl Linking {
     /// Whether it is over.
     async fn revoke(&self, grant: &Grant) -> bool {
         let Ok(tokens) = self.tokens(grant) else {
-            tracing::warn!(account = %grant.account, "a retired token cannot be opened, and stays");
+            tracing::warn!({ field::ACCOUNT } = %grant.account, "a retired token cannot be opened, and stays");
             return false;
         };
         match self.is_in_use(grant, &tokens.refresh).await {
@@ -61,7 +62,7 @@ impl Linking {
             Ok(()) => true,
             Err(error) => {
                 let code = error.failure.code;
-                tracing::warn!(account = %grant.account, code, "a retired token is not revoked yet");
+                tracing::warn!({ field::ACCOUNT } = %grant.account, code, "a retired token is not revoked yet");
                 // Refused for good: there is nothing left that could be revoked.
                 error.failure.class == FailureClass::Link
             }
@@ -79,7 +80,7 @@ impl Linking {
         let token = SecretString::from(tokens.refresh);
         if let Err(error) = self.salesforce.revoke(&grant.login_url, &token).await {
             let code = error.failure.code;
-            tracing::warn!(account = %link.account, code, "the own approval could not be given up before relinking");
+            tracing::warn!({ field::ACCOUNT } = %link.account, code, "the own approval could not be given up before relinking");
         }
         Ok(())
     }
@@ -112,7 +113,7 @@ impl Linking {
             Ok(()) => true,
             Err(error) => {
                 let code = error.failure.code;
-                tracing::warn!(account = %found.account, code, "the tokens of a login that came to nothing are not revoked yet");
+                tracing::warn!({ field::ACCOUNT } = %found.account, code, "the tokens of a login that came to nothing are not revoked yet");
                 false
             }
         }

@@ -13,6 +13,7 @@ use crate::domain::link::{Actor, Environment, LinkedOrg};
 use crate::salesforce::oauth::{Code, TokenSet};
 use crate::salesforce::{ApiUser, SendBy, Session};
 use crate::store::authorizations::RedeemClaim;
+use crate::telemetry::names::field;
 
 /// What a browser brings back from Salesforce.
 #[derive(Clone)]
@@ -125,7 +126,7 @@ impl Linking {
             }
             Err(error) => {
                 let code = error.failure.code;
-                tracing::warn!(account = %redeemed.account, code, "what the org allows could not be asked yet");
+                tracing::warn!({ field::ACCOUNT } = %redeemed.account, code, "what the org allows could not be asked yet");
                 (org, None, None)
             }
         };

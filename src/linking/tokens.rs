@@ -27,6 +27,7 @@ use crate::salesforce::{SendBy, Session};
 use crate::store::links::{Grant, RefreshClaim, RefreshResult, RefreshWish};
 use crate::store::{self, Written};
 use crate::telemetry::metrics::Refresh;
+use crate::telemetry::names::field;
 
 /// A claim that was granted.
 struct Claim {
@@ -296,7 +297,7 @@ impl Linking {
         if let Err(error) = ended.await {
             // It expires by itself, at the price of one last step.
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(account = %account, error, "a refresh claim could not be ended");
+            tracing::warn!({ field::ACCOUNT } = %account, error, "a refresh claim could not be ended");
         }
     }
 }

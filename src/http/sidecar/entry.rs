@@ -25,6 +25,7 @@ use super::session::Session;
 use crate::clock;
 use crate::crypto;
 use crate::store;
+use crate::telemetry::names::field;
 
 /// What the portal's form brings.
 #[derive(Deserialize)]
@@ -93,10 +94,10 @@ impl Sidecar {
         let until = DateTime::from_timestamp(claims.exp, 0).unwrap_or_else(clock::now);
         let until = until + super::portal::LONGEST;
         if !self.store.enter_once(&id, until, clock::now()).await? {
-            tracing::warn!(account = %claims.account, "a portal's token came a second time");
+            tracing::warn!({ field::ACCOUNT } = %claims.account, "a portal's token came a second time");
             return Ok(None);
         }
-        tracing::info!(account = %claims.account, role = ?claims.role, "somebody entered");
+        tracing::info!({ field::ACCOUNT } = %claims.account, role = ?claims.role, "somebody entered");
         let session = Session::begin(self, claims.account, claims.sub, claims.role);
         Ok(Some(session))
     }

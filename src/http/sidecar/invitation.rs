@@ -18,6 +18,7 @@ use super::access::Refused;
 use super::config::origin;
 use super::guest::Guest;
 use super::{Sidecar, csrf, pages};
+use crate::telemetry::names::field;
 
 /// Where the link leads.
 pub(super) const PAGE: &str = "/invitation";
@@ -51,7 +52,7 @@ pub(super) async fn enter(
     let secret = shown.rsplit('#').next().unwrap_or(shown);
     match sidecar.linking.invited(secret).await {
         Ok(Some(invitation)) => {
-            tracing::info!(account = %invitation.account, "somebody who was invited came");
+            tracing::info!({ field::ACCOUNT } = %invitation.account, "somebody who was invited came");
             let cookie = sidecar.guest_cookie(&Guest::begin(&sidecar, invitation));
             let cookie = AppendHeaders([(header::SET_COOKIE, cookie.to_string())]);
             (cookie, Redirect::to(pages::INVITED)).into_response()
