@@ -14,8 +14,11 @@ main() {
   local target
   for target in ${TARGETS:-events queries answers}; do
     printf '\n== %s, %s s\n' "$target" "$for_each"
+    # What it learns goes to the first folder; what is kept is read from the second.
+    local learnt=target/fuzz/corpus/$target
+    mkdir -p "$learnt"
     # No sanitizer: there is no unsafe code to watch, and stable Rust has none.
-    cargo fuzz run --sanitizer none --features libfuzzer "$target" -- -max_total_time="$for_each" -max_len=256
+    cargo fuzz run --sanitizer none --features libfuzzer "$target" "$learnt" "fuzz/corpus/$target" -- -max_total_time="$for_each" -max_len=256
   done
 }
 

@@ -214,9 +214,9 @@ impl Client {
             id: UserId,
             email: Option<String>,
         }
-        let emails = list(emails.iter().map(|email| email.expose().as_str()));
+        let asked = list(emails.iter().map(|email| email.expose().as_str()));
         let statement = format!(
-            "SELECT Id, Email FROM User WHERE IsActive = true AND UserType = 'Standard' AND Email IN {emails}"
+            "SELECT Id, Email FROM User WHERE IsActive = true AND UserType = 'Standard' AND Email IN {asked}"
         );
         let answered = self.query::<Row>(session, Rows::Living, &statement).await?;
         Ok(answered.map(|rows| {
@@ -228,6 +228,8 @@ impl Client {
             let only = |(email, mut users): (_, Vec<UserId>)| {
                 Some((email, users.pop()?)).filter(|_| users.is_empty())
             };
+            // A literal leaves control characters out, and so asks for another address.
+            found.retain(|email, _| emails.contains(email));
             found.into_iter().filter_map(only).collect()
         }))
     }
