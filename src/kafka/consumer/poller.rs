@@ -1,18 +1,18 @@
 //! The polling thread.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 
 use super::batch::Growing;
 use super::context::{Change, Changes, Context, join};
-use super::places::{go_to, list};
+use super::places::{committing, go_to, list};
 use super::wanted::Wanted;
 use super::{Config, Error, Event, Order, Partition, Received, Status};
 
@@ -64,6 +64,10 @@ pub(super) struct Poller {
     wanted: Wanted,
     /// Those that stand, because Kafka does not have their position.
     lost: BTreeSet<Partition>,
+    /// How far the store has come with them.
+    stored: BTreeMap<Partition, i64>,
+    /// The store's mark.
+    mark: Option<i64>,
     /// The batch that grows.
     batch: Growing,
     /// Since when the batch is full.
@@ -96,6 +100,8 @@ impl Poller {
             owned: BTreeSet::new(),
             wanted: Wanted::default(),
             lost: BTreeSet::new(),
+            stored: BTreeMap::new(),
+            mark: None,
             batch: Growing::new((config.batch_events, config.batch_bytes)),
             full_since: None,
             held: false,
@@ -170,6 +176,8 @@ impl Poller {
     fn obey(&mut self) -> bool {
         loop {
             match self.orders.try_recv() {
+                Ok(Order::Again) => self.again(),
+                Ok(Order::Marked(mark)) => self.witness(mark),
                 Ok(Order::Resume(offsets)) => {
                     for (partition, next) in offsets {
                         self.wanted.insert(partition, next);
@@ -179,6 +187,15 @@ impl Poller {
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
             }
+        }
+    }
+
+    /// Forgets where all partitions stand, and what was read of them, until it is told anew.
+    fn again(&mut self) {
+        let ours: Vec<Partition> = self.owned.iter().cloned().collect();
+        self.forget(&ours);
+        if !ours.is_empty() {
+            self.news.push_back(Event::Assigned(ours));
         }
     }
 
@@ -207,11 +224,12 @@ impl Poller {
         });
     }
 
-    /// Forgets all about partitions that are no longer ours.
+    /// Forgets all about partitions that are no longer ours, or are to be read anew.
     fn forget(&mut self, gone: &[Partition]) {
         self.batch.drop_partitions(gone);
         self.wanted.forget(gone);
         self.lost.retain(|p| !gone.contains(p));
+        self.stored.retain(|p, _| !gone.contains(p));
         self.tell_lost();
         for event in &mut self.news {
             if let Event::Assigned(partitions) = event {
@@ -295,6 +313,7 @@ impl Poller {
         wanted: Option<i64>,
         (low, high): (i64, i64),
     ) -> KafkaResult<Option<Event>> {
+        let known = wanted;
         let wanted = self.batch.position(partition).or(wanted).unwrap_or(low);
         let one = list(std::iter::once(partition));
         if wanted < low || wanted > high {
@@ -312,7 +331,10 @@ impl Poller {
         } else {
             self.consumer.resume(&one)?;
         }
-        self.batch.begin(partition.clone(), wanted);
+        if let Some(known) = known {
+            self.stored.insert(partition.clone(), known);
+        }
+        self.batch.begin(partition.clone(), known, wanted);
         Ok(None)
     }
 
@@ -358,18 +380,29 @@ impl Poller {
     }
 
     /// Stores offsets of partitions that are still ours.
-    fn store(&self, offsets: &[(Partition, i64)]) {
-        let mut list = TopicPartitionList::new();
-        for ((topic, number), next) in offsets.iter().filter(|(p, _)| self.owned.contains(p)) {
-            // Refused only for offsets below zero, of which there are none.
-            let _ = list.add_partition_offset(topic, *number, Offset::Offset(*next));
-        }
+    fn store(&mut self, offsets: &[(Partition, i64)]) {
+        let ours = offsets.iter().filter(|(p, _)| self.owned.contains(p));
+        let ours: BTreeMap<Partition, i64> = ours.cloned().collect();
+        let list = committing(&ours, self.mark);
+        self.stored.extend(ours);
         if list.count() > 0
             && let Err(error) = self.consumer.store_offsets(&list)
         {
             // Revoked this moment. The store's own offsets decide.
             let error = &error as &dyn std::error::Error;
             tracing::debug!(error, "offsets were not stored in Kafka");
+        }
+    }
+
+    /// Commits the store's mark beside the offsets of all our partitions, though these have not moved.
+    fn witness(&mut self, mark: i64) {
+        self.mark = Some(mark);
+        let list = committing(&self.stored, self.mark);
+        if list.count() > 0
+            && let Err(error) = self.consumer.commit(&list, CommitMode::Async)
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(error, "the store's mark was not committed in Kafka");
         }
     }
 

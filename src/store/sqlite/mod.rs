@@ -167,7 +167,7 @@ mod tests {
     use std::error::Error as _;
 
     use super::*;
-    use crate::store::inbox::{IngestBatch, Partition, QuarantineRow};
+    use crate::store::inbox::{Advance, IngestBatch, Partition, QuarantineRow};
     use crate::store::{Error, Inbox as _, Sealed};
 
     /// A batch of one quarantined record.
@@ -185,7 +185,11 @@ mod tests {
         };
         IngestBatch {
             quarantined: vec![record],
-            offsets: vec![(partition, offset + 1)],
+            offsets: vec![Advance {
+                partition,
+                from: None,
+                next: offset + 1,
+            }],
             ..IngestBatch::default()
         }
     }
@@ -249,7 +253,7 @@ mod tests {
             .await
             .expect("set");
         store.append(&batch(1, 5_000_000)).await.expect("room");
-        let partition = batch(0, 0).offsets.remove(0).0;
+        let partition = batch(0, 0).offsets.remove(0).partition;
         let offsets = store.offsets(&[partition]).await;
         assert_eq!(offsets.expect("offsets"), [Some(2)]);
         store.close().await;
