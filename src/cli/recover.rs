@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(long)]
     pub dry_run: bool,
     /// Do it although nothing tells that the database came back from the past: you know that a backup
-    /// was restored, and nothing was read from Kafka since that backup.
+    /// was restored, and that what its workers noted in Kafka is lost as well.
     #[arg(long)]
     pub anyway: bool,
 }

@@ -61,10 +61,8 @@ impl Site {
         };
         Database::migrate(&config).await.expect("migrate");
         let store = Database::open(&config).await.expect("open").store();
-        store
-            .recognise(&Witness::default())
-            .await
-            .expect("recognised");
+        let seen = store.recognise(&Witness::default()).await;
+        seen.expect("recognised");
         let worker = "worker-1".parse().expect("a replica");
         let beat = store.beat(&worker, Duration::from_mins(10), 256).await;
         let (_, owned) = watch::channel(beat.expect("beat").owned);

@@ -237,7 +237,8 @@ async fn reading_goes_back_with_the_store() {
     consumer.again();
     // What was on its way begins where the last batch ended; nothing behind it is left out.
     worker.until(&mut consumer, |w| w.assigned.len() == 2).await;
-    let before = std::mem::take(&mut worker.read).len() as i64;
+    let before = std::mem::take(&mut worker.read).len();
+    let before = i64::try_from(before).expect("few");
     worker.offsets.insert(partition.clone(), 7);
     consumer.again();
     let again = async {
@@ -270,9 +271,11 @@ async fn the_stores_mark_is_kept_with_the_group() {
     let mut worker = Worker::default();
     let mut consumer = Consumer::start(&config).expect("a consumer");
     worker.until(&mut consumer, |w| w.read.len() >= 100).await;
-    let noted = async |mark: i64, offsets: i64| {
+    let noted = async |consumer: &Consumer, mark: i64, offsets: i64| {
         let there = async {
             loop {
+                // As the worker does: again and again.
+                consumer.marked(mark);
                 let found = group::committed(&config).await.expect("an answer");
                 let read: i64 = found.offsets.iter().map(|(_, next)| next).sum();
                 if (found.mark, read) == (mark, offsets) {
@@ -282,20 +285,17 @@ async fn the_stores_mark_is_kept_with_the_group() {
         };
         within("the mark is noted", there).await;
     };
-    noted(0, 100).await;
-    consumer.marked(5);
-    noted(5, 100).await;
+    noted(&consumer, 5, 100).await;
     send_numbers(&config, 100..200).await;
     worker.until(&mut consumer, |w| w.read.len() >= 200).await;
-    noted(5, 200).await;
+    noted(&consumer, 6, 200).await;
     assert!(consumer.stop(PATIENCE).await);
 
     // Another worker, which has read nothing yet, notes what it knows.
     let mut consumer = Consumer::start(&config).expect("a consumer");
     worker.assigned.clear();
     worker.until(&mut consumer, |w| w.assigned.len() == 3).await;
-    consumer.marked(6);
-    noted(6, 200).await;
+    noted(&consumer, 7, 200).await;
     assert!(consumer.stop(PATIENCE).await);
 }
 

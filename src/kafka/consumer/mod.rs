@@ -21,10 +21,12 @@
 //! - `context`: a client with librdkafka's callbacks, which run inside `poll`;
 //! - `poller`: the thread;
 //! - `batch`: the batch that grows, and where each partition stands;
+//! - `commits`: what is committed in Kafka;
 //! - `places`: partitions and positions as librdkafka takes them;
 //! - `wanted`: which partitions are to go on, and when to ask the cluster about each.
 
 mod batch;
+mod commits;
 mod context;
 mod places;
 mod poller;

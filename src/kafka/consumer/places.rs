@@ -1,6 +1,5 @@
 //! Partitions and positions as librdkafka takes them.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -16,23 +15,6 @@ pub(super) fn list<'a>(partitions: impl Iterator<Item = &'a Partition>) -> Topic
     let mut list = TopicPartitionList::new();
     for (topic, partition) in partitions {
         list.add_partition(topic, *partition);
-    }
-    list
-}
-
-/// Offsets to commit, with the store's mark beside each.
-pub(super) fn committing(
-    offsets: &BTreeMap<Partition, i64>,
-    mark: Option<i64>,
-) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for ((topic, partition), next) in offsets {
-        let mut place = list.add_partition(topic, *partition);
-        // Refused only for offsets below zero, of which there are none.
-        let _ = place.set_offset(Offset::Offset(*next));
-        if let Some(mark) = mark {
-            place.set_metadata(mark.to_string());
-        }
     }
     list
 }

@@ -1,18 +1,19 @@
 //! The polling thread.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 
 use super::batch::Growing;
+use super::commits::Commits;
 use super::context::{Change, Changes, Context, join};
-use super::places::{committing, go_to, list};
+use super::places::{go_to, list};
 use super::wanted::Wanted;
 use super::{Config, Error, Event, Order, Partition, Received, Status};
 
@@ -64,10 +65,8 @@ pub(super) struct Poller {
     wanted: Wanted,
     /// Those that stand, because Kafka does not have their position.
     lost: BTreeSet<Partition>,
-    /// How far the store has come with them.
-    stored: BTreeMap<Partition, i64>,
-    /// The store's mark.
-    mark: Option<i64>,
+    /// What is committed of them.
+    commits: Commits,
     /// The batch that grows.
     batch: Growing,
     /// Since when the batch is full.
@@ -100,8 +99,7 @@ impl Poller {
             owned: BTreeSet::new(),
             wanted: Wanted::default(),
             lost: BTreeSet::new(),
-            stored: BTreeMap::new(),
-            mark: None,
+            commits: Commits::default(),
             batch: Growing::new((config.batch_events, config.batch_bytes)),
             full_since: None,
             held: false,
@@ -177,13 +175,16 @@ impl Poller {
         loop {
             match self.orders.try_recv() {
                 Ok(Order::Again) => self.again(),
-                Ok(Order::Marked(mark)) => self.witness(mark),
+                Ok(Order::Marked(mark)) => self.commits.witness(&self.consumer, mark),
                 Ok(Order::Resume(offsets)) => {
                     for (partition, next) in offsets {
                         self.wanted.insert(partition, next);
                     }
                 }
-                Ok(Order::Stored(offsets)) => self.store(&offsets),
+                Ok(Order::Stored(mut offsets)) => {
+                    offsets.retain(|(partition, _)| self.owned.contains(partition));
+                    self.commits.store(&self.consumer, offsets);
+                }
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
             }
@@ -229,7 +230,7 @@ impl Poller {
         self.batch.drop_partitions(gone);
         self.wanted.forget(gone);
         self.lost.retain(|p| !gone.contains(p));
-        self.stored.retain(|p, _| !gone.contains(p));
+        self.commits.forget(gone);
         self.tell_lost();
         for event in &mut self.news {
             if let Event::Assigned(partitions) = event {
@@ -313,28 +314,28 @@ impl Poller {
         wanted: Option<i64>,
         (low, high): (i64, i64),
     ) -> KafkaResult<Option<Event>> {
-        let known = wanted;
-        let wanted = self.batch.position(partition).or(wanted).unwrap_or(low);
+        let running = self.batch.position(partition);
+        let next = running.or(wanted).unwrap_or(low);
         let one = list(std::iter::once(partition));
-        if wanted < low || wanted > high {
+        if next < low || next > high {
             self.consumer.pause(&one)?;
             return Ok(Some(Event::Lost {
                 partition: partition.clone(),
-                wanted,
+                wanted: next,
                 low,
                 high,
             }));
         }
-        go_to(&self.consumer, partition, wanted, QUESTION)?;
+        go_to(&self.consumer, partition, next, QUESTION)?;
         if self.held {
             self.consumer.pause(&one)?;
         } else {
             self.consumer.resume(&one)?;
         }
-        if let Some(known) = known {
-            self.stored.insert(partition.clone(), known);
+        if let (None, Some(stored)) = (running, wanted) {
+            self.commits.begin(partition.clone(), stored);
         }
-        self.batch.begin(partition.clone(), known, wanted);
+        self.batch.begin(partition.clone(), wanted, next);
         Ok(None)
     }
 
@@ -376,33 +377,6 @@ impl Poller {
         if let Err(error) = change {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "partitions could not be paused or resumed");
-        }
-    }
-
-    /// Stores offsets of partitions that are still ours.
-    fn store(&mut self, offsets: &[(Partition, i64)]) {
-        let ours = offsets.iter().filter(|(p, _)| self.owned.contains(p));
-        let ours: BTreeMap<Partition, i64> = ours.cloned().collect();
-        let list = committing(&ours, self.mark);
-        self.stored.extend(ours);
-        if list.count() > 0
-            && let Err(error) = self.consumer.store_offsets(&list)
-        {
-            // Revoked this moment. The store's own offsets decide.
-            let error = &error as &dyn std::error::Error;
-            tracing::debug!(error, "offsets were not stored in Kafka");
-        }
-    }
-
-    /// Commits the store's mark beside the offsets of all our partitions, though these have not moved.
-    fn witness(&mut self, mark: i64) {
-        self.mark = Some(mark);
-        let list = committing(&self.stored, self.mark);
-        if list.count() > 0
-            && let Err(error) = self.consumer.commit(&list, CommitMode::Async)
-        {
-            let error = &error as &dyn std::error::Error;
-            tracing::debug!(error, "the store's mark was not committed in Kafka");
         }
     }
 

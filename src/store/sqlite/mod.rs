@@ -168,7 +168,8 @@ mod tests {
 
     use super::*;
     use crate::store::inbox::{Advance, IngestBatch, Partition, QuarantineRow};
-    use crate::store::{Error, Inbox as _, Sealed};
+    use crate::store::recovery::{Standing, Witness};
+    use crate::store::{Error, Inbox as _, Recovery as _, Sealed};
 
     /// A batch of one quarantined record.
     fn batch(offset: i64, bytes: usize) -> IngestBatch {
@@ -199,7 +200,10 @@ mod tests {
         let path = folder.path().join("calls.db");
         let config = Config::default();
         Sqlite::migrate(&path, &config).await.expect("migrate");
-        Sqlite::open(&path, &config).await.expect("open")
+        let store = Sqlite::open(&path, &config).await.expect("open");
+        let standing = store.recognise(&Witness::default()).await;
+        assert_eq!(standing.expect("recognise"), Standing::Recognised);
+        store
     }
 
     #[tokio::test]
