@@ -76,6 +76,14 @@ impl Row {
         self.open.is_some()
     }
 
+    /// When it is due in a lane.
+    fn due_at(&self, lane: Lane) -> Option<At> {
+        match lane {
+            Lane::Lookup => self.lookup_due,
+            Lane::Task => self.task_due.filter(|_| self.open.is_none()),
+        }
+    }
+
     /// A call that is not done must have something that moves it.
     fn check(&self) {
         let moves = self.task_due.is_some() || self.open.is_some() || self.parked.is_some();
@@ -240,11 +248,7 @@ impl Store {
 
     fn due_of(&self, id: &CallId, lane: Lane) -> Option<Due> {
         let row = self.calls.get(id)?;
-        let due_at = match lane {
-            Lane::Lookup => row.lookup_due?,
-            Lane::Task if row.open.is_some() => return None,
-            Lane::Task => row.task_due?,
-        };
+        let due_at = row.due_at(lane)?;
         Some(Due {
             call: id.clone(),
             shard: row.shard,
@@ -272,9 +276,8 @@ impl Store {
         let mut due: Vec<Due> = self
             .calls
             .iter()
-            .filter(|(_, row)| row.shard == shard)
+            .filter(|(_, row)| row.shard == shard && row.due_at(lane).is_some_and(|at| at <= now))
             .filter_map(|(id, _)| self.due_of(id, lane))
-            .filter(|due| due.due_at <= now)
             .collect();
         due.sort_by(|a, b| (a.due_at, &a.call).cmp(&(b.due_at, &b.call)));
         due.retain(|due| after.is_none_or(|(at, id)| (due.due_at, &due.call) > (*at, id)));

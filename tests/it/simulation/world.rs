@@ -159,7 +159,7 @@ pub(super) struct Faults {
 pub(super) struct World {
     pub(super) rng: StdRng,
     pub(super) now: At,
-    queue: BTreeMap<(At, u64), Event>,
+    queue: BTreeMap<(At, u64), Box<Event>>,
     next: u64,
     replicas: Vec<Replica>,
     pub(super) store: Store,
@@ -237,7 +237,7 @@ impl World {
 
     pub(super) fn plan(&mut self, at: At, event: Event) {
         self.next += 1;
-        self.queue.insert((at, self.next), event);
+        self.queue.insert((at, self.next), Box::new(event));
     }
 
     fn soon(&mut self, milliseconds: std::ops::Range<u64>) -> At {
@@ -253,12 +253,12 @@ impl World {
     pub(super) fn run(&mut self, until: At, done: impl Fn(&Self) -> bool) {
         while let Some(((at, _), event)) = self.queue.pop_first() {
             if at > until {
-                self.plan(at, event);
+                self.plan(at, *event);
                 break;
             }
             self.now = self.now.max(at);
-            let checks = matches!(event, Event::Beat(_) | Event::Calm);
-            self.happen(event);
+            let checks = matches!(*event, Event::Beat(_) | Event::Calm);
+            self.happen(*event);
             if checks && done(self) {
                 break;
             }
@@ -1032,10 +1032,10 @@ impl World {
         self.store.calls.iter().filter_map(|(id, row)| {
             let unanswered = row.call.started.is_some() && !self.store.looked_up.contains_key(id);
             let open = row.revision().is_some() && !row.is_done();
-            let live = self.store.link(&id.account, self.now).is_live();
             // Nobody can be asked about an attempt while the link is broken.
-            let must_wait = row.is_in_doubt() && !live;
-            (unanswered || open).then_some((id, !unanswered && must_wait))
+            let must_wait =
+                || row.is_in_doubt() && !self.store.link(&id.account, self.now).is_live();
+            (unanswered || open).then(|| (id, !unanswered && must_wait()))
         })
     }
 }
