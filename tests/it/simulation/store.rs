@@ -59,6 +59,7 @@ pub(super) struct Row {
     attempts: u32,
     degraded: BTreeSet<TaskField>,
     batch_limit: Option<u32>,
+    hidden: bool,
     open: Option<AttemptId>,
 }
 
@@ -219,6 +220,7 @@ impl Store {
             attempts: 0,
             degraded: BTreeSet::new(),
             batch_limit: None,
+            hidden: false,
             open: None,
         });
         let before = (row.call.started.is_some(), row.revision());
@@ -262,6 +264,7 @@ impl Store {
             attempts: row.attempts,
             degraded: row.degraded.clone(),
             batch_limit: row.batch_limit,
+            hidden: row.hidden,
         })
     }
 
@@ -429,11 +432,12 @@ impl Store {
                 at,
                 degraded,
                 batch_limit,
+                hidden,
                 ..
             } => {
                 row.task_due = Some(*at);
                 row.degraded.clone_from(degraded);
-                row.batch_limit = *batch_limit;
+                (row.batch_limit, row.hidden) = (*batch_limit, *hidden);
             }
             Outcome::NotSent { at } => row.task_due = Some(*at),
             Outcome::Parked { .. } if current_generation != decision.generation => {
@@ -539,7 +543,7 @@ impl Store {
             (row.done, row.hopeless, row.attempts) = (None, false, 0);
             row.replays += 1;
             row.degraded.clear();
-            row.batch_limit = None;
+            (row.batch_limit, row.hidden) = (None, false);
         }
         row.stand = None;
         if effect == Effect::Send {

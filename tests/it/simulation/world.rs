@@ -857,7 +857,7 @@ impl World {
             .salesforce
             .refusal(self.now, &request.org, request.access);
         // The application breaks in the midst, before or after it has committed.
-        let spoilt = refusal.is_none() && self.salesforce.is_spoilt(&request.attempts);
+        let spoilt = refusal.is_none() && self.salesforce.is_spoilt(self.now, &request.attempts);
         let broken = spoilt || (refusal.is_none() && self.odds(self.faults.breaks));
         let commits = !broken || (!spoilt && self.rng.random_bool(0.5));
         let mut answers: BTreeMap<AttemptId, Answer> = BTreeMap::new();
