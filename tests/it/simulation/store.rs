@@ -389,7 +389,7 @@ impl Store {
     }
 
     #[expect(clippy::too_many_lines, reason = "one arm for each outcome")]
-    pub(super) fn record(&mut self, now: At, decision: &Decision) -> bool {
+    pub(super) fn record(&mut self, now: At, decision: &Decision, replays: u32) -> bool {
         let current = self.is_current(decision.shard, decision.epoch);
         let link = self.link(&decision.call.account, now);
         let current_generation = link.generation;
@@ -417,7 +417,17 @@ impl Store {
             }
             None => {
                 let at_revision = row.revision() == Some(decision.revision);
-                if row.open.is_some() || row.is_done() || row.parked.is_some() || !at_revision {
+                let told = Stand::of(&decision.outcome);
+                if at_revision && row.open.is_none() && row.replays == replays {
+                    // It was stored, and that was not heard.
+                    let rests = row.is_done() || row.parked.is_some();
+                    if rests && row.stand == told {
+                        return true;
+                    }
+                }
+                let replayed = row.replays != replays;
+                let rests = row.is_done() || row.parked.is_some();
+                if row.open.is_some() || rests || replayed || !at_revision {
                     return false;
                 }
             }
