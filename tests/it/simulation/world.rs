@@ -256,8 +256,13 @@ impl World {
 
     /// Whether a transaction fails, and if so, whether it was committed all the same.
     fn fails(&mut self) -> Option<bool> {
-        let fails = self.odds(self.faults.store_fails);
-        fails.then(|| self.rng.random_bool(0.5))
+        if !self.odds(self.faults.store_fails) {
+            return None;
+        }
+        let committed = self.rng.random_bool(0.5);
+        let what = ["not committed", "committed unheard"][usize::from(committed)];
+        self.store.happened.insert(what.to_owned());
+        Some(committed)
     }
 
     /// Lives until `until`, or until `done`.
@@ -620,17 +625,24 @@ impl World {
                 generation,
                 health,
                 reason,
-                ..
+                failure,
             } => {
                 let failed = self.fails();
-                if failed != Some(false) {
-                    let (key, what) = ((&account, generation), (health, reason));
-                    self.store.mark(now, to.replica, key, what);
+                let (key, what) = ((&account, generation), (health, reason));
+                let link =
+                    (failed != Some(false)).then(|| self.store.mark(now, to.replica, key, what));
+                if failed.is_some() {
+                    let again = Command::MarkLink {
+                        account,
+                        generation,
+                        health,
+                        reason,
+                        failure,
+                    };
+                    self.again(to, again);
+                } else {
+                    self.answer(to, Input::Links(link.into_iter().collect()));
                 }
-                // Where it failed, nothing is told.
-                let link = self.store.link(&account, now);
-                let told = failed.is_none().then_some(link);
-                self.answer(to, Input::Links(told.into_iter().collect()));
             }
             Command::Unpark {
                 account,
