@@ -113,6 +113,8 @@ create table calls (
     degraded jsonb,
     -- Its next request holds at most so many calls: it failed in a larger one.
     batch_limit integer,
+    -- An earlier request may have made its Task, where the API user does not see it.
+    hidden boolean not null default false,
     outcome jsonb,
     parked_reason text,
     dead_reason text,

@@ -222,6 +222,9 @@ pub enum Outcome {
         /// The next request with this call holds at most so many calls: it failed in a larger one.
         #[serde(default)]
         batch_limit: Option<u32>,
+        /// An earlier request may have made its Task, where the API user does not see it.
+        #[serde(default)]
+        hidden: bool,
     },
     /// Sent and not answered: reconcile, not before `look_at`. The attempt stays open.
     InDoubt {

@@ -56,6 +56,8 @@ pub struct Due {
     pub degraded: BTreeSet<TaskField>,
     /// Its next request holds at most so many calls; `None`: any number.
     pub batch_limit: Option<u32>,
+    /// An earlier request may have made its Task, where the API user does not see it.
+    pub hidden: bool,
 }
 
 /// What an attempt does at Salesforce.

@@ -46,6 +46,8 @@ pub(super) struct Call {
     pub(super) search_limit: Option<u32>,
     /// The same for its Task.
     pub(super) batch_limit: Option<u32>,
+    /// Its Task may exist, unseen.
+    pub(super) hidden: bool,
     /// Searches that failed.
     pub(super) searches: u32,
     /// When its Task is due, were it looked up.
@@ -70,6 +72,7 @@ impl Call {
             degraded: due.degraded.clone(),
             search_limit: None,
             batch_limit: due.batch_limit,
+            hidden: due.hidden,
             searches: 0,
             task_due: due.due_at,
             lookup: Place::Idle,
@@ -120,6 +123,7 @@ impl Account {
             call.attempts = due.attempts;
             call.degraded.clone_from(&due.degraded);
             call.batch_limit = due.batch_limit;
+            call.hidden = due.hidden;
             call.task_due = due.due_at;
         }
         call

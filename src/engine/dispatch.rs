@@ -8,6 +8,7 @@ use super::lookups::limited;
 use super::machine::{Engine, Load, Served, Turn};
 use super::pacing::Gate;
 use super::parking::{park, unlinked};
+use super::reconcile::admit;
 use super::{Command, Decision};
 use crate::domain::ids::{AccountId, CallId};
 use crate::domain::link::{LinkState, LinkStatus};
@@ -194,6 +195,7 @@ impl Engine {
         let Some(call) = self.batch_call(id).filter(|call| call.shard == link.shard) else {
             return;
         };
+        let outcome = admit(outcome, call.hidden);
         let account = self
             .accounts
             .get_mut(&id.account)

@@ -26,6 +26,8 @@ pub(super) struct Sent<'a> {
     pub(super) degraded: &'a BTreeSet<TaskField>,
     /// The most calls that its request was allowed to hold.
     pub(super) batch_limit: Option<u32>,
+    /// Its Task may exist already, unseen.
+    pub(super) hidden: bool,
     /// Create, adopt or update.
     pub(super) kind: &'a AttemptKind,
     /// No byte was written after this.
@@ -63,7 +65,7 @@ pub(super) fn judge(
         sent,
         around,
     };
-    match answer {
+    let outcome = match answer {
         Answer::Created(task) => Outcome::Logged {
             how: LoggedAs::Created,
             task,
@@ -78,7 +80,8 @@ pub(super) fn judge(
         },
         Answer::NotSent(failure) => judge.not_sent(failure),
         Answer::Failed(failure) => judge.failed(failure),
-    }
+    };
+    reconcile::admit(outcome, sent.hidden)
 }
 
 /// How large the halves of a batch are that failed as a whole.
@@ -187,6 +190,7 @@ impl Judge<'_> {
                 failure,
                 degraded,
                 batch_limit: self.sent.batch_limit,
+                hidden: self.sent.hidden,
             };
         }
         if self.is_shared(&failure) {
@@ -216,6 +220,7 @@ impl Judge<'_> {
             failure,
             degraded: self.sent.degraded.clone(),
             batch_limit: Some(half(self.sent.together)),
+            hidden: self.sent.hidden,
         }
     }
 
@@ -246,6 +251,7 @@ impl Judge<'_> {
             failure,
             degraded: self.sent.degraded.clone(),
             batch_limit: self.sent.batch_limit,
+            hidden: self.sent.hidden,
         }
     }
 }
@@ -279,6 +285,7 @@ mod tests {
             attempts,
             degraded: &degraded,
             batch_limit: None,
+            hidden: false,
             kind,
             send_by: NOW + Duration::from_secs(30),
             ended_at: Some(NOW - Duration::from_mins(1)),
@@ -430,6 +437,7 @@ mod tests {
                 attempts,
                 degraded: &degraded,
                 batch_limit: Some(1),
+                hidden: false,
                 kind: &AttemptKind::Create,
                 send_by: NOW,
                 ended_at: Some(NOW),
@@ -440,6 +448,35 @@ mod tests {
         };
         assert_eq!(ends(1), "retry later without 0");
         assert_eq!(ends(30), "dead RetriesExhausted");
+    }
+
+    /// Its answer tells of the last request alone; what an earlier one did nobody saw.
+    #[test]
+    fn what_may_be_hidden_is_never_said_not_to_exist() {
+        let mut config = Config::default();
+        config.retry.at_least_for = Duration::ZERO;
+        let mut rng = StdRng::seed_from_u64(1);
+        let degraded = BTreeSet::new();
+        let mut judged = |attempts, class| {
+            let sent = Sent {
+                attempts,
+                degraded: &degraded,
+                batch_limit: None,
+                hidden: true,
+                kind: &AttemptKind::Create,
+                send_by: NOW,
+                ended_at: Some(NOW),
+                together: 1,
+            };
+            let failure = Failure::new(class, FailureScope::Record, "x");
+            let (around, answer) = (Circumstances::default(), Answer::Failed(failure));
+            judge(&config, NOW, &mut rng, &sent, around, answer)
+        };
+        let again = judged(1, FailureClass::Transient);
+        assert!(matches!(again, Outcome::RetryAt { hidden: true, .. }));
+        let end = judged(30, FailureClass::Transient);
+        assert_eq!(kind(&end), "dead Unknown");
+        assert_eq!(kind(&judged(1, FailureClass::Bug)), "dead Unknown");
     }
 
     proptest! {

@@ -242,6 +242,8 @@ pub struct BatchCall {
     pub revision: Revision,
     /// What is left out.
     pub degraded: BTreeSet<TaskField>,
+    /// An earlier request may have made its Task, where the API user does not see it.
+    pub hidden: bool,
 }
 
 /// A decision about one call, to be stored.

@@ -201,7 +201,7 @@ impl Settler<'_> {
         if matches!(attempt.kind, AttemptKind::Update { .. }) {
             let end = config.final_at(attempt);
             return if now >= end {
-                Step::Over(Box::new(self.again(now, attempt)))
+                Step::Over(Box::new(self.again(now, attempt, false)))
             } else {
                 Step::Wait(end)
             };
@@ -234,20 +234,15 @@ impl Settler<'_> {
         if asked_at < end {
             return Conclusion::Look(next_look(self.config, asked_at, looks, end));
         }
-        if sight.sees_all {
-            return Conclusion::Over(Box::new(self.again(asked_at, attempt)));
-        }
-        // What the API user cannot see may exist all the same (rule 6): also once a request that
-        // Salesforce would refuse to double has gone again as often as it may.
-        let again = (sight.key_field && is_protected(attempt, link))
-            .then(|| self.again(asked_at, attempt))
-            .filter(|outcome| !outcome.is_terminal());
-        Conclusion::Over(Box::new(again.unwrap_or_else(|| {
-            unknown(
-                "absence_not_proven",
-                "grant the API user View All Data, look in the org whether the call has a Task, and replay the call if it has none",
-            )
-        })))
+        // What the API user cannot see may exist all the same (rule 6): it goes again only where
+        // Salesforce would refuse to double it.
+        let hidden = !sight.sees_all;
+        let outcome = if hidden && !(sight.key_field && is_protected(attempt, link)) {
+            not_proven()
+        } else {
+            self.again(asked_at, attempt, hidden)
+        };
+        Conclusion::Over(Box::new(outcome))
     }
 
     /// Nobody can ask now, or Salesforce refuses to answer: again at `then`, unless the attempt is
@@ -269,7 +264,7 @@ impl Settler<'_> {
 
     /// The request had no effect. Its calls go again in halves, as one of them may be the reason;
     /// only one that failed alone, again and again, is given up.
-    fn again(&mut self, now: DateTime<Utc>, attempt: &OpenAttempt) -> Outcome {
+    fn again(&mut self, now: DateTime<Utc>, attempt: &OpenAttempt, hidden: bool) -> Outcome {
         let mut failure = Failure::new(
             FailureClass::Ambiguous,
             FailureScope::Record,
@@ -283,10 +278,9 @@ impl Settler<'_> {
         let Some(at) = at else {
             "Salesforce fails on this call each time: its earlier attempts tell how."
                 .clone_into(&mut failure.hint);
-            return Outcome::Dead {
-                reason: DeadReason::RetriesExhausted,
-                failure: Some(failure),
-            };
+            let reason = DeadReason::RetriesExhausted;
+            let failure = Some(failure);
+            return admit(Outcome::Dead { reason, failure }, hidden);
         };
         "The request before had no effect; it is sent again.".clone_into(&mut failure.hint);
         Outcome::RetryAt {
@@ -294,6 +288,7 @@ impl Settler<'_> {
             failure,
             degraded: attempt.degraded.clone(),
             batch_limit: Some(half(attempt.together)),
+            hidden,
         }
     }
 }
@@ -311,6 +306,26 @@ fn is_protected(attempt: &OpenAttempt, link: &LinkState) -> bool {
         .filter(|org| org.org == attempt.org)
         .map(|org| &org.key_mode);
     matches!(attempt.mode, KeyMode::UniqueField { .. }) && now == Some(&attempt.mode)
+}
+
+/// Nobody says of a call whose Task may be hidden that it has none, however it comes to its end.
+pub(super) fn admit(outcome: Outcome, hidden: bool) -> Outcome {
+    match outcome {
+        Outcome::Skipped { .. }
+        | Outcome::Dead {
+            reason: DeadReason::Refused | DeadReason::RetriesExhausted | DeadReason::Bug,
+            ..
+        } if hidden => not_proven(),
+        outcome => outcome,
+    }
+}
+
+/// The API user may not see the Task that there may be.
+fn not_proven() -> Outcome {
+    unknown(
+        "absence_not_proven",
+        "grant the API user View All Data, look in the org whether the call has a Task, and replay the call if it has none",
+    )
 }
 
 /// A Task may exist, and nothing that can be asked tells: a person must look.

@@ -189,8 +189,8 @@ impl Linking {
     }
 
     /// Changes a link's health, with its event, if it is still at that generation and its account
-    /// in a shard of ours; returns the link as it is then. Fenced by the shard's lease: a worker
-    /// that stood still must not undo what the next owner has found since.
+    /// in a shard of ours; returns the link as it is then, if its account is known. Fenced by the
+    /// shard's lease: a worker that stood still must not undo what the next owner has found since.
     pub async fn mark(
         &self,
         account: &AccountId,
@@ -198,39 +198,29 @@ impl Linking {
         health: Health,
         reason: LinkReason,
         failure: Option<Failure>,
-    ) -> Option<LinkState> {
+    ) -> store::Result<Option<LinkState>> {
         loop {
-            let links = self.store.links(std::slice::from_ref(account)).await;
-            let state = match links {
-                Ok(links) => links.into_iter().next()?,
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!({ field::ACCOUNT } = %account, error, "a link's health could not be changed");
-                    return None;
-                }
+            let links = self.store.links(std::slice::from_ref(account)).await?;
+            let Some(state) = links.into_iter().next() else {
+                return Ok(None);
             };
             let known = (state.health, state.reason) == (health, Some(reason));
             let Some(fence) = self.fence(state.shard).filter(|_| !known) else {
-                return Some(state);
+                return Ok(Some(state));
             };
             if state.generation != generation {
-                return Some(state);
+                return Ok(Some(state));
             }
             let change = self
                 .change(&state, fence, health, reason, failure.clone())
                 .await;
-            match self.store.change_link(&change).await {
-                Ok(LinkWrite::Stored(state)) => {
+            match self.store.change_link(&change).await? {
+                LinkWrite::Stored(state) => {
                     tracing::info!({ field::ACCOUNT } = %account, ?health, ?reason, "link health changed");
-                    return Some(state);
+                    return Ok(Some(state));
                 }
-                Ok(LinkWrite::Changed(_)) => {}
-                Ok(LinkWrite::Stale | LinkWrite::ApiUserFull { .. }) => return Some(state),
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!({ field::ACCOUNT } = %account, error, "a link's health could not be changed");
-                    return None;
-                }
+                LinkWrite::Changed(_) => {}
+                LinkWrite::Stale | LinkWrite::ApiUserFull { .. } => return Ok(Some(state)),
             }
         }
     }

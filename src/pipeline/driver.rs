@@ -14,13 +14,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::dispatch::{Batch, Dispatcher};
-use super::load::Loader;
+use super::load::{Loader, or_empty};
 use super::lookup::Lookups;
 use super::reconcile::Reconciler;
 use super::record::Recorder;
 use crate::clock;
 use crate::engine::{Command, Engine, Gauges, Input};
 use crate::linking::Linking;
+use crate::store::until_stored;
 
 /// How many inputs may wait for the driver. Senders wait behind it, which holds ingest back; the
 /// driver itself never waits for a shell, so this cannot lock up.
@@ -231,10 +232,16 @@ impl Shells {
                 reason,
                 failure,
             } => {
-                let change = self
-                    .linking
-                    .mark(&account, generation, health, reason, failure);
-                Some(Input::Links(change.await.into_iter().collect()))
+                // The engine sends nothing for the account until it hears what became of this.
+                let mark = || {
+                    let failure = failure.clone();
+                    self.linking
+                        .mark(&account, generation, health, reason, failure)
+                };
+                let link = until_stored(&self.loader.cancel, "mark_link", mark).await?;
+                Some(Input::Links(
+                    or_empty(link, "mark_link").into_iter().collect(),
+                ))
             }
             errand => self.loader.carry_out(errand).await,
         }

@@ -146,14 +146,14 @@ impl Loader {
     }
 }
 
-/// A read that the database refuses for good: a broken invariant, said once and loudly. The
-/// engine asks again at its next poll.
-fn or_empty<T: Default>(answer: crate::store::Result<T>, what: &'static str) -> T {
+/// What the database refuses for good: a broken invariant, said once and loudly. The engine asks
+/// again at its next poll.
+pub(super) fn or_empty<T: Default>(answer: crate::store::Result<T>, what: &'static str) -> T {
     answer.unwrap_or_else(|error| {
         tracing::error!(
             what,
             error = &error as &dyn std::error::Error,
-            "the store refuses a read"
+            "the store refuses to answer"
         );
         T::default()
     })

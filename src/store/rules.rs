@@ -39,6 +39,8 @@ pub(super) struct WorkRow {
     pub(super) degraded: BTreeSet<TaskField>,
     /// Its next request holds at most so many calls.
     pub(super) batch_limit: Option<u32>,
+    /// Its Task may exist, unseen.
+    pub(super) hidden: bool,
     /// The last outcome.
     pub(super) outcome: Option<Outcome>,
     /// Its Task.
@@ -178,11 +180,12 @@ impl WorkRow {
                 at,
                 degraded,
                 batch_limit,
+                hidden,
                 ..
             } => {
                 self.due_at = Some(*at);
                 self.degraded.clone_from(degraded);
-                self.batch_limit = *batch_limit;
+                (self.batch_limit, self.hidden) = (*batch_limit, *hidden);
             }
             Outcome::NotSent { at } => {
                 self.due_at = Some(*at);

@@ -231,6 +231,7 @@ pub(crate) async fn retries_are_due_at_their_time(harness: Arc<dyn Harness>) {
         failure: failure(),
         degraded: degraded.clone(),
         batch_limit: Some(7),
+        hidden: true,
     };
     let mut row = fixture.outcome(&begun, 0, retry).await;
     row.event = Some(call_event("deferred"));
@@ -240,7 +241,7 @@ pub(crate) async fn retries_are_due_at_their_time(harness: Arc<dyn Harness>) {
         (due[0].due_at, due[0].attempts, &due[0].degraded),
         (at(900), 1, &degraded)
     );
-    assert_eq!(due[0].batch_limit, Some(7));
+    assert_eq!((due[0].batch_limit, due[0].hidden), (Some(7), true));
 
     let begun = fixture.begin("acme", "c", 0).await;
     assert_eq!((begun.call.attempts, begun.call.deferrals), (2, 1));

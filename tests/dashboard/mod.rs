@@ -124,6 +124,7 @@ fn outcomes(at: DateTime<Utc>) -> Vec<Outcome> {
             failure: failure.clone(),
             degraded: [].into(),
             batch_limit: None,
+            hidden: false,
         },
         Outcome::InDoubt {
             look_at: at,

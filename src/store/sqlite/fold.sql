@@ -70,4 +70,4 @@ returning account, interaction, shard, received_at = $2 as is_new,
     case when started_received_at = $2 then started_event end as begun_by,
     case when ended_received_at = $2 then ended_event end as ended_by,
     task_due_at, lookup_due_at, lookup_deadline, looked_up, ended_at, revision, skip, attempts,
-    degraded, batch_limit
+    degraded, batch_limit, hidden

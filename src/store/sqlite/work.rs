@@ -17,7 +17,7 @@ pub(super) async fn calls<'a>(
     let asked: BTreeSet<&CallId> = calls.into_iter().collect();
     let rows = sqlx::query(
         "select account, interaction, shard, state, revision, attempt, attempts, deferrals, replays,
-            task_due_at, degraded, batch_limit, outcome, task, terminal_at
+            task_due_at, degraded, batch_limit, hidden, outcome, task, terminal_at
          from json_each($1)
          cross join calls on account = value ->> 0 and interaction = value ->> 1",
     )
@@ -52,12 +52,13 @@ pub(super) async fn write_calls(tx: &mut Tx, calls: &[(&CallId, &WorkRow)]) -> R
             &row.task,
             row.terminal_at.map(micros),
             signed(row.replays),
+            row.hidden,
         )
     });
     sqlx::query(
         "update calls set state = new.state, attempt = new.attempt, attempts = new.attempts,
             deferrals = new.deferrals, replays = new.replays, task_due_at = new.task_due_at, degraded = new.degraded,
-            batch_limit = new.batch_limit, outcome = new.outcome,
+            batch_limit = new.batch_limit, hidden = new.hidden, outcome = new.outcome,
             parked_reason = new.parked_reason, dead_reason = new.dead_reason, task = new.task,
             terminal_at = new.terminal_at
          from (select value ->> 0 as account, value ->> 1 as interaction, value ->> 2 as state,
@@ -65,7 +66,7 @@ pub(super) async fn write_calls(tx: &mut Tx, calls: &[(&CallId, &WorkRow)]) -> R
                 value ->> 6 as task_due_at, value ->> 7 as degraded, value ->> 8 as batch_limit,
                 value ->> 9 as outcome, value ->> 10 as parked_reason,
                 value ->> 11 as dead_reason, value ->> 12 as task, value ->> 13 as terminal_at,
-                value ->> 14 as replays
+                value ->> 14 as replays, value ->> 15 as hidden
             from json_each($1)) as new
          where calls.account = new.account and calls.interaction = new.interaction",
     )

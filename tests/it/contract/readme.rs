@@ -67,7 +67,9 @@ numbers as text (numbers are read too), enums as words, fields at their default 
   waits, and may come again. An operator may put a call back that was given up, or skipped as
   `unlinked` or `expired`: it comes to one more terminal event, with `replay` one higher and a `ce_id`
   of its own, and of a revision's ends the highest stands.
-- **`ce_id`** of what we publish is the same for the same fact, however often it is sent.
+- **`ce_id`** of what we publish is the same for the same fact, however often it is sent: keep what
+  you took first. Only where our database was restored from a backup may the end of a call come again
+  under its id in other words, `adopted` for `created` or failed as `unknown`, about the same Task.
   `ce_causationid` is the id of the ended event that a result is about, `ce_correlationid` its
   conversation.
 - **Tombstones** are not sent: an unlinked account is an event with status `unlinked`.

@@ -35,6 +35,15 @@ pub(super) struct Troubles {
     pub(super) keyless_until: Option<At>,
 }
 
+/// How a call's Task is not created, each time anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spoils {
+    /// It breaks the whole request.
+    Request,
+    /// Its row is refused in a way that passes with other rows.
+    Row,
+}
+
 #[derive(Default)]
 pub(super) struct Salesforce {
     /// By call; more than one is what must never be.
@@ -53,8 +62,8 @@ pub(super) struct Salesforce {
     /// Orgs whose API user sees no Task that it made, and those of which that was ever so.
     blind: BTreeSet<OrgId>,
     blind_once: BTreeSet<OrgId>,
-    /// Calls whose Task breaks every request that would create it.
-    pub(super) spoilers: BTreeSet<CallId>,
+    /// Calls whose Task Salesforce does not create any more, and since when.
+    pub(super) spoilers: BTreeMap<CallId, (At, Spoils)>,
     next: u64,
 }
 
@@ -129,10 +138,15 @@ impl Salesforce {
     }
 
     /// Whether one call breaks the whole request.
-    pub(super) fn is_spoilt(&self, attempts: &[OpenAttempt]) -> bool {
-        let spoils =
-            |a: &OpenAttempt| a.kind == AttemptKind::Create && self.spoilers.contains(&a.call);
-        attempts.iter().any(spoils)
+    pub(super) fn is_spoilt(&self, now: At, attempts: &[OpenAttempt]) -> bool {
+        attempts
+            .iter()
+            .any(|attempt| self.spoils(now, attempt) == Some(Spoils::Request))
+    }
+
+    fn spoils(&self, now: At, attempt: &OpenAttempt) -> Option<Spoils> {
+        let (since, how) = self.spoilers.get(&attempt.call)?;
+        (attempt.kind == AttemptKind::Create && *since <= now).then_some(*how)
     }
 
     /// Serves one row of a request.
@@ -152,7 +166,8 @@ impl Salesforce {
         if refuses.is_some_and(|until| now < until) {
             return row(FailureClass::Admin, "FIELD_CUSTOM_VALIDATION_EXCEPTION");
         }
-        if troubled && rng.random_bool(0.05) {
+        let locked = self.spoils(now, attempt) == Some(Spoils::Row);
+        if locked || (troubled && rng.random_bool(0.05)) {
             return row(FailureClass::Transient, "UNABLE_TO_LOCK_ROW");
         }
         if !attempt.degraded.contains(&TaskField::WhatId) && troubled && rng.random_bool(0.05) {

@@ -59,6 +59,7 @@ pub(super) struct Row {
     attempts: u32,
     degraded: BTreeSet<TaskField>,
     batch_limit: Option<u32>,
+    hidden: bool,
     open: Option<AttemptId>,
 }
 
@@ -74,6 +75,14 @@ impl Row {
 
     pub(super) fn is_in_doubt(&self) -> bool {
         self.open.is_some()
+    }
+
+    /// When it is due in a lane.
+    fn due_at(&self, lane: Lane) -> Option<At> {
+        match lane {
+            Lane::Lookup => self.lookup_due,
+            Lane::Task => self.task_due.filter(|_| self.open.is_none()),
+        }
     }
 
     /// A call that is not done must have something that moves it.
@@ -211,6 +220,7 @@ impl Store {
             attempts: 0,
             degraded: BTreeSet::new(),
             batch_limit: None,
+            hidden: false,
             open: None,
         });
         let before = (row.call.started.is_some(), row.revision());
@@ -240,11 +250,7 @@ impl Store {
 
     fn due_of(&self, id: &CallId, lane: Lane) -> Option<Due> {
         let row = self.calls.get(id)?;
-        let due_at = match lane {
-            Lane::Lookup => row.lookup_due?,
-            Lane::Task if row.open.is_some() => return None,
-            Lane::Task => row.task_due?,
-        };
+        let due_at = row.due_at(lane)?;
         Some(Due {
             call: id.clone(),
             shard: row.shard,
@@ -258,6 +264,7 @@ impl Store {
             attempts: row.attempts,
             degraded: row.degraded.clone(),
             batch_limit: row.batch_limit,
+            hidden: row.hidden,
         })
     }
 
@@ -272,9 +279,8 @@ impl Store {
         let mut due: Vec<Due> = self
             .calls
             .iter()
-            .filter(|(_, row)| row.shard == shard)
+            .filter(|(_, row)| row.shard == shard && row.due_at(lane).is_some_and(|at| at <= now))
             .filter_map(|(id, _)| self.due_of(id, lane))
-            .filter(|due| due.due_at <= now)
             .collect();
         due.sort_by(|a, b| (a.due_at, &a.call).cmp(&(b.due_at, &b.call)));
         due.retain(|due| after.is_none_or(|(at, id)| (due.due_at, &due.call) > (*at, id)));
@@ -383,7 +389,7 @@ impl Store {
     }
 
     #[expect(clippy::too_many_lines, reason = "one arm for each outcome")]
-    pub(super) fn record(&mut self, now: At, decision: &Decision) -> bool {
+    pub(super) fn record(&mut self, now: At, decision: &Decision, replays: u32) -> bool {
         let current = self.is_current(decision.shard, decision.epoch);
         let link = self.link(&decision.call.account, now);
         let current_generation = link.generation;
@@ -411,7 +417,17 @@ impl Store {
             }
             None => {
                 let at_revision = row.revision() == Some(decision.revision);
-                if row.open.is_some() || row.is_done() || row.parked.is_some() || !at_revision {
+                let told = Stand::of(&decision.outcome);
+                if at_revision && row.open.is_none() && row.replays == replays {
+                    // It was stored, and that was not heard.
+                    let rests = row.is_done() || row.parked.is_some();
+                    if rests && row.stand == told {
+                        return true;
+                    }
+                }
+                let replayed = row.replays != replays;
+                let rests = row.is_done() || row.parked.is_some();
+                if row.open.is_some() || rests || replayed || !at_revision {
                     return false;
                 }
             }
@@ -426,11 +442,12 @@ impl Store {
                 at,
                 degraded,
                 batch_limit,
+                hidden,
                 ..
             } => {
                 row.task_due = Some(*at);
                 row.degraded.clone_from(degraded);
-                row.batch_limit = *batch_limit;
+                (row.batch_limit, row.hidden) = (*batch_limit, *hidden);
             }
             Outcome::NotSent { at } => row.task_due = Some(*at),
             Outcome::Parked { .. } if current_generation != decision.generation => {
@@ -536,7 +553,7 @@ impl Store {
             (row.done, row.hopeless, row.attempts) = (None, false, 0);
             row.replays += 1;
             row.degraded.clear();
-            row.batch_limit = None;
+            (row.batch_limit, row.hidden) = (None, false);
         }
         row.stand = None;
         if effect == Effect::Send {

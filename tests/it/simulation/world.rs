@@ -14,9 +14,10 @@ use vcc_link::domain::matching::LookupResult;
 use vcc_link::domain::outcome::{Answer, Failure, FailureClass, FailureScope};
 use vcc_link::domain::pause::{Paused, Scope};
 use vcc_link::domain::task::KeyMode;
-use vcc_link::domain::work::{ApiUsage, AttemptKind, Lane, OpenAttempt, Refusal};
+use vcc_link::domain::work::{ApiUsage, AttemptKind, Lane, OpenAttempt, Refusal, Unparked};
 use vcc_link::engine::{
-    BatchCall, BatchId, Command, Config, Engine, Input, Refreshed, Reply, ReplyResult, leases,
+    BatchCall, BatchId, Command, Config, Decision, Engine, Input, Refreshed, Reply, ReplyResult,
+    leases,
 };
 
 use super::salesforce::Salesforce;
@@ -45,6 +46,8 @@ pub(super) enum Event {
     Hear(To, Input),
     /// A shell carries a command out, as far as the store.
     Run(To, Command),
+    /// A shell stores decisions, with how often each call had been put back when it read it.
+    Record(To, Vec<(Decision, u32)>),
     /// A shell stores lookups' answers, which it worked out from what it read before.
     Keep(To, Answers),
     /// A shell notes attempts, as it decided by what it had read before.
@@ -153,13 +156,14 @@ pub(super) struct Faults {
     pub(super) query: f64,
     pub(super) search: f64,
     pub(super) slow_store: f64,
+    pub(super) store_fails: f64,
     pub(super) lose_wake: f64,
 }
 
 pub(super) struct World {
     pub(super) rng: StdRng,
     pub(super) now: At,
-    queue: BTreeMap<(At, u64), Event>,
+    queue: BTreeMap<(At, u64), Box<Event>>,
     next: u64,
     replicas: Vec<Replica>,
     pub(super) store: Store,
@@ -193,6 +197,7 @@ impl World {
             search: chance(0.4),
             slow_store: chance(0.1),
             lose_wake: chance(1.0),
+            store_fails: chance(0.1),
         };
         let mut world = Self {
             replicas: (0..replicas)
@@ -237,7 +242,7 @@ impl World {
 
     pub(super) fn plan(&mut self, at: At, event: Event) {
         self.next += 1;
-        self.queue.insert((at, self.next), event);
+        self.queue.insert((at, self.next), Box::new(event));
     }
 
     fn soon(&mut self, milliseconds: std::ops::Range<u64>) -> At {
@@ -249,16 +254,27 @@ impl World {
         !self.calm && self.rng.random_bool(odds)
     }
 
+    /// Whether a transaction fails, and if so, whether it was committed all the same.
+    fn fails(&mut self) -> Option<bool> {
+        if !self.odds(self.faults.store_fails) {
+            return None;
+        }
+        let committed = self.rng.random_bool(0.5);
+        let what = ["not committed", "committed unheard"][usize::from(committed)];
+        self.store.happened.insert(what.to_owned());
+        Some(committed)
+    }
+
     /// Lives until `until`, or until `done`.
     pub(super) fn run(&mut self, until: At, done: impl Fn(&Self) -> bool) {
         while let Some(((at, _), event)) = self.queue.pop_first() {
             if at > until {
-                self.plan(at, event);
+                self.plan(at, *event);
                 break;
             }
             self.now = self.now.max(at);
-            let checks = matches!(event, Event::Beat(_) | Event::Calm);
-            self.happen(event);
+            let checks = matches!(*event, Event::Beat(_) | Event::Calm);
+            self.happen(*event);
             if checks && done(self) {
                 break;
             }
@@ -268,6 +284,7 @@ impl World {
     fn happen(&mut self, event: Event) {
         if let Event::Hear(to, _)
         | Event::Run(to, _)
+        | Event::Record(to, _)
         | Event::Keep(to, _)
         | Event::Begin(to, _)
         | Event::Send(to, _)
@@ -288,6 +305,7 @@ impl World {
         match event {
             Event::Hear(to, input) => self.hear(to, input),
             Event::Run(to, command) => self.carry_out(to, command),
+            Event::Record(to, rows) => self.record(to, rows),
             Event::Keep(to, answers) => self.keep(to, &answers),
             Event::Begin(to, batch) => self.begin(to, &batch),
             Event::Send(to, request) => self.send(to, request),
@@ -594,23 +612,37 @@ impl World {
                 self.keep_soon(to, batch, calls, result, None);
             }
             Command::Record { decisions } => {
-                let done = decisions
-                    .iter()
-                    .map(|decision| (decision.call.clone(), self.store.record(now, decision)))
-                    .collect();
-                self.answer(to, Input::Recorded { done });
+                let replays = |decision: &Decision| self.store.calls[&decision.call].replays;
+                let rows = decisions.into_iter().map(|decision| {
+                    let replays = replays(&decision);
+                    (decision, replays)
+                });
+                let rows = rows.collect();
+                self.record(to, rows);
             }
             Command::MarkLink {
                 account,
                 generation,
                 health,
                 reason,
-                ..
+                failure,
             } => {
+                let failed = self.fails();
+                let (key, what) = ((&account, generation), (health, reason));
                 let link =
-                    self.store
-                        .mark(now, to.replica, (&account, generation), (health, reason));
-                self.answer(to, Input::Links(vec![link]));
+                    (failed != Some(false)).then(|| self.store.mark(now, to.replica, key, what));
+                if failed.is_some() {
+                    let again = Command::MarkLink {
+                        account,
+                        generation,
+                        health,
+                        reason,
+                        failure,
+                    };
+                    self.again(to, again);
+                } else {
+                    self.answer(to, Input::Links(link.into_iter().collect()));
+                }
             }
             Command::Unpark {
                 account,
@@ -618,8 +650,22 @@ impl World {
                 epoch,
                 page,
             } => {
-                let calls = self.store.unpark(now, &account, (shard, epoch), &page);
-                self.answer(to, Input::Unparked { account, calls });
+                let failed = self.fails();
+                let calls = match failed {
+                    Some(false) => Unparked::default(),
+                    _ => self.store.unpark(now, &account, (shard, epoch), &page),
+                };
+                if failed.is_some() {
+                    let again = Command::Unpark {
+                        account,
+                        shard,
+                        epoch,
+                        page,
+                    };
+                    self.again(to, again);
+                } else {
+                    self.answer(to, Input::Unparked { account, calls });
+                }
             }
             Command::Release { shards } => self.store.release(now, to.replica, &shards),
             Command::Lookup { .. } => self.search(to, command),
@@ -633,6 +679,30 @@ impl World {
             } => {
                 self.claim(to, (account, generation), ahead);
             }
+        }
+    }
+
+    /// Carries a command out once more, as it waits for the store.
+    fn again(&mut self, to: To, command: Command) {
+        let at = self.soon(50..2_000);
+        self.plan(at, Event::Run(to, command));
+    }
+
+    /// Stores decisions until the store answers.
+    fn record(&mut self, to: To, rows: Vec<(Decision, u32)>) {
+        let failed = self.fails();
+        let mut done = Vec::new();
+        if failed != Some(false) {
+            for (decision, replays) in &rows {
+                let stored = self.store.record(self.now, decision, *replays);
+                done.push((decision.call.clone(), stored));
+            }
+        }
+        if failed.is_some() {
+            let at = self.soon(50..2_000);
+            self.plan(at, Event::Record(to, rows));
+        } else {
+            self.answer(to, Input::Recorded { done });
         }
     }
 
@@ -673,7 +743,8 @@ impl World {
             .odds(self.faults.search)
             .then(|| lost_answer("search_timeout"));
         let late = late.then(|| lost_answer("deadline"));
-        let failure = refusal.or(late).or(lost);
+        let unread = self.odds(self.faults.store_fails).then(store_failed);
+        let failure = unread.or(refusal).or(late).or(lost);
         if failure.is_none() {
             self.keep_soon(to, batch, calls, LookupResult::None, Some(USAGE));
             return;
@@ -712,7 +783,15 @@ impl World {
 
     fn keep(&mut self, to: To, answers: &Answers) {
         let Answers { calls, begun, .. } = answers;
-        let answered = self.store.record_lookups(calls, begun, answers.result);
+        let answered = match self.fails() {
+            None => self.store.record_lookups(calls, begun, answers.result),
+            Some(committed) => {
+                if committed {
+                    self.store.record_lookups(calls, begun, answers.result);
+                }
+                Vec::new()
+            }
+        };
         let input = Input::LookedUp {
             batch: answers.batch,
             answered,
@@ -735,8 +814,12 @@ impl World {
         else {
             unreachable!("called for a dispatch")
         };
+        if self.odds(self.faults.store_fails) {
+            self.answer(to, unavailable(batch, &calls, &store_failed()));
+            return;
+        }
         let Some((_, access)) = self.tokens(to.replica, &(account.clone(), generation)) else {
-            self.answer(to, unavailable(batch, &calls));
+            self.answer(to, unavailable(batch, &calls, &no_tokens()));
             return;
         };
         let kinds = calls.into_iter().map(|call| {
@@ -777,6 +860,13 @@ impl World {
 
     /// Notes attempts; a call whose Task is another's meanwhile gets one of its own.
     fn begin(&mut self, to: To, work: &Noting) {
+        let failed = self.fails();
+        if failed == Some(false) {
+            self.unnoted(to, work);
+            return;
+        }
+        // The second Tasks of those whose first is taken are noted by another transaction.
+        let failed_own = self.fails();
         let linked = self.store.link(&work.account, self.now).org;
         let linked = linked.filter(|linked| linked.org == work.org);
         let mut attempts = Vec::new();
@@ -795,7 +885,8 @@ impl World {
                 (&begun, kind),
                 (Err(Refusal::TaskTaken), AttemptKind::Adopt { .. })
             ) {
-                begun = begin(AttemptKind::Create);
+                let own = (failed_own != Some(false)).then(|| begin(AttemptKind::Create));
+                begun = own.filter(|_| failed_own.is_none()).unwrap_or(begun);
             }
             match begun {
                 Ok(attempt) => attempts.push(attempt),
@@ -804,6 +895,10 @@ impl World {
                     result: ReplyResult::Refused(refusal),
                 }),
             }
+        }
+        if failed.is_some() {
+            self.unnoted(to, work);
+            return;
         }
         let request = Request {
             batch: work.batch,
@@ -815,6 +910,12 @@ impl World {
         };
         let at = self.soon(1..50);
         self.plan(at, Event::Send(to, request));
+    }
+
+    /// Attempts could not be noted, as far as their shell was told: nothing is sent.
+    fn unnoted(&mut self, to: To, work: &Noting) {
+        let calls: Vec<BatchCall> = work.calls.iter().map(|(call, _)| call.clone()).collect();
+        self.answer(to, unavailable(work.batch, &calls, &store_failed()));
     }
 
     fn send(&mut self, to: To, request: Request) {
@@ -857,7 +958,7 @@ impl World {
             .salesforce
             .refusal(self.now, &request.org, request.access);
         // The application breaks in the midst, before or after it has committed.
-        let spoilt = refusal.is_none() && self.salesforce.is_spoilt(&request.attempts);
+        let spoilt = refusal.is_none() && self.salesforce.is_spoilt(self.now, &request.attempts);
         let broken = spoilt || (refusal.is_none() && self.odds(self.faults.breaks));
         let commits = !broken || (!spoilt && self.rng.random_bool(0.5));
         let mut answers: BTreeMap<AttemptId, Answer> = BTreeMap::new();
@@ -937,7 +1038,13 @@ impl World {
             .tokens(to.replica, &key)
             .map_or(0, |(sequence, _)| sequence);
         let later = Refreshed::Later(lost_answer("refresh_busy"));
-        let result = match self.store.claim_refresh(self.now, &key, seen, ahead) {
+        let failed = self.fails();
+        let claim = match failed {
+            Some(false) => Claim::Busy,
+            _ => self.store.claim_refresh(self.now, &key, seen, ahead),
+        };
+        let claim = if failed.is_some() { Claim::Busy } else { claim };
+        let result = match claim {
             Claim::Granted {
                 refresh_token: token,
                 last_step,
@@ -1032,10 +1139,10 @@ impl World {
         self.store.calls.iter().filter_map(|(id, row)| {
             let unanswered = row.call.started.is_some() && !self.store.looked_up.contains_key(id);
             let open = row.revision().is_some() && !row.is_done();
-            let live = self.store.link(&id.account, self.now).is_live();
             // Nobody can be asked about an attempt while the link is broken.
-            let must_wait = row.is_in_doubt() && !live;
-            (unanswered || open).then_some((id, !unanswered && must_wait))
+            let must_wait =
+                || row.is_in_doubt() && !self.store.link(&id.account, self.now).is_live();
+            (unanswered || open).then(|| (id, !unanswered && must_wait()))
         })
     }
 }
@@ -1067,10 +1174,10 @@ fn lost_answer(code: &str) -> Failure {
 }
 
 /// The end of a batch that nothing was noted of.
-fn unavailable(batch: BatchId, calls: &[BatchCall]) -> Input {
+fn unavailable(batch: BatchId, calls: &[BatchCall], failure: &Failure) -> Input {
     let reply = |call: &BatchCall| Reply {
         call: call.call.clone(),
-        result: ReplyResult::Unavailable(no_tokens()),
+        result: ReplyResult::Unavailable(failure.clone()),
     };
     Input::Answered {
         batch,
@@ -1085,6 +1192,11 @@ fn broke() -> Failure {
     let mut failure = lost_answer("UNKNOWN_EXCEPTION");
     failure.ended = true;
     failure
+}
+
+fn store_failed() -> Failure {
+    let (class, scope) = (FailureClass::Transient, FailureScope::Request);
+    Failure::new(class, scope, "store_unavailable")
 }
 
 fn no_tokens() -> Failure {
