@@ -117,7 +117,9 @@ metrics! {
     LINKS = "vcc_link.links", Kind::Gauge, "{link}",
         "Links, by status and health; every replica tells the whole: take the maximum.";
     PAUSES = "vcc_link.pauses", Kind::Gauge, "{pause}",
-        "Pauses that operators ordered and that are in force, by lane; every replica tells the whole: take the maximum.";
+        "Pauses that operators ordered and that are in force, by lane and scope (account, org, all); every replica tells the whole: take the maximum.";
+    PAUSE_AGE = "vcc_link.oldest_pause.age", Kind::Gauge, "s",
+        "Age of the pause that is in force for the longest time, by lane; 0 where nothing is paused; every replica tells the whole: take the maximum.";
     TOKEN_REFRESHES = "vcc_link.token_refreshes", Kind::Counter, "{refresh}",
         "Access tokens refreshed, by result (fresh, later, dead).";
     NOTICES = "vcc_link.notices", Kind::Counter, "{notice}",
@@ -174,6 +176,8 @@ pub mod label {
     pub const SOURCE: &str = "source";
     /// Lookup or Task.
     pub const LANE: &str = "lane";
+    /// How much a pause stops.
+    pub const SCOPE: &str = "scope";
     /// Where a call stands.
     pub const STATE: &str = "state";
     /// A link's status.
