@@ -215,28 +215,6 @@ pub mod field {
     pub const ORG: &str = "vcc_link.org";
     /// The link's generation.
     pub const GENERATION: &str = "vcc_link.generation";
-    /// The shard.
-    pub const SHARD: &str = "vcc_link.shard";
-    /// The fencing number of a lease.
-    pub const EPOCH: &str = "vcc_link.epoch";
-    /// The attempt.
-    pub const ATTEMPT: &str = "vcc_link.attempt";
-    /// Lookup or Task.
-    pub const LANE: &str = "vcc_link.lane";
     /// How many calls share the request.
     pub const CALLS: &str = "vcc_link.calls";
-    /// What can be done about a failure.
-    pub const FAILURE_CLASS: &str = "vcc_link.failure_class";
-    /// Salesforce's error code, or ours.
-    pub const ERROR_TYPE: &str = "error.type";
-    /// Semantic convention: the event's id.
-    pub const EVENT_ID: &str = "cloudevents.event_id";
-    /// Semantic convention: the event's type.
-    pub const EVENT_TYPE: &str = "cloudevents.event_type";
-    /// Semantic convention: the topic.
-    pub const DESTINATION: &str = "messaging.destination.name";
-    /// Semantic convention: the partition.
-    pub const PARTITION: &str = "messaging.destination.partition.id";
-    /// Semantic convention: the offset.
-    pub const OFFSET: &str = "messaging.kafka.offset";
 }

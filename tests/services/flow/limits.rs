@@ -44,7 +44,10 @@ async fn accounts_of_an_org_wait_together_for_its_daily_limit() {
     // Callers whom nobody knows yet hear at once that Salesforce cannot be asked; the Tasks of both
     // accounts wait.
     let mut calls = Vec::new();
-    for (account, number) in SHARING.iter().flat_map(|a| KNOWN[1..].iter().map(move |n| (a, n))) {
+    for (account, number) in SHARING
+        .iter()
+        .flat_map(|a| KNOWN[1..].iter().map(move |n| (a, n)))
+    {
         let call = Call::new(account, number);
         world.ring(&call);
         world.end(&call, 0, End::Logged);
@@ -55,7 +58,7 @@ async fn accounts_of_an_org_wait_together_for_its_daily_limit() {
         let answer = world
             .until("an answer about the caller", |w| answer(w, call))
             .await;
-        assert_eq!(answer["match"]["reason"], "throttled", "{answer}");
+        assert_eq!(answer["match"]["result"], "throttled", "{answer}");
     }
     let others = world.load(&["beta"], 5);
     world
@@ -75,7 +78,10 @@ async fn accounts_of_an_org_wait_together_for_its_daily_limit() {
     let apart = times.windows(2).all(|two| two[1] >= two[0] + PROBE);
     assert!(apart, "one request, then one at each probe: {times:?}");
     let told = calls.iter().chain([&first]).flat_map(|call| world.of(call));
-    assert!(!told.into_iter().any(|p| p.is_terminal()), "none may end yet");
+    assert!(
+        !told.into_iter().any(|p| p.is_terminal()),
+        "none may end yet"
+    );
     world.finish().await;
 }
 
