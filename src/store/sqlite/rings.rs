@@ -167,3 +167,29 @@ const fn replace(kind: SealedKind) -> &'static str {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Row as _};
+
+    use super::*;
+    use crate::store::Config;
+
+    /// However far a rotation is, it does not read all that it has seen for its next page.
+    #[tokio::test]
+    async fn a_page_begins_in_the_index() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("calls.db");
+        let config = Config::default();
+        Sqlite::migrate(&path, &config).await.expect("migrate");
+        let store = Sqlite::open(&path, &config).await.expect("open");
+        for kind in SealedKind::ALL {
+            let asked = format!("explain query plan {}", page(kind));
+            let plan = sqlx::query(AssertSqlSafe(asked)).fetch_all(&store.readers);
+            for step in plan.await.expect("a plan") {
+                let step: String = step.get("detail");
+                assert!(step.starts_with("SEARCH"), "{kind:?}: {step}");
+            }
+        }
+    }
+}
