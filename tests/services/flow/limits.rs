@@ -113,14 +113,14 @@ fn limit(world: &World, limits: Value) {
     world.control().patch_org("Acme", limits).expect("changed");
 }
 
-/// The API calls that the shared org was asked, behind this one.
+/// What the shared org was asked for its calls behind this request: searches and Tasks.
 fn requests(world: &World, since: u64) -> Vec<Entry> {
     let filter = RequestFilter {
         org: Some("Acme".to_owned()),
         since,
     };
     let mut asked = world.control().requests(&filter).expect("the requests");
-    asked.retain(|request| request.path.starts_with("/services/data"));
+    asked.retain(|request| request.path.contains("/search") || request.path.contains("/composite"));
     asked
 }
 
