@@ -42,9 +42,17 @@ async fn main() -> ExitCode {
     }
     match run::run(Arguments::parse()).await {
         Ok(code) => code,
+        // Whoever reads it has seen enough (`| head`).
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("\n{error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether nobody reads what is written any more.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let cause = error.downcast_ref::<std::io::Error>();
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -1,6 +1,7 @@
 //! One run, from its start to its end.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{ExitCode, ExitStatus};
 use std::sync::Arc;
@@ -64,14 +65,14 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         () = signals.next() => None,
     };
     let Some(parts) = started else {
-        return Ok(ExitCode::from(INTERRUPTED));
+        return interrupted(&arguments, &mut screen, "Stopped before the first call.");
     };
     let Some(report) = parts.run(&arguments, &mut signals, &mut screen).await? else {
-        screen.say("Stopped at once. The next run goes on with what is left.")?;
-        return Ok(ExitCode::from(INTERRUPTED));
+        let text = "Stopped at once. The next run goes on with what is left.";
+        return interrupted(&arguments, &mut screen, text);
     };
     if arguments.json {
-        println!("{}", report.json());
+        writeln!(std::io::stdout(), "{}", report.json())?;
     } else {
         screen.say(&report.words())?;
     }
@@ -80,6 +81,17 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Tells that there is no report.
+fn interrupted(arguments: &Arguments, screen: &mut Screen, text: &str) -> anyhow::Result<ExitCode> {
+    if arguments.json {
+        let document = serde_json::json!({ "error": text });
+        writeln!(std::io::stdout(), "{document}")?;
+    } else {
+        screen.say(text)?;
+    }
+    Ok(ExitCode::from(INTERRUPTED))
 }
 
 /// The parts of a run, all of them running.

@@ -7,12 +7,14 @@ use chrono::{DateTime, Utc};
 
 use super::moment;
 use super::output::print;
+use super::progress::Progress;
 use crate::clock;
 use crate::config::Config;
 use crate::domain::ids::AccountId;
 use crate::store::Store;
 use crate::store::audit::LedgerPage;
 use crate::telling::audit::{Ages, Audit};
+use crate::telling::time;
 
 /// Calls read with one question: few enough for memory, many enough for speed.
 const PAGE: u32 = 2_000;
@@ -74,15 +76,19 @@ pub(super) async fn run(
         limit: PAGE,
     };
     let mut audit = Audit::new(ages, args.list as usize);
+    let mut progress = Progress::new(!json);
     loop {
         let rows = store.ledger(&page).await;
         let rows = rows.context("the calls could not be read")?;
         audit.take(&rows);
-        match rows.into_iter().next_back() {
-            Some(last) => page.after = Some((last.received_at, last.id)),
-            None => break,
-        }
+        let Some(last) = rows.into_iter().next_back() else {
+            break;
+        };
+        let calls = audit.calls();
+        progress.tell(|| format!("{calls} calls, up to {}", time(last.received_at)));
+        page.after = Some((last.received_at, last.id));
     }
+    progress.end();
     if json {
         print(&(serde_json::to_string_pretty(&audit.json())? + "\n"))?;
     } else {

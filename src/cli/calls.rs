@@ -251,8 +251,10 @@ async fn list(filter: &CallFilter, store: &dyn Store, json: bool) -> anyhow::Res
     if lines.is_empty() {
         return print("No such call. Leave a filter out, or ask for a longer time with --since.\n");
     }
+    let ids: Vec<String> = lines.iter().map(|line| line.id.to_string()).collect();
+    let widest = ids.iter().map(String::len).max().unwrap_or_default();
     let mut text = String::new();
-    for line in &lines {
+    for (line, id) in lines.iter().zip(&ids) {
         let outcome = line
             .outcome
             .as_ref()
@@ -263,10 +265,10 @@ async fn list(filter: &CallFilter, store: &dyn Store, json: bool) -> anyhow::Res
             .as_ref()
             .map_or(outcome, |task| format!("Task {task}"));
         let (state, received) = (line.state.as_str(), time(line.received_at));
+        let attempts = line.attempts;
         writeln!(
             text,
-            "{state:<9} {received}  {}  attempts {}  {result}",
-            line.id, line.attempts
+            "{state:<9} {received}  {id:<widest$}  attempts {attempts}  {result}"
         )?;
     }
     print(&text)

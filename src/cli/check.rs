@@ -39,7 +39,12 @@ pub async fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     if args.settings {
         return print(&listing(&settings, args.output.json)?);
     }
-    let findings = preflight::findings(&settings.config, args.production).await;
+    let mut findings = vec![Finding {
+        about: "settings".to_owned(),
+        ok: true,
+        says: "are valid".to_owned(),
+    }];
+    findings.extend(preflight::findings(&settings.config, args.production).await);
     print(&report(&findings, args.output.json)?)?;
     match findings.iter().filter(|finding| !finding.ok).count() {
         0 => Ok(()),
@@ -55,7 +60,7 @@ fn report(findings: &[Finding], as_json: bool) -> anyhow::Result<String> {
         let ok = findings.iter().all(|finding| finding.ok);
         return Ok(serde_json::to_string_pretty(&json!({ "ok": ok, "checks": checks }))? + "\n");
     }
-    let mut text = "ok   settings: are valid\n".to_owned();
+    let mut text = String::new();
     for finding in findings {
         let mark = if finding.ok { "ok  " } else { "FAIL" };
         writeln!(text, "{mark} {}: {}", finding.about, finding.says)?;

@@ -160,7 +160,7 @@ pub(super) async fn resume(
             format!("in force are:\n{others}")
         };
         bail!(
-            "{} is not paused; {}",
+            "there is no pause of {} to end; {}",
             scope_in_words(&scope),
             others.trim_end()
         );
@@ -194,6 +194,9 @@ pub(super) async fn list(store: &dyn Store, history: bool, as_json: bool) -> any
     if as_json {
         let all: Vec<Value> = lines.iter().map(line_json).collect();
         return print(&(serde_json::to_string_pretty(&all)? + "\n"));
+    }
+    if lines.is_empty() {
+        return print("Nothing was ever paused.\n");
     }
     let told = |l: &PauseLine| {
         let ended = l.ended.as_ref().map(|(at, by)| {

@@ -360,6 +360,9 @@ fn topics(config: &Config) -> Vec<&str> {
 /// Lists what was erased.
 async fn log(store: &dyn Store, as_json: bool) -> anyhow::Result<()> {
     let notes = store.erasures(LINES).await?;
+    if notes.is_empty() && !as_json {
+        return print("Nothing was ever erased.\n");
+    }
     print(&if as_json {
         let entry = |note: &ErasureNote| {
             json!({

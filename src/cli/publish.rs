@@ -138,7 +138,12 @@ fn refusal(looked: &Looked, file: &std::path::Path) -> String {
     let Looked { events, faulty, .. } = looked;
     let file = file.display();
     let of = events + faulty;
-    let mut text = format!("nothing was sent: {faulty} of {of} lines of {file} are no call events");
+    let are = if *faulty == 1 {
+        "is no call event"
+    } else {
+        "are no call events"
+    };
+    let mut text = format!("nothing was sent: {faulty} of {of} lines of {file} {are}");
     for LineFault { line, reason } in &looked.faults {
         // Writing to a string cannot fail.
         let _ = write!(text, "\n  line {line}: {reason}");

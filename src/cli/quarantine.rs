@@ -75,6 +75,10 @@ Examples:
     /// What was sent is marked, with when and by whom, and not sent a second time. If a record was
     /// sent and not marked (the process was killed), it is sent again, which does no harm: an event is
     /// known by its call, type and revision.
+    ///
+    /// Of a value of 64 KiB or more only the beginning is kept here, which is not sent. It is whole in
+    /// the quarantine topic and in its own, for as long as Kafka keeps it: copy it from there to its
+    /// topic. Once Kafka has dropped it, only the producer has it.
     #[command(after_help = "\
 Examples:
   vcc-link quarantine replay vcc.calls/3/1717
@@ -195,7 +199,7 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
                 }
                 resend.these(lines).await?;
             }
-            resend.tell(as_json)
+            resend.tell(!all, as_json)
         }
     }
 }
@@ -285,20 +289,20 @@ fn shown(line: &QuarantineLine, record: &Quarantined, bytes: bool) -> String {
         let _ = writeln!(text, "  {}: {}", escaped(name.as_bytes()), escaped(value));
     }
     let value = record.value();
+    let cut = if is_cut(record) {
+        ", the first of maybe more, which the quarantine topic has as long as Kafka keeps it"
+    } else {
+        ""
+    };
     if !bytes {
         let _ = writeln!(
             text,
-            "Value: {} bytes; --bytes shows them with the key, and they may be about people",
+            "Value: {} bytes{cut}; --bytes shows them with the key, and they may be about people",
             value.len()
         );
         return text;
     }
     let key = record.key().map_or_else(|| "none".to_owned(), escaped);
-    let cut = if is_cut(record) {
-        " (cut; the quarantine topic has them whole)"
-    } else {
-        ""
-    };
     let _ = writeln!(text, "Key: {key}\nValue, {} bytes{cut}:", value.len());
     text + &escaped(value) + "\n"
 }

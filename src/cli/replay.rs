@@ -52,7 +52,12 @@ pub(super) async fn run(
         return print(&if as_json {
             format!("{}\n", plan.json())
         } else {
-            plan.text() + "Nothing was changed; without --dry-run it is done.\n"
+            let without = plan.span.map(|_| "; without --dry-run it is done");
+            format!(
+                "{}Nothing was changed{}.\n",
+                plan.text(),
+                without.unwrap_or_default()
+            )
         });
     }
     if plan.span.is_none() {

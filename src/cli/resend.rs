@@ -118,7 +118,7 @@ impl<'a> Resend<'a> {
         let record = opened.map_err(|error| error.to_string())?;
         if is_cut(&record) {
             return Err(
-                "only its beginning is kept here; take it from the quarantine topic".into(),
+                "only its beginning is kept here: copy it from the quarantine topic, or its own, to its own while Kafka keeps it; else its producer sends it anew".into(),
             );
         }
         let as_read = Record {
@@ -145,8 +145,8 @@ impl<'a> Resend<'a> {
         })
     }
 
-    /// Tells what was done. Records that were named and stay are a failure.
-    pub(super) fn tell(&self, as_json: bool) -> anyhow::Result<()> {
+    /// Tells what was done. If all that were `named` stay, that is a failure.
+    pub(super) fn tell(&self, named: bool, as_json: bool) -> anyhow::Result<()> {
         let dry = self.producer.is_none();
         if as_json {
             let left = |(place, why): &(Place, String)| json!({ "place": place.to_string(), "reason": why });
@@ -157,18 +157,15 @@ impl<'a> Resend<'a> {
             });
             print(&format!("{document}\n"))?;
         } else {
-            let did = if dry { "would be sent" } else { "sent again" };
-            let mut text = format!("{} records {did}.\n", self.sent.len());
+            let did = if dry { "that would be sent" } else { "sent" };
+            let mut text = format!("Records {did} again: {}\n", self.sent.len());
             for (place, why) in &self.left {
                 let _ = writeln!(text, "{place} stays: {why}");
             }
             print(&text)?;
         }
-        if self.sent.is_empty() && !self.left.is_empty() {
-            bail!(
-                "{} records stay as they are; nothing else was asked for",
-                self.left.len()
-            );
+        if named && self.sent.is_empty() {
+            bail!("no record was sent; each says above why it stays");
         }
         Ok(())
     }

@@ -19,6 +19,18 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// The words of all scopes.
+    pub const WORDS: [&str; 3] = ["account", "org", "all"];
+
+    /// The scope's word, without whom it names.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Account(_) => "account",
+            Self::Org(_) => "org",
+            Self::All => "all",
+        }
+    }
+
     /// Whether it covers an account that is linked to this org.
     fn covers(&self, account: &AccountId, org: Option<&OrgId>) -> bool {
         match self {

@@ -36,9 +36,7 @@ pub enum Error {
     #[error("the system has no room for one thread more")]
     Thread(#[source] std::io::Error),
     /// The cluster did not answer, or refused.
-    #[error(
-        "Kafka refused to {what}, or did not answer; check that kafka.brokers can be reached and that the topics exist (`vcc-link topics plan`)"
-    )]
+    #[error("Kafka refused to {what}, or did not answer; {}", next_step(source))]
     Cluster {
         /// What was asked for.
         what: &'static str,
@@ -46,6 +44,27 @@ pub enum Error {
         #[source]
         source: rdkafka::error::KafkaError,
     },
+}
+
+/// What a person can do about librdkafka's error.
+fn next_step(error: &rdkafka::error::KafkaError) -> &'static str {
+    use rdkafka::types::RDKafkaErrorCode as Code;
+    match error.rdkafka_error_code() {
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+            "the topic is missing: `vcc-link topics apply` creates it"
+        }
+        Some(Code::InvalidReplicationFactor) => {
+            "it has fewer brokers than kafka.create.replication_factor asks for"
+        }
+        Some(
+            Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::GroupAuthorizationFailed,
+        ) => "its ACLs do not allow that: grant it to the user of kafka.security",
+        _ => {
+            "check that kafka.brokers can be reached and that the topics exist (`vcc-link topics plan`)"
+        }
+    }
 }
 
 impl Error {

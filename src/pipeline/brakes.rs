@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock;
 use crate::domain::pause::Paused;
 use crate::engine::Input;
 use crate::store::{self, Store};
@@ -43,7 +44,7 @@ impl Brakes {
     /// Reads once, and tells the engine what it does not know.
     async fn step(&self, told: &mut Option<Paused>) -> store::Result<()> {
         let pauses = self.store.pauses().await?;
-        self.metrics.pauses(&pauses);
+        self.metrics.pauses(&pauses, clock::now());
         let paused = Paused::by(&pauses);
         if told.as_ref() == Some(&paused) {
             return Ok(());

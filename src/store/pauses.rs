@@ -51,11 +51,12 @@ pub trait Pauses: Send + Sync {
 
 /// A scope as two columns: what kind it is, and which one; empty for all.
 pub(super) fn scope_columns(scope: &Scope) -> (&'static str, &str) {
-    match scope {
-        Scope::Account(account) => ("account", account.as_str()),
-        Scope::Org(org) => ("org", org.as_str()),
-        Scope::All => ("all", ""),
-    }
+    let subject = match scope {
+        Scope::Account(account) => account.as_str(),
+        Scope::Org(org) => org.as_str(),
+        Scope::All => "",
+    };
+    (scope.as_str(), subject)
 }
 
 /// The scope of two columns; `None` for what no version of this program wrote.

@@ -14,7 +14,7 @@ use crate::domain::link::{Health, LinkStatus};
 use crate::domain::matching::LookupAnswer;
 use crate::domain::notice::Channel;
 use crate::domain::outcome::{Failure, Outcome};
-use crate::domain::pause::Pause;
+use crate::domain::pause::{Pause, Scope};
 use crate::domain::task::OwnerSource;
 use crate::domain::work::Lane;
 
@@ -88,6 +88,7 @@ pub struct Metrics {
     never_ended: Counter<u64>,
     links: Gauge<f64>,
     pauses: Gauge<f64>,
+    pause_age: Gauge<f64>,
     token_refreshes: Counter<u64>,
     notices: Counter<u64>,
     quota_used: Gauge<f64>,
@@ -129,6 +130,7 @@ impl Metrics {
             never_ended: counter(meter, names::NEVER_ENDED),
             links: gauge(meter, names::LINKS),
             pauses: gauge(meter, names::PAUSES),
+            pause_age: gauge(meter, names::PAUSE_AGE),
             token_refreshes: counter(meter, names::TOKEN_REFRESHES),
             notices: counter(meter, names::NOTICES),
             quota_used: gauge(meter, names::QUOTA_USED),
@@ -309,11 +311,18 @@ impl Metrics {
     }
 
     /// These pauses are in force.
-    pub fn pauses(&self, pauses: &[Pause]) {
+    pub fn pauses(&self, pauses: &[Pause], now: DateTime<Utc>) {
         for lane in [Lane::Lookup, Lane::Task] {
-            let of_lane = pauses.iter().filter(|pause| pause.lane == lane).count();
-            self.pauses
-                .record(of_lane as f64, &[text(label::LANE, lane.as_str())]);
+            let of_lane = || pauses.iter().filter(|pause| pause.lane == lane);
+            let lane = text(label::LANE, lane.as_str());
+            for scope in Scope::WORDS {
+                let of_scope = of_lane().filter(|pause| pause.scope.as_str() == scope);
+                let labels = [lane.clone(), text(label::SCOPE, scope)];
+                self.pauses.record(of_scope.count() as f64, &labels);
+            }
+            let oldest = of_lane().map(|pause| pause.since).min();
+            let age = oldest.map_or(0.0, |since| between(since, now));
+            self.pause_age.record(age, &[lane]);
         }
     }
 

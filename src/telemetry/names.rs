@@ -117,7 +117,9 @@ metrics! {
     LINKS = "vcc_link.links", Kind::Gauge, "{link}",
         "Links, by status and health; every replica tells the whole: take the maximum.";
     PAUSES = "vcc_link.pauses", Kind::Gauge, "{pause}",
-        "Pauses that operators ordered and that are in force, by lane; every replica tells the whole: take the maximum.";
+        "Pauses that operators ordered and that are in force, by lane and scope (account, org, all); every replica tells the whole: take the maximum.";
+    PAUSE_AGE = "vcc_link.oldest_pause.age", Kind::Gauge, "s",
+        "Age of the pause that is in force for the longest time, by lane; 0 where nothing is paused; every replica tells the whole: take the maximum.";
     TOKEN_REFRESHES = "vcc_link.token_refreshes", Kind::Counter, "{refresh}",
         "Access tokens refreshed, by result (fresh, later, dead).";
     NOTICES = "vcc_link.notices", Kind::Counter, "{notice}",
@@ -174,6 +176,8 @@ pub mod label {
     pub const SOURCE: &str = "source";
     /// Lookup or Task.
     pub const LANE: &str = "lane";
+    /// How much a pause stops.
+    pub const SCOPE: &str = "scope";
     /// Where a call stands.
     pub const STATE: &str = "state";
     /// A link's status.
@@ -211,28 +215,6 @@ pub mod field {
     pub const ORG: &str = "vcc_link.org";
     /// The link's generation.
     pub const GENERATION: &str = "vcc_link.generation";
-    /// The shard.
-    pub const SHARD: &str = "vcc_link.shard";
-    /// The fencing number of a lease.
-    pub const EPOCH: &str = "vcc_link.epoch";
-    /// The attempt.
-    pub const ATTEMPT: &str = "vcc_link.attempt";
-    /// Lookup or Task.
-    pub const LANE: &str = "vcc_link.lane";
     /// How many calls share the request.
     pub const CALLS: &str = "vcc_link.calls";
-    /// What can be done about a failure.
-    pub const FAILURE_CLASS: &str = "vcc_link.failure_class";
-    /// Salesforce's error code, or ours.
-    pub const ERROR_TYPE: &str = "error.type";
-    /// Semantic convention: the event's id.
-    pub const EVENT_ID: &str = "cloudevents.event_id";
-    /// Semantic convention: the event's type.
-    pub const EVENT_TYPE: &str = "cloudevents.event_type";
-    /// Semantic convention: the topic.
-    pub const DESTINATION: &str = "messaging.destination.name";
-    /// Semantic convention: the partition.
-    pub const PARTITION: &str = "messaging.destination.partition.id";
-    /// Semantic convention: the offset.
-    pub const OFFSET: &str = "messaging.kafka.offset";
 }

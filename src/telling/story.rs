@@ -63,7 +63,7 @@ impl Told<'_> {
         }
         writeln!(
             out,
-            "\nPublished {} events, {} waiting.",
+            "\nEvents published: {}, waiting: {}.",
             self.story.published, self.story.unpublished
         )?;
         writeln!(out, "\nNext: {}", self.next())

@@ -191,7 +191,7 @@ fn levels(metrics: &Metrics) {
         (LinkStatus::Linked, Health::Broken, 1),
     ];
     metrics.links(&links);
-    metrics.pauses(&[]);
+    metrics.pauses(&[], DateTime::<Utc>::UNIX_EPOCH);
     metrics.quota_used(0.4);
     metrics.open_breakers(1);
     metrics.consumer_lag(120, Duration::from_secs(2));

@@ -7,12 +7,21 @@ use crate::store::Error;
 
 /// What is kept of a refusal.
 #[derive(Debug, thiserror::Error)]
-#[error("SQLSTATE {code}{}", constraint.as_deref().map(|c| format!(", constraint {c}")).unwrap_or_default())]
+#[error("SQLSTATE {code}{}", about(code, constraint.as_deref()))]
 struct Refusal {
     /// The SQLSTATE.
     code: String,
     /// The constraint that was violated.
     constraint: Option<String>,
+}
+
+/// What stands behind a SQLSTATE.
+fn about(code: &str, constraint: Option<&str>) -> String {
+    match (code, constraint) {
+        ("57014", _) => ", cancelled: it took longer than store.statement_timeout".to_owned(),
+        (_, Some(constraint)) => format!(", constraint {constraint}"),
+        (_, None) => String::new(),
+    }
 }
 
 /// By SQLSTATE (PostgreSQL manual, appendix A).

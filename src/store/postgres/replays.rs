@@ -102,6 +102,7 @@ impl Replays for Postgres {
                 and received_at >= coalesce($2, '-infinity'::timestamptz)
                 and received_at < coalesce($3, 'infinity'::timestamptz)
                 and not ($4 and resent_at is not null)
+                and received_at <= coalesce($6, 'infinity'::timestamptz)
                 and ($6::timestamptz is null
                     or (received_at, topic, partition, kafka_offset) < ($6, $7, $8, $9))
              order by received_at desc, topic desc, partition desc, kafka_offset desc limit $5",

@@ -23,8 +23,8 @@ const LINE: &str = "select account, interaction, c.state, c.received_at, c.ended
 const OPEN_COUNTS: &str = "select state, sum(calls)::bigint as calls, min(oldest) as oldest from (
         select state, count(*) as calls, min(received_at) as oldest
         from calls where task_due_at is not null group by state
-        union all select state, count(*), min(received_at)
-        from calls where parked_reason is not null group by state
+        union all select 'parked', count(*), min(received_at)
+        from calls where parked_reason is not null having count(*) > 0
         union all select state, count(*), min(received_at)
         from calls where ended_event is null and never_ended_at is null group by state
         union all select c.state, count(*), min(c.received_at)

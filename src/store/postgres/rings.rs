@@ -64,7 +64,9 @@ impl Rings for Postgres {
         current: &[u8],
         limit: u32,
     ) -> Result<Vec<SealedRow>> {
+        // Planned anew for each page: a plan for any page, the first one too, reads all pages before.
         let rows = sqlx::query(page(kind))
+            .persistent(false)
             .bind(current)
             .bind(i32::try_from(HEAD).expect("it is small"))
             .bind(i64::from(limit))

@@ -104,6 +104,7 @@ impl Replays for Sqlite {
              from quarantine
              where ($1 is null or topic = $1) and received_at >= $2 and received_at < $3
                 and not ($4 and resent_at is not null)
+                and received_at <= coalesce($6, 9223372036854775807)
                 and ($6 is null
                     or (received_at, topic, partition, kafka_offset) < ($6, $7, $8, $9))
              order by received_at desc, topic desc, partition desc, kafka_offset desc limit $5",

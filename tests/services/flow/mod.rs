@@ -8,6 +8,7 @@ mod crashes;
 mod displaced;
 mod fleet;
 mod hostile;
+mod limits;
 mod links;
 mod ordinary;
 mod pages;
