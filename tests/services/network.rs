@@ -9,6 +9,7 @@ use sqlx::{Connection as _, Executor as _};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use vcc_link::domain::ids::ReplicaId;
 use vcc_link::store::postgres::Postgres;
 use vcc_link::store::{Config, Error, Leases as _, Links as _, Reports as _};
@@ -23,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Way {
     url: SecretString,
     forget: watch::Sender<()>,
+    _served: JoinSet<()>,
 }
 
 impl Way {
@@ -34,19 +36,22 @@ impl Way {
         let port = listener.local_addr().expect("an address").port();
         url.set_port(Some(port)).expect("a URL with a host");
         let forget = watch::Sender::new(());
-        tokio::spawn(serve(listener, target, forget.clone()));
+        let mut served = JoinSet::new();
+        served.spawn(serve(listener, target, forget.clone()));
         Self {
             url: SecretString::from(url.to_string()),
             forget,
+            _served: served,
         }
     }
 }
 
 async fn serve(listener: TcpListener, target: String, forget: watch::Sender<()>) {
+    let mut connections = JoinSet::new();
     while let Ok((mut client, _)) = listener.accept().await {
         let mut forgotten = forget.subscribe();
         let mut server = TcpStream::connect(&target).await.expect("the database");
-        tokio::spawn(async move {
+        connections.spawn(async move {
             tokio::select! {
                 _ = copy_bidirectional(&mut client, &mut server) => {}
                 _ = forgotten.changed() => std::future::pending().await,
@@ -72,20 +77,19 @@ async fn an_answer_that_never_comes_is_given_up_and_its_connection_with_it() {
     own.execute("begin; lock table accounts in access exclusive mode")
         .await
         .expect("locked");
-    let ask = || {
+    let mut asked = JoinSet::new();
+    for _ in 0..2 {
         let store = Arc::clone(&store);
-        tokio::spawn(async move { store.all_links(None, 10).await })
-    };
-    let asked = [ask(), ask()];
+        asked.spawn(async move { store.all_links(None, 10).await });
+    }
     database.wait_for_waiting_transactions(2).await;
     way.forget.send_replace(());
     own.close().await.expect("unlocked");
 
-    for answer in asked {
-        let answer = tokio::time::timeout(PATIENCE, answer).await;
-        let answer = answer
-            .expect("it is not waited for ever")
-            .expect("no panic");
+    for _ in 0..2 {
+        let answer = tokio::time::timeout(PATIENCE, asked.join_next()).await;
+        let answer = answer.expect("it is not waited for ever").expect("asked");
+        let answer = answer.expect("no panic");
         assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
     }
     let deadline = Instant::now() + PATIENCE;
