@@ -69,7 +69,7 @@ async fn an_answer_that_never_comes_is_given_up_and_its_connection_with_it() {
         url: way.url.clone(),
         max_connections: 2,
         acquire_timeout: Duration::from_secs(5),
-        statement_timeout: Duration::from_secs(2),
+        statement_timeout: Duration::from_secs(5),
         ..Config::default()
     };
     let store = Arc::new(Postgres::connect(&config).await.expect("connect"));
