@@ -19,6 +19,9 @@ pub(crate) enum Way {
     Cut,
     /// Silent: nothing passes, and nobody is told. Connections break when it ends; new ones wait.
     Silent,
+    /// Forgotten: what is connected now, or connects meanwhile, is swallowed for ever, and nobody is
+    /// told. Connections that are made when it ends are well.
+    Forgotten,
 }
 
 /// Forwards connections to an address. Ends with all its connections when dropped.
@@ -57,7 +60,7 @@ impl Proxy {
         self.way.send_replace(way);
     }
 
-    /// How many connections have met a closed or silent way so far.
+    /// How many connections have met a way that was not open so far.
     pub(crate) fn struck(&self) -> u64 {
         self.struck.load(Ordering::Relaxed)
     }
@@ -106,6 +109,7 @@ async fn forward(
                     return;
                 }
             }
+            Way::Forgotten => return std::future::pending().await,
             Way::Open => {
                 if server.is_none() {
                     server = TcpStream::connect(&target).await.ok();

@@ -85,8 +85,14 @@ pub(super) fn trouble(trouble: Trouble, writes: bool) -> Failure {
     use FailureScope::{Everyone, Org, Request};
     let lost = if writes { Ambiguous } else { Transient };
     let (class, scope, hint) = match trouble {
-        Trouble::Redirect(_) => (
-            Transient,
+        // Only these two ask for the request itself elsewhere. What stands before Salesforce may answer
+        // with the others after a request that it passed on, as with its page about an outage.
+        Trouble::Redirect(status) => (
+            if matches!(status, 307 | 308) {
+                Transient
+            } else {
+                lost
+            },
             Org,
             "the org has moved: its address is learnt at the next token refresh",
         ),
@@ -431,7 +437,12 @@ mod tests {
         check(Trouble::ConnectionLost, Transient, Ambiguous);
         check(Trouble::TimedOut, Transient, Ambiguous);
         check(Trouble::WrongCount, Transient, Ambiguous);
-        check(Trouble::Redirect(302), Transient, Transient);
+        for status in [301, 302, 303] {
+            check(Trouble::Redirect(status), Transient, Ambiguous);
+        }
+        for status in [307, 308] {
+            check(Trouble::Redirect(status), Transient, Transient);
+        }
         check(Trouble::NoJson(420), Transient, Transient);
         check(Trouble::NoJson(410), Bug, Bug);
         check(Trouble::NoJson(414), Bug, Bug);

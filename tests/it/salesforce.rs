@@ -576,7 +576,7 @@ async fn a_redirect_is_not_followed_and_no_token_leaks() {
     let location = format!("{}/services/data/", elsewhere.running.base_url());
     org.fault(Kind::Collections, Action::Redirect { location });
     let answers = org.create(&["vcc:a:1"]).await;
-    assert_eq!(failure(&answers[0]).class, FailureClass::Transient);
+    assert_eq!(failure(&answers[0]).class, FailureClass::Ambiguous);
     let requests = elsewhere
         .control()
         .requests(&RequestFilter::default())

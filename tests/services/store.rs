@@ -5,6 +5,8 @@
 
 #[path = "../conformance/mod.rs"]
 mod conformance;
+#[path = "network.rs"]
+mod network;
 #[path = "restored.rs"]
 mod restored;
 

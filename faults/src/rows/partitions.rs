@@ -11,7 +11,7 @@ use crate::proxy::Way;
 use crate::row::{Row, Trial};
 use crate::world::{ACCOUNTS, PATIENCE, Setup, World, tick};
 
-pub(super) const ROWS: [Row; 3] = [
+pub(super) const ROWS: [Row; 4] = [
     Row::new(
         "frozen",
         "SIGSTOP of a worker past its lease, then on",
@@ -34,6 +34,16 @@ pub(super) const ROWS: [Row; 3] = [
         100,
         |world, trial| cut_salesforce(world, trial).boxed(),
     ),
+    Row::new(
+        "forgotten",
+        "the network forgets all connections to PostgreSQL, and tells nobody",
+        100,
+        |world, trial| forgotten(world, trial).boxed(),
+    )
+    .in_worlds(Setup {
+        environment: &[("VCC_LINK_STORE__STATEMENT_TIMEOUT", "1s")],
+        ..Setup::USUAL
+    }),
 ];
 
 /// Every shard.
@@ -97,4 +107,25 @@ async fn cut_salesforce(world: &mut World, trial: &mut Trial) -> anyhow::Result<
     moment(&mut trial.chance, Duration::from_secs(6)).await;
     world.salesforce.set(Way::Open);
     Ok(world.salesforce.struck() - before)
+}
+
+/// What the workers had asked PostgreSQL is never answered, and no connection of theirs ends; new ones
+/// are well after some seconds.
+async fn forgotten(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    let through_proxy = world.through_proxy();
+    for place in 0..world.workers.len() {
+        world.workers[place].kill().await?;
+        world.respawn(place, &through_proxy)?;
+    }
+    world.ready().await?;
+    let before = world.postgres.struck();
+    world.load(&mut trial.chance, &ACCOUNTS, 20)?;
+    moment(&mut trial.chance, Duration::from_secs(1)).await;
+    world.postgres.set(Way::Forgotten);
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    moment(&mut trial.chance, Duration::from_secs(3)).await;
+    world.postgres.set(Way::Open);
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    Ok(world.postgres.struck() - before)
 }

@@ -1,4 +1,4 @@
-//! PostgreSQL that stops at once, or loses its connections.
+//! PostgreSQL that stops at once, loses its connections, or can only be read.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::row::{Row, Trial};
 use crate::services::Service;
 use crate::world::{ACCOUNTS, World};
 
-pub(super) const ROWS: [Row; 2] = [
+pub(super) const ROWS: [Row; 3] = [
     Row::new(
         "postgres-stopped",
         "PostgreSQL stopped at once and started again",
@@ -22,6 +22,12 @@ pub(super) const ROWS: [Row; 2] = [
         "database connections cut, 2/s; 10 s a trial",
         60,
         |world, trial| cut(world, trial).boxed(),
+    ),
+    Row::new(
+        "read-only",
+        "new connections meet a PostgreSQL that is read-only for some seconds",
+        100,
+        |world, trial| read_only(world, trial).boxed(),
     ),
 ];
 
@@ -45,4 +51,27 @@ async fn cut(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
         cut += world.services.cut_connection(&world.name).await?;
     }
     Ok(cut)
+}
+
+/// As behind an address that leads to a standby for a while. The connections made meanwhile are not
+/// cut when it is over.
+async fn read_only(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    let name = world.name.clone();
+    let set = |state| format!("alter database {name} set default_transaction_read_only = {state}");
+    world.load(&mut trial.chance, &ACCOUNTS, 20)?;
+    moment(&mut trial.chance, Duration::from_secs(1)).await;
+    world.services.administer(set("on")).await?;
+    world
+        .services
+        .administer(format!(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
+        ))
+        .await?;
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    moment(&mut trial.chance, Duration::from_secs(4)).await;
+    let waited = !world.missing().is_empty();
+    world.services.administer(set("off")).await?;
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    Ok(u64::from(waited))
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
-use sqlx::PgConnection;
 
 use super::bodies::{Body, ensure_partitions, insert_bodies};
 use super::fence::{lock_accounts, tell};
@@ -11,7 +10,7 @@ use super::fold::fold;
 use super::outbox::insert_events;
 use super::recovery::looked_at;
 use super::values::{column, get, key_columns};
-use super::{Postgres, Result, Tx};
+use super::{Postgres, Result, Session, Tx};
 use crate::domain::ids::{AccountId, CallId, ShardId};
 use crate::store::Error;
 use crate::store::folded::Folded;
@@ -47,8 +46,7 @@ impl Postgres {
         // Where a call beyond the horizon is known, its day is that of its first event.
         let stored = calls.iter().filter(|call| call.too_old.is_empty());
         let days: BTreeSet<NaiveDate> = stored.map(|call| call.call_day).collect();
-        let mut connection = self.pool.acquire().await?;
-        ensure_partitions(&mut connection, days).await
+        ensure_partitions(&self.pool, days).await
     }
 }
 
@@ -142,7 +140,7 @@ async fn ensure_accounts(tx: &mut Tx, calls: &[IngestCall]) -> Result<BTreeMap<A
 
 /// Inserts accounts that are not known yet, unlinked, sorted.
 pub(super) async fn insert_accounts<'a>(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     accounts: impl Iterator<Item = &'a AccountId>,
 ) -> Result<()> {
     let (names, shards): (Vec<&str>, Vec<i16>) = accounts

@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 
 use chrono::NaiveDate;
-use sqlx::PgConnection;
+use sqlx::PgExecutor;
 
-use super::Result;
 use super::values::{column, key_columns};
+use super::{Result, Session};
 use crate::domain::ids::CallId;
 use crate::store::Sealed;
 
 /// Makes partitions where they are missing; a look at the catalogue where they are not.
 pub(super) async fn ensure_partitions(
-    connection: &mut PgConnection,
+    connection: impl PgExecutor<'_>,
     days: impl IntoIterator<Item = NaiveDate>,
 ) -> Result<()> {
     let days: Vec<NaiveDate> = days.into_iter().collect();
@@ -39,17 +39,14 @@ pub(super) struct Body<'a> {
 }
 
 /// Keeps bodies, in place of those that they supersede.
-pub(super) async fn insert_bodies(
-    connection: &mut PgConnection,
-    bodies: &[Body<'_>],
-) -> Result<()> {
+pub(super) async fn insert_bodies(connection: &mut Session, bodies: &[Body<'_>]) -> Result<()> {
     if bodies.is_empty() {
         return Ok(());
     }
     // A stored call's day is that of the first event that came, which may not be in this batch,
     // and its partition may have been dropped since: then it is made again, in this transaction.
     ensure_partitions(
-        connection,
+        &mut *connection,
         bodies.iter().map(|b| b.day).collect::<BTreeSet<_>>(),
     )
     .await?;

@@ -3,8 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::PgConnection;
-
+use super::Session;
 use crate::domain::ids::AccountId;
 use crate::store::rules::Locked;
 use crate::store::values::{id, shard_column};
@@ -16,7 +15,7 @@ pub(super) const CHANNEL: &str = "vcc_link_wake";
 
 /// Locks these leases in key-share mode; gives those that are still the caller's.
 pub(super) async fn held(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     fences: impl IntoIterator<Item = Fence>,
 ) -> Result<BTreeSet<Fence>> {
     let asked: BTreeSet<Fence> = fences.into_iter().collect();
@@ -42,7 +41,7 @@ pub(super) async fn held(
 
 /// Locks these accounts in key-share mode; those unknown are left out.
 pub(super) async fn lock_accounts(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     accounts: &BTreeSet<&AccountId>,
 ) -> Result<BTreeMap<AccountId, Locked>> {
     let names: Vec<&str> = accounts.iter().map(|account| account.as_str()).collect();
@@ -61,7 +60,7 @@ pub(super) async fn lock_accounts(
 
 /// Wakes whom it concerns when the transaction commits, unless there is nothing to tell. One
 /// notification whatever the number; its payload may hold 7,999 bytes.
-pub(super) async fn tell(connection: &mut PgConnection, told: Told<'_>) -> Result<()> {
+pub(super) async fn tell(connection: &mut Session, told: Told<'_>) -> Result<()> {
     let Some(payload) = told.payload() else {
         return Ok(());
     };

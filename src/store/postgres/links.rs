@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 use super::append::insert_accounts;
 use super::authorizations::{end_with_link, insert_history};
 use super::fence::{held, tell};
 use super::outbox::insert_events;
-use super::{Postgres, Result, Tx};
+use super::{Postgres, Result, Session, Tx};
 use crate::domain::ids::{AccountId, Generation, OrgId, ShardId, TokenSequence, UserId};
 use crate::domain::link::{LinkState, LinkStatus};
 use crate::store::links::{
@@ -357,7 +356,7 @@ pub(super) async fn write_link(
 /// Moves all of an account's work that is not over: by the partial indexes, so that the calls
 /// which are over are not even read. Those take the account's shard when they are revived.
 async fn move_work(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     account: &AccountId,
     from: ShardId,
     to: ShardId,

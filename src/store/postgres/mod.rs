@@ -43,19 +43,18 @@ mod replays;
 mod reports;
 mod retention;
 mod rings;
+mod session;
 mod values;
 mod work;
 
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection};
 
+use self::session::{Pool, Session, Tx};
 use super::{Config, Error, Result};
-
-/// A transaction.
-type Tx = sqlx::Transaction<'static, sqlx::Postgres>;
 
 /// Connections for leases: one, and one more for the heartbeat behind one that was given up
 /// unanswered, whose connection is busy until it is.
@@ -65,9 +64,9 @@ const BEATS: u32 = 2;
 #[derive(Clone, Debug)]
 pub struct Postgres {
     /// The connections of all rooms but the leases', and of all but the listener, which has its own.
-    pool: PgPool,
+    pool: Pool,
     /// The connections of heartbeats: however long other work waits for its turn, a lease is kept.
-    beats: PgPool,
+    beats: Pool,
     /// How to connect, for the listener and for migrations.
     options: PgConnectOptions,
     /// Names this store in the wakes that it sends, so that its own listeners leave them out.
@@ -81,18 +80,16 @@ impl Postgres {
     /// connection are mended by the pool.
     pub async fn connect(config: &Config) -> Result<Self> {
         let options = options(config)?;
-        let pool = PgPoolOptions::new()
+        let pool = Pool::options(config.acquire_timeout)
             .max_connections(config.max_connections)
-            .acquire_timeout(config.acquire_timeout)
             .connect_with(options.clone())
             .await?;
-        let beats = PgPoolOptions::new()
+        let beats = Pool::options(config.acquire_timeout)
             .max_connections(BEATS)
-            .acquire_timeout(config.acquire_timeout)
             .connect_lazy_with(options.clone());
         Ok(Self {
-            pool,
-            beats,
+            pool: Pool::new(pool, config.statement_timeout),
+            beats: Pool::new(beats, config.statement_timeout),
             options,
             origin: uuid::Uuid::new_v4().simple().to_string(),
             refresh_answer_timeout: config.refresh_answer_timeout,
@@ -121,12 +118,12 @@ impl Postgres {
 
     /// Begins a transaction.
     async fn begin(&self) -> Result<Tx> {
-        Ok(self.pool.begin().await?)
+        self.pool.begin().await
     }
 
     /// Begins a transaction about leases.
     async fn begin_beat(&self) -> Result<Tx> {
-        Ok(self.beats.begin().await?)
+        self.beats.begin().await
     }
 }
 

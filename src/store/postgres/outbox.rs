@@ -2,11 +2,10 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 use super::fence::held;
 use super::values::column;
-use super::{Postgres, Result};
+use super::{Postgres, Result, Session};
 use crate::domain::ids::ShardId;
 use crate::store::outbox::{Publish, Unpublished};
 use crate::store::rows::unpublished;
@@ -14,10 +13,7 @@ use crate::store::values::{shard_column, word};
 use crate::store::{Fence, Outbox, Written};
 
 /// Writes events, each once by its id.
-pub(super) async fn insert_events(
-    connection: &mut PgConnection,
-    events: &[Publish<'_>],
-) -> Result<()> {
+pub(super) async fn insert_events(connection: &mut Session, events: &[Publish<'_>]) -> Result<()> {
     if events.is_empty() {
         return Ok(());
     }
