@@ -17,7 +17,7 @@ use vcc_link::store::{Config, Error, Leases as _, Links as _, Reports as _};
 use super::{Database, execute};
 
 /// What anything here may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A way to the database. Connections that stand when it is told so carry nothing from then on, and
 /// are never closed; later ones are well.

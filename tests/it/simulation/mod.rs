@@ -145,7 +145,7 @@ fn live(seed: u64, tell: bool) -> BTreeSet<String> {
 fn config(seed: u64) -> Config {
     let mut config = Config::default();
     // Where a wake is lost, half of the worlds wait for long until they look by themselves.
-    config.memory.poll = Duration::from_mins([1, 5][usize::from(seed % 2 == 0)]);
+    config.memory.poll = Duration::from_mins([1, 5][usize::from(seed.is_multiple_of(2))]);
     config.memory.page = 7;
     config.memory.calls = 40;
     config.memory.calls_per_account = 12;
