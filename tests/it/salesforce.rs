@@ -621,7 +621,7 @@ async fn a_deadline_cuts_a_body_that_is_on_its_way() {
         ..draft("k")
     };
     let drafts = vec![&large; 80];
-    let send_by = SendBy::after(Duration::from_secs(2));
+    let send_by = SendBy::after(Duration::from_secs(5));
     let mode = unique();
     let sent = sender.create_tasks(&session, &drafts, &mode, send_by);
     let late_reader = async {

@@ -52,7 +52,10 @@ numbers as text (numbers are read too), enums as words, fields at their default 
   gets a new type (`call.ended.v2`).
 - **Required** fields are marked so in each schema. Without one, or where one cannot be read, the
   record goes as it is to `vcc.calls.quarantine`, with the reason in the header `vcc-link-reason`
-  and its place in `vcc-link-topic`, `vcc-link-partition` and `vcc-link-offset`.
+  and its place in `vcc-link-topic`, `vcc-link-partition` and `vcc-link-offset`. After a fix of ours
+  `vcc-link quarantine replay` sends it to its topic again, unless its value has 64 KiB or more: of
+  such a value the database keeps the beginning only, and the whole stands in the quarantine topic,
+  and where it was sent, for as long as Kafka keeps it. Later only the producer can send it anew.
 - **Duplicates and disorder** are expected: an event is known by its call, type and revision.
 - **Too long** names are cut at 255 characters, notes at 32,000; of attributes 32 are kept, of legs
   100; phone numbers over 64 characters are no numbers. Control characters other than line ends and
@@ -64,7 +67,10 @@ numbers as text (numbers are read too), enums as words, fields at their default 
   behind a higher one, and where the call's last word is said already: behind the reason `too_old`,
   `unknown` or `unresolved_in_previous_org` no revision revives it, as sending again could make a
   second Task. A call whose end never comes has no such event. `calllog.deferred.v1` says that a call
-  waits, and may come again. An operator may put a call back that was given up, or skipped as
+  waits, and may come again; its `keptUntil` says until when it is kept. Nothing more comes near that
+  day: it is known from the first, whoever wants to remind somebody can, and one event for each call
+  of a broken link would tell thousands of times what `link.statuschanged.v1` tells once. An operator
+  may put a call back that was given up, or skipped as
   `unlinked` or `expired`: it comes to one more terminal event, with `replay` one higher and a `ce_id`
   of its own, and of a revision's ends the highest stands.
 - **`ce_id`** of what we publish is the same for the same fact, however often it is sent: keep what
