@@ -8,11 +8,12 @@ use super::lookups::limited;
 use super::machine::{Engine, Load, Served, Turn};
 use super::pacing::Gate;
 use super::parking::{park, unlinked};
-use super::reconcile::admit;
+use super::reconcile::{admit, not_proven};
 use super::{Command, Decision};
 use crate::domain::ids::{AccountId, CallId};
 use crate::domain::link::{LinkState, LinkStatus};
 use crate::domain::outcome::{Outcome, ParkReason, SkipReason};
+use crate::domain::task::KeyMode;
 use crate::domain::work::Lane;
 
 impl Engine {
@@ -34,7 +35,7 @@ impl Engine {
         let live = link.is_live();
         self.record_skips(turn, id);
         match self.brake(id, Lane::Task) {
-            Brake::Off if live => {}
+            Brake::Off if live => self.record_unprotected(turn, id),
             Brake::Unknown if live => return Served::Nothing,
             _ => {
                 self.record_unsendable(turn, id);
@@ -146,6 +147,24 @@ impl Engine {
             .collect();
         for (call, reason) in skips {
             self.record_unsent(turn, &link, &call, Outcome::Skipped { reason });
+        }
+    }
+
+    /// Gives up the calls whose Task may be hidden, where the link has no unique field any more:
+    /// nothing would refuse a second Task.
+    fn record_unprotected(&mut self, turn: &mut Turn<'_>, id: &AccountId) {
+        let account = self.accounts.get(id).expect("served accounts are known");
+        let link = account.link.as_ref();
+        let link = link.expect("recorded after its link is known").clone();
+        let mode = link.org.as_ref().map(|org| &org.key_mode);
+        if matches!(mode, Some(KeyMode::UniqueField { .. })) {
+            return;
+        }
+        let is_hidden = |call: &CallId| account.calls.get(call).is_some_and(|known| known.hidden);
+        let queued = account.tasks.iter().map(|(_, call)| call.clone());
+        let hidden: Vec<CallId> = queued.filter(is_hidden).collect();
+        for call in hidden {
+            self.record_unsent(turn, &link, &call, not_proven());
         }
     }
 

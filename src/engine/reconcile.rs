@@ -321,7 +321,7 @@ pub(super) fn admit(outcome: Outcome, hidden: bool) -> Outcome {
 }
 
 /// The API user may not see the Task that there may be.
-fn not_proven() -> Outcome {
+pub(super) fn not_proven() -> Outcome {
     unknown(
         "absence_not_proven",
         "grant the API user View All Data, look in the org whether the call has a Task, and replay the call if it has none",

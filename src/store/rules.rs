@@ -175,7 +175,9 @@ impl WorkRow {
         self.due_at = None;
         self.state = state_after(&row.outcome);
         match &row.outcome {
-            Outcome::Logged { task, .. } => self.task = Some(task.clone()),
+            Outcome::Logged { task, .. } => {
+                (self.task, self.hidden) = (Some(task.clone()), false);
+            }
             Outcome::RetryAt {
                 at,
                 degraded,

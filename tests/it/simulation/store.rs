@@ -437,7 +437,7 @@ impl Store {
         let superseded = row.revision() > Some(decision.revision);
         row.task_due = None;
         match &decision.outcome {
-            Outcome::Logged { task, .. } => row.task = Some(task.clone()),
+            Outcome::Logged { task, .. } => (row.task, row.hidden) = (Some(task.clone()), false),
             Outcome::RetryAt {
                 at,
                 degraded,
