@@ -8,7 +8,6 @@ use futures::FutureExt as _;
 use rand::Rng as _;
 use serde_json::json;
 
-use super::moment;
 use crate::row::{Row, Trial};
 use crate::world::call::{Call, Event, now};
 use crate::world::{ACCOUNTS, PATIENCE, Setup, World, tick};

@@ -24,11 +24,13 @@ impl World {
     pub(crate) async fn membership(&self) -> anyhow::Result<Membership> {
         let asker = self.asker()?;
         let name = self.name.clone();
-        let asked = move || asker.fetch_group_list(Some(&name), WITHIN);
-        let groups = tokio::task::spawn_blocking(asked).await??;
-        let group = groups.groups().first().context("Kafka has no such group")?;
-        let ids = group.members().iter().map(|member| member.id().to_owned());
-        let mut members: Vec<String> = ids.collect();
+        let asked = move || {
+            let groups = asker.fetch_group_list(Some(&name), WITHIN)?;
+            let group = groups.groups().first().context("Kafka has no such group")?;
+            let ids = group.members().iter().map(|member| member.id().to_owned());
+            anyhow::Ok(ids.collect::<Vec<String>>())
+        };
+        let mut members = tokio::task::spawn_blocking(asked).await??;
         members.sort();
         let mut rebalances = Vec::new();
         for worker in &self.workers {
