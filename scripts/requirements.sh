@@ -4,8 +4,7 @@
 #   requirements.sh build    to build: a C and C++ compiler, make, pkg-config, OpenSSL's and zlib's headers
 #   requirements.sh test     to run the service tests: PostgreSQL, Java and Maven for Apache Kafka, Prometheus;
 #                            Chromium and its driver for the tests of the pages; libfaketime for workers whose
-#                            clock jumps; and Python for the tests of other
-#                            people's Salesforce clients
+#                            clock jumps; and Python for the tests of other people's Salesforce clients
 #
 # Changes nothing where nothing is missing. Starts no service, and makes no PostgreSQL cluster run. Where there is no
 # apt-get, or nobody who may use it, it says what is missing and exits with 1. Rust itself is never installed.

@@ -53,7 +53,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) list: bool,
 
-    /// Rows that are run at a time; those that kill a service are run alone
+    /// Rows that are run at a time; those that kill a service that others use are run alone. They mostly
+    /// wait, so that two for each core are sensible; with more, waits get longer than what is tried
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) jobs: u16,
 

@@ -40,7 +40,7 @@ impl World {
     }
 
     /// Ends so many calls of all accounts, as fast as Kafka takes them. `among`: what is sent after each
-    /// hundred of them.
+    /// ninety-nine of them.
     pub(crate) async fn flood(
         &mut self,
         chance: &mut StdRng,
@@ -51,7 +51,7 @@ impl World {
         for number in 0..calls {
             let account = ACCOUNTS[chance.random_range(0..ACCOUNTS.len())];
             self.end(&Self::call(chance, account))?;
-            if number % 100 == 99
+            if number % 99 == 98
                 && let Some(among) = among
             {
                 self.produce(&among(chance))?;
