@@ -7,7 +7,6 @@ mod crashes;
 mod disks;
 mod hostile;
 mod kafka;
-mod millions;
 mod outages;
 mod partitions;
 mod postgres;
@@ -42,7 +41,6 @@ pub(crate) fn all() -> Vec<Row> {
         tokens::ROWS.as_slice(),
         calls::ROWS.as_slice(),
         clocks::ROWS.as_slice(),
-        millions::ROWS.as_slice(),
     ]
     .concat()
 }
