@@ -452,6 +452,8 @@ create table lineage (
     recovering_reason text,
     -- Calls that ended before this may have been sent in a past that is lost.
     recovered_at integer,
+    -- Moved on by workers all the time, and noted in Kafka: a lower one than there went back in time.
+    mark integer not null default 0,
     check ((recovering_since is null) = (recovering_reason is null))
 ) strict;
 

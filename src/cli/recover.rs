@@ -12,7 +12,7 @@ use super::{Global, open_store};
 use crate::domain::ids::AccountId;
 use crate::domain::link::{Health, LinkState, LinkStatus};
 use crate::linking::{Linking, Vetted};
-use crate::pipeline::recognise::committed;
+use crate::pipeline::recognise::witness;
 use crate::store::Store;
 use crate::store::recovery::Standing;
 use crate::telling::time;
@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(long)]
     pub dry_run: bool,
     /// Do it although nothing tells that the database came back from the past: you know that a backup
-    /// was restored, and nothing was read from Kafka since that backup.
+    /// was restored, and that what its workers noted in Kafka is lost as well.
     #[arg(long)]
     pub anyway: bool,
 }
@@ -65,10 +65,10 @@ struct Census {
 pub async fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let config = global.settings()?.config;
     let store = open_store(&config).await?;
-    let kafka = committed(&config.kafka).await.context("kafka.brokers")?;
+    let witness = witness(&config.kafka).await.context("kafka.brokers")?;
     let mut standing = store.standing().await?;
     if standing == Standing::Unrecognised && !args.dry_run {
-        standing = store.recognise(&kafka).await?;
+        standing = store.recognise(&witness).await?;
     }
     if standing == Standing::Recognised && !args.anyway {
         return print(&if args.output.json {
@@ -82,7 +82,7 @@ pub async fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let doubted = if args.dry_run {
         None
     } else {
-        Some(store.lift(&kafka).await?.doubted.len())
+        Some(store.lift(&witness).await?.doubted.len())
     };
     print(&if args.output.json {
         to_json(standing, &census, doubted)

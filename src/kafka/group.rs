@@ -1,4 +1,4 @@
-//! How far the workers' group has come, as Kafka knows it.
+//! How far the workers' group, and its store, had come, as Kafka knows it.
 
 use std::time::Duration;
 
@@ -11,9 +11,17 @@ use super::{Config, Error};
 /// How long the cluster may take to answer each question.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The offset that the group committed last, of each partition of the calls' topics where it ever
-/// did. Asks without joining the group.
-pub async fn committed(config: &Config) -> Result<Vec<(Partition, i64)>, Error> {
+/// What the group committed last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// The offset of each partition of the calls' topics where there is one.
+    pub offsets: Vec<(Partition, i64)>,
+    /// The highest mark of the store that stands beside them; 0 if none does.
+    pub mark: i64,
+}
+
+/// What the group committed last. Asks without joining it.
+pub async fn committed(config: &Config) -> Result<Committed, Error> {
     let client = config.consumer();
     let topics = config.topics.calls.clone();
     let asked = tokio::task::spawn_blocking(move || {
@@ -26,7 +34,7 @@ pub async fn committed(config: &Config) -> Result<Vec<(Partition, i64)>, Error> 
 }
 
 /// Asks for the partitions, then for their offsets.
-fn ask(consumer: &BaseConsumer, topics: &[String]) -> Result<Vec<(Partition, i64)>, Error> {
+fn ask(consumer: &BaseConsumer, topics: &[String]) -> Result<Committed, Error> {
     let failed = |source| Error::Cluster {
         what: "tell the offsets of the workers' group",
         source,
@@ -42,16 +50,20 @@ fn ask(consumer: &BaseConsumer, topics: &[String]) -> Result<Vec<(Partition, i64
         }
     }
     if partitions.count() == 0 {
-        return Ok(Vec::new());
+        return Ok(Committed::default());
     }
     let committed = consumer.committed_offsets(partitions, PATIENCE);
     let committed = committed.map_err(failed)?;
-    let mut offsets = Vec::new();
+    let mut found = Committed::default();
     for element in committed.elements() {
         element.error().map_err(failed)?;
         if let Offset::Offset(offset) = element.offset() {
-            offsets.push(((element.topic().to_owned(), element.partition()), offset));
+            let partition = (element.topic().to_owned(), element.partition());
+            found.offsets.push((partition, offset));
+            // Whatever else stands there, somebody else wrote.
+            let mark = element.metadata().parse().unwrap_or_default();
+            found.mark = found.mark.max(mark);
         }
     }
-    Ok(offsets)
+    Ok(found)
 }

@@ -7,6 +7,9 @@
 //!
 //! A partition whose next offset Kafka does not have stands until somebody moves the store's
 //! offset on purpose (`vcc-link topics skip`), and then goes on there.
+//!
+//! A store that knows of fewer events than were read has gone back in time (a backup took its place, or
+//! a standby that lagged), or its offset was moved back on purpose: they are read again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -21,21 +24,21 @@ use tokio_util::sync::CancellationToken;
 use super::append::bisect;
 use super::delay::Progress;
 use super::fold::Folder;
+use super::places::{Moved, Places, advances, next_offsets, stored_name};
 use crate::clock;
 use crate::crypto::Context;
 use crate::domain::call::{CallEvent, CallOutcome, Direction};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{CallId, Revision};
 use crate::engine::Input;
-use crate::kafka::consumer::{self, Consumer, Event, Received};
+use crate::kafka::consumer::{self, Batch, Consumer, Event, Received};
 use crate::kafka::producer::{Message, Producer};
 use crate::kafka::wire::decode::{Decoded, decode};
 use crate::kafka::wire::quarantine::quarantined;
 use crate::readiness::Component;
 use crate::sealing::Sealer;
-use crate::store::Store;
 use crate::store::inbox::{Appended, IngestBatch, Partition, QuarantineRow};
-use crate::store::until_stored;
+use crate::store::{Error, Store, until_stored};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Consumed;
 
@@ -103,8 +106,8 @@ impl Config {
 /// Quarantined bytes are kept up to this many; the topic has them whole.
 pub const KEPT_BYTES: usize = 64 * 1024;
 
-/// How often the store is asked whether stopped partitions were moved on.
-const LOOK_FOR_SKIPS: Duration = Duration::from_secs(5);
+/// How often the store is asked whether stopped partitions were moved on, and others back.
+const LOOK_AT_OFFSETS: Duration = Duration::from_secs(5);
 
 /// Takes events in.
 pub struct Ingest {
@@ -128,12 +131,19 @@ pub struct Ingest {
     pub metrics: Metrics,
     /// Whether partitions are assigned.
     pub assigned: Component,
+    /// The store's mark, to be noted in Kafka.
+    pub mark: watch::Receiver<i64>,
     /// How far it is, for the metrics.
     pub progress: watch::Sender<Progress>,
 }
 
-/// Partitions that stand, each with the offset that Kafka does not have.
-type Stopped = BTreeMap<consumer::Partition, i64>;
+/// What became of a batch.
+enum Landing {
+    /// It is stored, but for the calls of these records, which the database refuses.
+    Stored(Appended, Vec<usize>),
+    /// The store does not know all events before it.
+    Behind,
+}
 
 /// A batch of records, read.
 #[derive(Default)]
@@ -152,19 +162,24 @@ type Ending = (usize, Direction, CallOutcome);
 impl Ingest {
     /// Takes events in until cancelled, then leaves the group.
     pub async fn run(mut self, cancel: CancellationToken) {
-        let mut stopped = Stopped::new();
-        let mut look = tokio::time::interval(LOOK_FOR_SKIPS);
+        let mut places = Places::default();
+        let mut mark = self.mark.clone();
+        let mut look = tokio::time::interval(LOOK_AT_OFFSETS);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let carried_on = tokio::select! {
                 biased;
                 () = cancel.cancelled() => break,
-                _ = look.tick(), if !stopped.is_empty() => {
-                    self.follow_skips(&mut stopped).await;
+                _ = look.tick() => {
+                    self.follow_moves(&mut places).await;
+                    Some(())
+                }
+                Ok(()) = mark.changed() => {
+                    self.consumer.marked(*mark.borrow_and_update());
                     Some(())
                 }
                 event = self.consumer.next() => match event {
-                    Some(event) => self.take(event, &mut stopped, &cancel).await,
+                    Some(event) => self.take(event, &mut places, &cancel).await,
                     None => break,
                 },
             };
@@ -181,15 +196,15 @@ impl Ingest {
     async fn take(
         &self,
         event: Event,
-        stopped: &mut Stopped,
+        places: &mut Places,
         cancel: &CancellationToken,
     ) -> Option<()> {
         match event {
             Event::Assigned(partitions) => {
-                stopped.retain(|partition, _| !partitions.contains(partition));
+                places.begin(&partitions);
                 self.assigned(partitions, cancel).await
             }
-            Event::Batch(records) => self.batch(records, cancel).await,
+            Event::Batch(batch) => self.batch(batch, places, cancel).await,
             Event::Lost {
                 partition,
                 wanted,
@@ -205,33 +220,41 @@ impl Ingest {
                     high,
                     "Kafka does not have the offset that comes next: events were deleted before they were read, or the topic was made anew; the partition is stopped until `vcc-link topics skip {topic} {number} --to earliest` (or another offset) says where to go on"
                 );
-                stopped.insert(partition, wanted);
+                places.stop(partition, wanted);
                 Some(())
             }
         }
     }
 
-    /// Goes on with stopped partitions whose offset in the store was moved meanwhile. A store that
-    /// does not answer is asked again the next time.
-    async fn follow_skips(&self, stopped: &mut Stopped) {
-        let named: Vec<Partition> = stopped.keys().map(stored_name).collect();
-        let Ok(offsets) = self.store.offsets(&named).await else {
+    /// Goes on with stopped partitions whose offset in the store was moved meanwhile, and reads again
+    /// where one was moved back. A store that does not answer is asked again the next time.
+    async fn follow_moves(&self, places: &mut Places) {
+        let asked = places.asked();
+        if asked.is_empty() {
+            return;
+        }
+        let Ok(offsets) = self.store.offsets(&asked).await else {
             return;
         };
-        let moved: Vec<(consumer::Partition, Option<i64>)> = stopped
-            .iter()
-            .zip(offsets)
-            .filter(|((_, wanted), now)| now.is_some_and(|now| now != **wanted))
-            .map(|((partition, _), now)| (partition.clone(), now))
-            .collect();
-        for (partition, next) in &moved {
-            let (topic, partition) = (&partition.0, partition.1);
-            tracing::info!(topic, partition, next, "a stopped partition was moved on");
+        match places.follow(&offsets) {
+            Moved::Back => self.read_again(),
+            Moved::On(moved) if moved.is_empty() => {}
+            Moved::On(moved) => {
+                for (partition, next) in &moved {
+                    let (topic, partition) = (&partition.0, partition.1);
+                    tracing::info!(topic, partition, next, "a stopped partition was moved on");
+                }
+                self.consumer.resume_at(moved);
+            }
         }
-        stopped.retain(|partition, _| !moved.iter().any(|(p, _)| p == partition));
-        if !moved.is_empty() {
-            self.consumer.resume_at(moved);
-        }
+    }
+
+    /// Reads all partitions again from where the store says that it has come.
+    fn read_again(&self) {
+        tracing::warn!(
+            "the database does not know all events that were read: it went back in time, or an offset was moved back; they are read again"
+        );
+        self.consumer.again();
     }
 
     /// Says where to go on with new partitions: where the store's last batch ended.
@@ -260,7 +283,13 @@ impl Ingest {
     }
 
     /// Stores one batch; `None` when told to stop before it was stored.
-    async fn batch(&self, records: Vec<Received>, cancel: &CancellationToken) -> Option<()> {
+    async fn batch(
+        &self,
+        batch: Batch,
+        places: &mut Places,
+        cancel: &CancellationToken,
+    ) -> Option<()> {
+        let Batch { records, from } = batch;
         let now = clock::now();
         let oldest = records.iter().filter_map(|r| r.timestamp_ms).min();
         let oldest = oldest.and_then(DateTime::from_timestamp_millis);
@@ -284,12 +313,17 @@ impl Ingest {
         }
         self.publish_quarantined(&records, &batch.quarantined).await;
         let next = next_offsets(&records);
-        batch.offsets = next.iter().map(|(p, n)| (stored_name(p), *n)).collect();
-        let (appended, refused) = self.append(batch, &records, &origins, cancel).await?;
+        batch.offsets = advances(&from, &next);
+        let landing = self.append(batch, &records, &origins, cancel).await?;
         crate::crash_point("ingest.appended");
-        self.consumer.stored(next);
         self.progress
             .send_modify(|progress| progress.end(clock::now()));
+        let Landing::Stored(appended, refused) = landing else {
+            self.read_again();
+            return Some(());
+        };
+        places.store(&next);
+        self.consumer.stored(next);
         for record in refused {
             read.fates[record] = Consumed::Quarantined;
         }
@@ -428,20 +462,20 @@ impl Ingest {
     }
 
     /// Appends a batch. If the database refuses a row, the calls are appended by halves until the
-    /// refused ones stand alone; those are quarantined with the rest. Returns the places of their
-    /// records too.
+    /// refused ones stand alone; those are quarantined with the rest.
     async fn append(
         &self,
         batch: IngestBatch,
         records: &[Received],
         origins: &HashMap<CallId, Vec<usize>>,
         cancel: &CancellationToken,
-    ) -> Option<(Appended, Vec<usize>)> {
+    ) -> Option<Landing> {
         let append = async |batch: IngestBatch| {
             until_stored(cancel, "append", || self.store.append(&batch)).await
         };
         let error = match append(batch.clone()).await? {
-            Ok(appended) => return Some((appended, Vec::new())),
+            Ok(appended) => return Some(Landing::Stored(appended, Vec::new())),
+            Err(Error::Behind) => return Some(Landing::Behind),
             Err(error) => error,
         };
         tracing::warn!(
@@ -465,6 +499,7 @@ impl Ingest {
         rest.quarantined.extend(rows);
         match append(rest).await? {
             Ok(appended) => total.due.extend(appended.due),
+            Err(Error::Behind) => return Some(Landing::Behind),
             Err(error) => {
                 // Not even ids and offsets: nothing more can be done here but stop and say so.
                 let error = &error as &dyn std::error::Error;
@@ -475,7 +510,7 @@ impl Ingest {
                 return None;
             }
         }
-        Some((total, refused))
+        Some(Landing::Stored(total, refused))
     }
 }
 
@@ -498,22 +533,4 @@ fn by_topic<'a>(records: &'a [Received], fates: &[Consumed]) -> BTreeMap<(&'a st
             .or_default() += 1;
     }
     counts
-}
-
-/// A partition as the store names it.
-fn stored_name(partition: &consumer::Partition) -> Partition {
-    Partition {
-        topic: partition.0.clone(),
-        partition: partition.1,
-    }
-}
-
-/// The next offset of each partition of a batch.
-fn next_offsets(records: &[Received]) -> Vec<(consumer::Partition, i64)> {
-    let mut next: BTreeMap<consumer::Partition, i64> = BTreeMap::new();
-    for record in records {
-        let entry = next.entry(record.partition.clone()).or_default();
-        *entry = (*entry).max(record.offset + 1);
-    }
-    next.into_iter().collect()
 }

@@ -35,6 +35,7 @@ pub mod leases;
 pub mod load;
 pub mod lookup;
 pub mod owners;
+mod places;
 pub mod recognise;
 pub mod reconcile;
 pub mod record;

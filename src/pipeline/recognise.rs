@@ -4,16 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::kafka::{self, group};
 use crate::readiness::Component;
 use crate::store::Store;
 use crate::store::inbox::Partition;
-use crate::store::recovery::{RecoveryReason, Standing};
+use crate::store::recovery::{RecoveryReason, Standing, Witness};
 use crate::telemetry::Metrics;
 
-/// How often it is looked at: after a restart of the server, sending waits for so long.
+/// How often it is looked at, and its mark moved on: after a restart of the server, sending waits for
+/// so long.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Recognises the database.
@@ -22,6 +24,8 @@ pub struct Recogniser {
     pub store: Arc<dyn Store>,
     /// Where the group's offsets are asked for.
     pub kafka: kafka::Config,
+    /// The database's mark, for whoever notes it in Kafka.
+    pub mark: watch::Sender<i64>,
     /// Where it is told.
     pub component: Component,
     /// Where it is counted.
@@ -61,16 +65,17 @@ impl Recogniser {
         }
     }
 
-    /// Looks once; asks Kafka where that is needed.
+    /// Looks once; asks Kafka where that is needed. Moves the mark on.
     async fn step(&self) -> Result<Standing, Unknown> {
-        let standing = self.store.standing().await?;
-        if standing != Standing::Unrecognised {
-            return Ok(standing);
+        let mut standing = self.store.standing().await?;
+        if standing == Standing::Unrecognised {
+            standing = self.store.recognise(&witness(&self.kafka).await?).await?;
+            if standing == Standing::Recognised {
+                tracing::info!("the database is as workers left it");
+            }
         }
-        let committed = committed(&self.kafka).await?;
-        let standing = self.store.recognise(&committed).await?;
         if standing == Standing::Recognised {
-            tracing::info!("the database is as workers left it");
+            self.mark.send_replace(self.store.advance_mark().await?);
         }
         Ok(standing)
     }
@@ -100,9 +105,12 @@ impl Recogniser {
     }
 }
 
-/// The committed offsets of the workers' group, as the store takes them.
-pub async fn committed(config: &kafka::Config) -> Result<Vec<(Partition, i64)>, kafka::Error> {
-    let found = group::committed(config).await?.into_iter();
+/// What the workers' group has committed, as the store takes it.
+pub async fn witness(config: &kafka::Config) -> Result<Witness, kafka::Error> {
+    let found = group::committed(config).await?;
     let of_store = |((topic, partition), offset)| (Partition { topic, partition }, offset);
-    Ok(found.map(of_store).collect())
+    Ok(Witness {
+        offsets: found.offsets.into_iter().map(of_store).collect(),
+        mark: found.mark,
+    })
 }

@@ -83,6 +83,26 @@ pub struct QuarantineRow {
     pub body: Sealed,
 }
 
+/// How far a partition was read: everything from where its batch begins is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advance {
+    /// Which.
+    pub partition: Partition,
+    /// The next offset where the batch begins, as the store told it or an earlier batch left it;
+    /// `None` where it told none.
+    pub from: Option<i64>,
+    /// The next offset.
+    pub next: i64,
+}
+
+impl Advance {
+    /// Whether events before the batch are missing in a store that has this as its next offset.
+    pub(super) fn leaves_a_gap(&self, stored: Option<i64>) -> bool {
+        // Nothing is below zero, so that `None` is below all.
+        stored < self.from
+    }
+}
+
 /// What one ingest transaction writes.
 #[derive(Clone, Default)]
 pub struct IngestBatch {
@@ -90,8 +110,8 @@ pub struct IngestBatch {
     pub calls: Vec<IngestCall>,
     /// What could not be decoded.
     pub quarantined: Vec<QuarantineRow>,
-    /// The next offset of each partition: everything below is in this or an earlier batch.
-    pub offsets: Vec<(Partition, i64)>,
+    /// How far each partition was read, each once and sorted.
+    pub offsets: Vec<Advance>,
 }
 
 /// What one ingest transaction left due, for its owner.
@@ -185,7 +205,13 @@ pub trait Inbox: Send + Sync {
 
     /// Appends a batch: calls folded into what is there, quarantine, events and offsets, all or
     /// nothing. Folding is idempotent and free of order (see [`Call::fold`]), so a batch may be
-    /// appended again, whole or in other cuts. An offset never moves back by this.
+    /// appended again, whole or in other cuts. An offset never moves back by this, and none moves past
+    /// events that the store does not have: [`Error::Behind`](super::Error::Behind) where a batch begins
+    /// behind the store's offset, which happens only to a database that went back in time.
+    ///
+    /// Before the database is recognised nothing is taken in
+    /// ([`Error::Unavailable`](super::Error::Unavailable)), so that the offsets in Kafka, by which it is,
+    /// stay what they were.
     ///
     /// A call beyond the dedupe horizon is taken in like any other while its key is known, as then
     /// nothing of it is forgotten; else its events are published and nothing is stored of it.

@@ -134,6 +134,10 @@ pub enum Error {
         #[source]
         source: Source,
     },
+    /// The database does not know of events that were read before these: it went back in time, and
+    /// they are to be read again from [`Inbox::offsets`].
+    #[error("the database does not know all events that were read: they are read again")]
+    Behind,
     /// The schema is not the one this binary knows.
     #[error("the database's schema is at version {found}, this binary knows {known}: {advice}")]
     Schema {

@@ -3,9 +3,9 @@
 //!
 //! What is lost with such a past is not seen in what is left. So a database is *recognised* before
 //! anything is sent through it: each time its server was started, another one was promoted, or its
-//! tables were made anew. What is compared then is the server's identity, its timeline, and how far
-//! Kafka knows that these workers had come: their offsets there were committed after the
-//! transaction that stored them here.
+//! tables were made anew. What is compared then is the server's identity, its timeline, and what a
+//! [`Witness`] knows: how far these workers had come. It was told only after the transaction that made
+//! it so here.
 //!
 //! A database that is not recognised **recovers**: nobody owns a shard, so nothing is sent, looked
 //! up, refreshed or published, and only reading goes on, until [`Recovery::lift`].
@@ -46,7 +46,7 @@ pub enum RecoveryReason {
     /// Its server goes on on another timeline: a backup was restored, or a standby promoted that
     /// may lack the last transactions.
     OtherTimeline,
-    /// Kafka knows that workers had read further than this database knows.
+    /// Kafka knows that workers had come further than this database knows.
     BehindKafka,
 }
 
@@ -61,7 +61,7 @@ impl RecoveryReason {
                 "its server goes on on another timeline: a backup was restored, or a standby promoted that may lack the last transactions"
             }
             Self::BehindKafka => {
-                "the workers' offsets in Kafka are ahead of it: it was restored from an earlier time"
+                "what workers noted in Kafka is ahead of it: it was restored from an earlier time"
             }
         }
     }
@@ -91,6 +91,15 @@ pub struct Lifted {
     pub doubted: Vec<AccountId>,
 }
 
+/// How far workers had come with this database, by what they committed in Kafka.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Witness {
+    /// The offsets of their group.
+    pub offsets: Vec<(Partition, i64)>,
+    /// The highest mark that they noted there; see [`Recovery::advance_mark`].
+    pub mark: i64,
+}
+
 /// The room of those who ask whether the past is whole.
 #[async_trait]
 pub trait Recovery: Send + Sync {
@@ -98,21 +107,25 @@ pub trait Recovery: Send + Sync {
     /// claimed: those methods give [`Error::Unavailable`].
     async fn standing(&self) -> Result<Standing>;
 
-    /// Compares the database with what it was, and with the `committed` offsets of the workers'
-    /// group in Kafka; then it is recognised or recovers. What begins a recovery takes all shards
+    /// Compares the database with what it was, and with what is known outside of it; then it is
+    /// recognised or recovers. What begins a recovery takes all shards
     /// from their owners, with epochs that nobody has seen. One that recovers goes on doing so.
-    async fn recognise(&self, committed: &[(Partition, i64)]) -> Result<Standing>;
+    async fn recognise(&self, witness: &Witness) -> Result<Standing>;
+
+    /// Moves the mark of a recognised database on, and gives it, to be noted outside of it:
+    /// [`Error::Unavailable`] where it is not recognised. A database that is found with a lower mark
+    /// than that which is noted went back in time, even if it knows all that was read.
+    async fn advance_mark(&self) -> Result<i64>;
 
     /// Ends a recovery (or does the same for a database that is none, on a person's word).
     ///
     /// From then on a call that ended before now, and is to get a Task, is first looked for by its
     /// key, as it may have one: [`Journal::begin_attempts`](super::Journal::begin_attempts) notes
     /// an attempt whose answer is lost. Every refresh token is in doubt. Sequences of links move
-    /// ahead of all that may have been published. Offsets that Kafka has committed up to now say
-    /// nothing any more.
+    /// ahead of all that may have been published. What the witness knows now says nothing any more.
     ///
     /// Doing it again does no harm, and looks for more calls.
-    async fn lift(&self, committed: &[(Partition, i64)]) -> Result<Lifted>;
+    async fn lift(&self, witness: &Witness) -> Result<Lifted>;
 }
 
 /// Nothing is sent through a database that is not recognised.
@@ -189,12 +202,12 @@ impl Evidence<'_> {
     }
 }
 
-/// Whether Kafka knows of more than is known here, in any partition.
-pub(super) fn is_behind(known: &BTreeMap<Partition, i64>, committed: &[(Partition, i64)]) -> bool {
+/// Whether the witness knows of more than is known here: of a higher mark, or of more of a partition.
+pub(super) fn is_behind(known: &BTreeMap<Partition, i64>, mark: i64, witness: &Witness) -> bool {
     let is_ahead = |(partition, offset): &(Partition, i64)| {
         *offset > known.get(partition).copied().unwrap_or_default()
     };
-    committed.iter().any(is_ahead)
+    witness.mark > mark || witness.offsets.iter().any(is_ahead)
 }
 
 /// How it stands, from the columns of `lineage` and `is_known`: whether its server is the one that
@@ -277,9 +290,14 @@ mod tests {
             partition,
         };
         let known = BTreeMap::from([(at(0), 7)]);
-        assert!(!is_behind(&known, &[]));
-        assert!(!is_behind(&known, &[(at(0), 7), (at(1), 0)]));
-        assert!(is_behind(&known, &[(at(0), 8)]));
-        assert!(is_behind(&known, &[(at(0), 7), (at(1), 1)]));
+        let is_behind = |offsets: &[(Partition, i64)], mark| {
+            let offsets = offsets.to_vec();
+            is_behind(&known, 5, &Witness { offsets, mark })
+        };
+        assert!(!is_behind(&[], 0));
+        assert!(!is_behind(&[(at(0), 7), (at(1), 0)], 5));
+        assert!(is_behind(&[(at(0), 8)], 5));
+        assert!(is_behind(&[(at(0), 7), (at(1), 1)], 5));
+        assert!(is_behind(&[(at(0), 7)], 6));
     }
 }

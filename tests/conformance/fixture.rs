@@ -21,7 +21,7 @@ use vcc_link::store::inbox::{Appended, IngestBatch, IngestCall, IngestEnded, Ing
 use vcc_link::store::journal::{BeginAttempt, Begun, OutcomeRow};
 use vcc_link::store::links::{LinkChange, LinkWrite, NewLink};
 use vcc_link::store::outbox::OutboxRow;
-use vcc_link::store::recovery::Standing;
+use vcc_link::store::recovery::{Standing, Witness};
 use vcc_link::store::{Fence, Sealed, Store, Written};
 
 use super::Harness;
@@ -47,7 +47,10 @@ impl Fixture {
     /// A worker that owns every shard.
     pub(crate) async fn new(harness: &dyn Harness) -> Self {
         let store = harness.store();
-        let standing = store.recognise(&[]).await.expect("recognise");
+        let standing = store
+            .recognise(&Witness::default())
+            .await
+            .expect("recognise");
         assert_eq!(standing, Standing::Recognised);
         let worker = "worker-1".parse().expect("replica");
         let beat = store

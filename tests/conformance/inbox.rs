@@ -7,8 +7,11 @@ use chrono::TimeDelta;
 use vcc_link::domain::ids::Revision;
 use vcc_link::domain::outcome::{DeadReason, Outcome, ParkReason, SkipReason};
 use vcc_link::domain::work::Lane;
-use vcc_link::store::inbox::{IngestBatch, IngestCall, LookupRow, Partition, QuarantineRow, Wake};
-use vcc_link::store::{Sealed, Written};
+use vcc_link::store::inbox::{
+    Advance, IngestBatch, IngestCall, LookupRow, Partition, QuarantineRow, Wake,
+};
+use vcc_link::store::reports::CallFilter;
+use vcc_link::store::{Error, Sealed, Written};
 
 use super::Harness;
 use super::fixture::*;
@@ -122,7 +125,7 @@ pub(crate) async fn a_revision_revives_nothing_that_could_double(harness: Arc<dy
 
 /// Offsets are kept with the batch, and never move back.
 pub(crate) async fn offsets_never_move_back(harness: Arc<dyn Harness>) {
-    let store = harness.store();
+    let store = Fixture::new(&*harness).await.store;
     let partition = |partition| Partition {
         topic: "vcc.calls".to_owned(),
         partition,
@@ -135,7 +138,7 @@ pub(crate) async fn offsets_never_move_back(harness: Arc<dyn Harness>) {
             reason: "not JSON".to_owned(),
             body: Sealed(vec![1]),
         }];
-        let offsets = vec![(partition(0), next)];
+        let offsets = vec![read(partition(0), None, next)];
         let batch = IngestBatch {
             quarantined,
             offsets,
@@ -150,9 +153,62 @@ pub(crate) async fn offsets_never_move_back(harness: Arc<dyn Harness>) {
     assert_eq!(offsets, [None, Some(20)]);
 }
 
+/// A partition was read from here up to there.
+fn read(partition: Partition, from: Option<i64>, next: i64) -> Advance {
+    Advance {
+        partition,
+        from,
+        next,
+    }
+}
+
+/// A batch that begins behind the store's offset is refused whole: the events between are missing.
+pub(crate) async fn no_offset_moves_past_what_is_missing(harness: Arc<dyn Harness>) {
+    let store = Fixture::new(&*harness).await.store;
+    let [known, other] = [3, 4].map(|partition| Partition {
+        topic: "vcc.calls".to_owned(),
+        partition,
+    });
+    let append = async |advances: Vec<Advance>| {
+        let batch = IngestBatch {
+            calls: vec![ended("acme", "c", 0)],
+            offsets: advances,
+            ..IngestBatch::default()
+        };
+        store.append(&batch).await
+    };
+    let offsets = async || {
+        let asked = [known.clone(), other.clone()];
+        store.offsets(&asked).await.expect("offsets")
+    };
+    for refused in [
+        vec![read(known.clone(), Some(0), 20)],
+        vec![
+            read(known.clone(), None, 20),
+            read(other.clone(), Some(7), 9),
+        ],
+    ] {
+        let error = append(refused).await.expect_err("events are missing");
+        assert!(matches!(error, Error::Behind), "{error:?}");
+        assert_eq!(offsets().await, [None, None]);
+    }
+    let calls = store.list_calls(&CallFilter::default()).await;
+    assert_eq!(calls.expect("list"), [], "nothing of the batch is kept");
+
+    let stored = append(vec![read(known.clone(), None, 20)]).await;
+    assert_eq!(stored.expect("append").new_calls, 1);
+    for (from, next, now) in [(20, 30, 30), (10, 25, 30), (30, 31, 31)] {
+        let stored = append(vec![read(known.clone(), Some(from), next)]).await;
+        stored.expect("append");
+        assert_eq!(offsets().await, [Some(now), None], "{from} to {next}");
+    }
+    let error = append(vec![read(known.clone(), Some(32), 40)]).await;
+    assert!(matches!(error, Err(Error::Behind)), "{error:?}");
+}
+
 /// A person moves an offset anywhere, unless reading has moved it meanwhile.
 pub(crate) async fn an_offset_moves_on_purpose(harness: Arc<dyn Harness>) {
-    let store = harness.store();
+    let store = Fixture::new(&*harness).await.store;
     let partition = Partition {
         topic: "vcc.calls".to_owned(),
         partition: 3,
@@ -163,7 +219,7 @@ pub(crate) async fn an_offset_moves_on_purpose(harness: Arc<dyn Harness>) {
     };
     assert_eq!(moved(0, 7).await, Written::Stale, "nothing was ever read");
     let batch = IngestBatch {
-        offsets: vec![(partition.clone(), 20)],
+        offsets: vec![read(partition.clone(), None, 20)],
         ..IngestBatch::default()
     };
     store.append(&batch).await.expect("append");

@@ -70,6 +70,7 @@ macro_rules! conformance_tests {
                 the_first_answer_stands,
                 every_begin_is_told_once,
                 a_call_too_old_is_taken_in_while_it_is_known,
+                no_offset_moves_past_what_is_missing,
                 an_offset_moves_on_purpose,
                 only_what_is_news_is_told,
                 other_processes_are_woken,
@@ -140,6 +141,7 @@ macro_rules! conformance_tests {
             recovery:
                 nothing_is_sent_before_it_is_recognised,
                 a_database_behind_kafka_recovers,
+                a_database_with_a_lower_mark_recovers,
                 an_offset_moved_on_purpose_tells_nothing,
                 what_may_have_been_sent_is_looked_for_first,
                 refresh_tokens_are_in_doubt;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use vcc_link::domain::ids::{Sequence, TokenSequence};
 use vcc_link::domain::outcome::Outcome;
 use vcc_link::domain::work::{AttemptKind, Refusal};
-use vcc_link::store::inbox::{IngestBatch, IngestCall, IngestEnded, Partition};
+use vcc_link::store::inbox::{Advance, IngestBatch, IngestCall, IngestEnded, Partition};
 use vcc_link::store::links::{RefreshClaim, RefreshWish};
-use vcc_link::store::recovery::{RecoveryReason, Standing};
+use vcc_link::store::recovery::{RecoveryReason, Standing, Witness};
 use vcc_link::store::{Error, Written};
 
 use super::Harness;
@@ -22,11 +22,23 @@ fn partition() -> Partition {
     }
 }
 
+/// Kafka has committed this offset, and this mark beside it.
+fn witness(committed: i64, mark: i64) -> Witness {
+    Witness {
+        offsets: vec![(partition(), committed)],
+        mark,
+    }
+}
+
 impl Fixture {
     /// Stores that everything below an offset was read.
     async fn read_up_to(&self, next: i64) {
         let batch = IngestBatch {
-            offsets: vec![(partition(), next)],
+            offsets: vec![Advance {
+                partition: partition(),
+                from: None,
+                next,
+            }],
             ..IngestBatch::default()
         };
         self.store.append(&batch).await.expect("append");
@@ -34,14 +46,16 @@ impl Fixture {
 
     /// Looks at the database, where Kafka has committed this.
     async fn recognise(&self, committed: i64) -> Standing {
-        let committed = [(partition(), committed)];
-        self.store.recognise(&committed).await.expect("recognise")
+        self.store
+            .recognise(&witness(committed, 0))
+            .await
+            .expect("recognise")
     }
 
     /// Ends a recovery, and owns every shard again.
     async fn lift(&mut self, committed: i64) -> Vec<String> {
-        let committed = [(partition(), committed)];
-        let lifted = self.store.lift(&committed).await.expect("lift");
+        let lifted = self.store.lift(&witness(committed, 0)).await;
+        let lifted = lifted.expect("lift");
         let worker = "worker-1".parse().expect("replica");
         let beat = self.store.beat(&worker, Duration::from_mins(10), 256);
         self.owned = beat.await.expect("beat").owned;
@@ -79,8 +93,14 @@ pub(crate) async fn nothing_is_sent_before_it_is_recognised(harness: Arc<dyn Har
     let refused = |error: &Error| matches!(error, Error::Unavailable(_));
     assert!(refused(&store.claim_refresh(&wish).await.expect_err("no")));
     assert!(refused(&store.begin_attempts(&[]).await.expect_err("no")));
+    assert!(refused(&store.advance_mark().await.expect_err("no")));
+    let nothing = IngestBatch::default();
+    assert!(refused(&store.append(&nothing).await.expect_err("no")));
     assert_eq!(
-        store.recognise(&[]).await.expect("recognise"),
+        store
+            .recognise(&Witness::default())
+            .await
+            .expect("recognise"),
         Standing::Recognised
     );
     assert_eq!(
@@ -90,6 +110,7 @@ pub(crate) async fn nothing_is_sent_before_it_is_recognised(harness: Arc<dyn Har
     let claim = store.claim_refresh(&wish).await.expect("claim");
     assert_eq!(claim, RefreshClaim::Stale, "nobody was ever linked");
     assert_eq!(store.begin_attempts(&[]).await.expect("begin"), []);
+    store.append(&nothing).await.expect("append");
 }
 
 /// Where Kafka knows of more than the database, the shards are taken from their owners, and nobody
@@ -134,6 +155,33 @@ pub(crate) async fn a_database_behind_kafka_recovers(harness: Arc<dyn Harness>) 
         Written::Yes,
         "it is in the journal"
     );
+}
+
+/// A backup since which nothing was read knows all offsets, and is told by its mark.
+pub(crate) async fn a_database_with_a_lower_mark_recovers(harness: Arc<dyn Harness>) {
+    let fixture = Fixture::new(&*harness).await;
+    let store = &fixture.store;
+    fixture.read_up_to(7).await;
+    for mark in [1, 2] {
+        assert_eq!(store.advance_mark().await.expect("a mark"), mark);
+    }
+    let recognise = async |mark| {
+        let standing = store.recognise(&witness(7, mark)).await;
+        standing.expect("recognise")
+    };
+    for noted in [0, 2] {
+        assert_eq!(recognise(noted).await, Standing::Recognised);
+    }
+    let standing = recognise(3).await;
+    let reason = RecoveryReason::BehindKafka;
+    assert!(
+        matches!(standing, Standing::Recovering { reason: found, .. } if found == reason),
+        "{standing:?}"
+    );
+    store.advance_mark().await.expect_err("it recovers");
+    store.lift(&witness(7, 3)).await.expect("lift");
+    assert_eq!(recognise(3).await, Standing::Recognised);
+    assert_eq!(store.advance_mark().await.expect("a mark"), 4);
 }
 
 /// What was skipped or made anew by a person's decision is no sign of a restored backup.

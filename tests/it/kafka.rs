@@ -44,7 +44,7 @@ async fn batch(consumer: &mut Consumer) -> Vec<Received> {
             Event::Assigned(all) => {
                 consumer.resume_at(all.into_iter().map(|p| (p, None)).collect());
             }
-            Event::Batch(records) => return records,
+            Event::Batch(batch) => return batch.records,
             Event::Lost { wanted, .. } => panic!("{wanted} is lost"),
         }
     }

@@ -16,6 +16,7 @@ use vcc_link::linking::legacy::{TakenOver, read};
 use vcc_link::linking::{self, Linking};
 use vcc_link::salesforce::{self, Client};
 use vcc_link::sealing::Sealer;
+use vcc_link::store::recovery::Witness;
 use vcc_link::store::{self, Database, Store};
 
 /// A database in a folder, an org, and links that own every shard.
@@ -60,7 +61,8 @@ impl Site {
         };
         Database::migrate(&config).await.expect("migrate");
         let store = Database::open(&config).await.expect("open").store();
-        store.recognise(&[]).await.expect("recognised");
+        let seen = store.recognise(&Witness::default()).await;
+        seen.expect("recognised");
         let worker = "worker-1".parse().expect("a replica");
         let beat = store.beat(&worker, Duration::from_mins(10), 256).await;
         let (_, owned) = watch::channel(beat.expect("beat").owned);

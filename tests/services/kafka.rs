@@ -11,6 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use vcc_link::domain::call::CallEvent;
 use vcc_link::kafka::config::{Config, Topics};
 use vcc_link::kafka::consumer::{Consumer, Event, Partition, Received};
+use vcc_link::kafka::group;
 use vcc_link::kafka::producer::{Message, Producer};
 use vcc_link::kafka::security::{Protocol, Security};
 use vcc_link::kafka::topics;
@@ -88,9 +89,13 @@ impl Worker {
                 };
                 consumer.resume_at(partitions.into_iter().map(place).collect());
             }
-            Event::Batch(records) => {
+            Event::Batch(batch) => {
+                for (partition, from) in &batch.from {
+                    let stored = self.offsets.get(partition).copied();
+                    assert!(*from <= stored, "nothing is left out: {from:?}");
+                }
                 let mut next = BTreeMap::new();
-                for record in records {
+                for record in batch.records {
                     self.read.push((record.partition.clone(), number(&record)));
                     next.insert(record.partition, record.offset + 1);
                 }
@@ -218,6 +223,82 @@ async fn reading_starts_where_the_store_says() {
     assert!(consumer.stop(PATIENCE).await);
 }
 
+/// A store that went back in time is told all of it again, batches on their way or not.
+#[tokio::test]
+async fn reading_goes_back_with_the_store() {
+    let mut config = config("back");
+    config.batch_events = 10;
+    create_topic(&config.topics.calls[0], 1).await;
+    send_numbers(&config, 0..100).await;
+    let mut worker = Worker::default();
+    let partition = (config.topics.calls[0].clone(), 0);
+    let mut consumer = Consumer::start(&config).expect("a consumer");
+    worker.until(&mut consumer, |w| w.read.len() >= 50).await;
+    consumer.again();
+    // What was on its way begins where the last batch ended; nothing behind it is left out.
+    worker.until(&mut consumer, |w| w.assigned.len() == 2).await;
+    let before = std::mem::take(&mut worker.read).len();
+    let before = i64::try_from(before).expect("few");
+    worker.offsets.insert(partition.clone(), 7);
+    consumer.again();
+    let again = async {
+        loop {
+            let event = consumer.next().await.expect("it runs");
+            if let Event::Assigned(partitions) = event {
+                consumer.resume_at(partitions.into_iter().map(|p| (p, Some(7))).collect());
+                return;
+            }
+            // The store would refuse these.
+            let Event::Batch(batch) = event else {
+                panic!("nothing is lost");
+            };
+            assert!(batch.from[&partition] >= Some(before));
+        }
+    };
+    within("told anew", again).await;
+    worker.until(&mut consumer, |w| w.read.len() >= 93).await;
+    let read: Vec<u32> = worker.read.iter().map(|(_, n)| *n).collect();
+    assert!(read.iter().copied().eq(7..100), "{read:?}");
+    assert!(consumer.stop(PATIENCE).await);
+}
+
+/// The store's mark stands beside the committed offsets, whether these move or not.
+#[tokio::test]
+async fn the_stores_mark_is_kept_with_the_group() {
+    let config = config("mark");
+    create_topic(&config.topics.calls[0], 3).await;
+    send_numbers(&config, 0..100).await;
+    let mut worker = Worker::default();
+    let mut consumer = Consumer::start(&config).expect("a consumer");
+    worker.until(&mut consumer, |w| w.read.len() >= 100).await;
+    let noted = async |consumer: &Consumer, mark: i64, offsets: i64| {
+        let there = async {
+            loop {
+                // As the worker does: again and again.
+                consumer.marked(mark);
+                let found = group::committed(&config).await.expect("an answer");
+                let read: i64 = found.offsets.iter().map(|(_, next)| next).sum();
+                if (found.mark, read) == (mark, offsets) {
+                    return;
+                }
+            }
+        };
+        within("the mark is noted", there).await;
+    };
+    noted(&consumer, 5, 100).await;
+    send_numbers(&config, 100..200).await;
+    worker.until(&mut consumer, |w| w.read.len() >= 200).await;
+    noted(&consumer, 6, 200).await;
+    assert!(consumer.stop(PATIENCE).await);
+
+    // Another worker, which has read nothing yet, notes what it knows.
+    let mut consumer = Consumer::start(&config).expect("a consumer");
+    worker.assigned.clear();
+    worker.until(&mut consumer, |w| w.assigned.len() == 3).await;
+    noted(&consumer, 7, 200).await;
+    assert!(consumer.stop(PATIENCE).await);
+}
+
 #[tokio::test]
 async fn a_position_that_kafka_does_not_have_is_told_and_not_replaced() {
     let config = config("lost");
@@ -289,8 +370,9 @@ async fn a_slow_store_holds_reading_back_and_nothing_is_lost() {
         let event = within("the next event", consumer.next())
             .await
             .expect("it runs");
-        if let Event::Batch(records) = &event {
-            assert!(records.len() <= 50, "{}", records.len());
+        if let Event::Batch(batch) = &event {
+            let records = batch.records.len();
+            assert!(records <= 50, "{records}");
         }
         worker.take(&consumer, event);
     }
@@ -429,7 +511,7 @@ async fn read_raw(config: &Config, count: usize) -> Vec<Received> {
             Some(Event::Assigned(partitions)) => {
                 consumer.resume_at(partitions.into_iter().map(|p| (p, None)).collect());
             }
-            Some(Event::Batch(batch)) => records.extend(batch),
+            Some(Event::Batch(batch)) => records.extend(batch.records),
             Some(Event::Lost { .. }) | None => panic!("nothing is lost, and it runs"),
         }
     }

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use sqlx::{Connection as _, PgConnection};
-use vcc_link::store::inbox::{IngestBatch, Partition};
+use vcc_link::store::inbox::{Advance, IngestBatch, Partition};
 use vcc_link::store::postgres::Postgres;
-use vcc_link::store::recovery::{RecoveryReason, Standing};
+use vcc_link::store::recovery::{RecoveryReason, Standing, Witness};
 use vcc_link::store::{Config, Error, Inbox as _, Journal as _, Leases as _, Recovery as _};
 
 use super::execute;
@@ -180,7 +180,11 @@ impl Server {
 /// Stores that a partition was read up to here.
 async fn read_up_to(store: &Postgres, next: i64) {
     let batch = IngestBatch {
-        offsets: vec![(partition(), next)],
+        offsets: vec![Advance {
+            partition: partition(),
+            from: None,
+            next,
+        }],
         ..IngestBatch::default()
     };
     store.append(&batch).await.expect("append");
@@ -190,6 +194,14 @@ fn partition() -> Partition {
     Partition {
         topic: "vcc.calls".to_owned(),
         partition: 0,
+    }
+}
+
+/// Kafka has committed this offset.
+fn witness(committed: i64) -> Witness {
+    Witness {
+        offsets: vec![(partition(), committed)],
+        mark: 0,
     }
 }
 
@@ -204,7 +216,7 @@ async fn seen(store: &Postgres, committed: i64) -> Standing {
         .await
         .expect_err("nothing is sent");
     assert!(matches!(refused, Error::Unavailable(_)), "{refused:?}");
-    let standing = store.recognise(&[(partition(), committed)]).await;
+    let standing = store.recognise(&witness(committed)).await;
     standing.expect("recognise")
 }
 
@@ -252,7 +264,10 @@ async fn a_restart_and_a_failover_to_a_synchronous_standby_need_nobody() {
         assert!(Instant::now() < deadline, "the setting is not seen");
     }
     assert_eq!(
-        store.recognise(&[]).await.expect("recognise"),
+        store
+            .recognise(&Witness::default())
+            .await
+            .expect("recognise"),
         Standing::Recognised
     );
     read_up_to(&store, 8).await;
@@ -297,7 +312,7 @@ async fn what_is_restored_recovers() {
         recovers(standing, RecoveryReason::BehindKafka),
         "{standing:?}"
     );
-    store.lift(&[(partition(), 9)]).await.expect("lift");
+    store.lift(&witness(9)).await.expect("lift");
     assert_eq!(
         store.standing().await.expect("standing"),
         Standing::Recognised
@@ -346,7 +361,7 @@ async fn a_dump_recovers(primary: &Server, folder: &Path) {
         recovers(standing, RecoveryReason::OtherServer),
         "{standing:?}"
     );
-    restored.lift(&[(partition(), 7)]).await.expect("lift");
+    restored.lift(&witness(7)).await.expect("lift");
     restored.begin_attempts(&[]).await.expect("it goes on");
     restored.close().await;
 }

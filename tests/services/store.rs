@@ -157,9 +157,13 @@ async fn a_missing_schema_is_told() {
 #[tokio::test]
 async fn a_refused_row_takes_its_batch_back() {
     use conformance::fixture::{at, ended};
-    use vcc_link::store::inbox::{IngestBatch, Partition, QuarantineRow};
+    use vcc_link::store::Recovery as _;
+    use vcc_link::store::inbox::{Advance, IngestBatch, Partition, QuarantineRow};
+    use vcc_link::store::recovery::{Standing, Witness};
     use vcc_link::store::reports::CallFilter;
     let database = Database::create().await;
+    let standing = database.store.recognise(&Witness::default()).await;
+    assert_eq!(standing.expect("recognise"), Standing::Recognised);
     let partition = Partition {
         topic: "vcc.calls".to_owned(),
         partition: 0,
@@ -174,7 +178,11 @@ async fn a_refused_row_takes_its_batch_back() {
     let batch = IngestBatch {
         calls: vec![ended("acme", "c", 0)],
         quarantined: vec![poison],
-        offsets: vec![(partition.clone(), 2)],
+        offsets: vec![Advance {
+            partition: partition.clone(),
+            from: None,
+            next: 2,
+        }],
     };
     let refused = database
         .store

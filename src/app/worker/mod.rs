@@ -87,6 +87,7 @@ struct Shared {
     published: Arc<Notify>,
     beat_now: Arc<Notify>,
     inputs: mpsc::Sender<crate::engine::Input>,
+    mark: watch::Sender<i64>,
     owned: watch::Receiver<Vec<Fence>>,
     metrics: Metrics,
 }
@@ -123,6 +124,7 @@ impl Worker {
             published: Arc::default(),
             beat_now: Arc::default(),
             inputs,
+            mark: watch::Sender::new(0),
             owned,
             metrics: metrics.clone(),
         };
@@ -195,6 +197,7 @@ impl Worker {
             inputs: shared.inputs.clone(),
             metrics: shared.metrics.clone(),
             assigned: readiness.component("kafka"),
+            mark: shared.mark.subscribe(),
             progress,
         };
         let stage = ingest.run(self.ingest.clone());
@@ -302,6 +305,7 @@ impl Worker {
         let recogniser = Recogniser {
             store: Arc::clone(&shared.store),
             kafka: config.kafka.clone(),
+            mark: shared.mark.clone(),
             component: readiness.component("recovery"),
             metrics: shared.metrics.clone(),
         };

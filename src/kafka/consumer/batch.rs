@@ -2,7 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::{Partition, Received};
+use super::{Batch, Partition, Received};
+
+/// Where a partition stands.
+struct Position {
+    /// The next offset as its owner knows it; `None`: nothing of it was ever read.
+    known: Option<i64>,
+    /// The next offset.
+    next: i64,
+}
 
 /// The batch that grows.
 pub(super) struct Growing {
@@ -12,8 +20,10 @@ pub(super) struct Growing {
     bytes: usize,
     /// Records and bytes that fill it.
     bounds: (usize, usize),
-    /// The next offset of each partition that runs: that was told where to go on.
-    positions: BTreeMap<Partition, i64>,
+    /// Of each of their partitions where they begin.
+    from: BTreeMap<Partition, Option<i64>>,
+    /// Where each partition stands that runs: that was told where to go on.
+    positions: BTreeMap<Partition, Position>,
 }
 
 impl Growing {
@@ -21,15 +31,19 @@ impl Growing {
     pub(super) const fn new(bounds: (usize, usize)) -> Self {
         Self {
             records: Vec::new(),
+            from: BTreeMap::new(),
             bytes: 0,
             bounds,
             positions: BTreeMap::new(),
         }
     }
 
-    /// From here on a partition's records are taken.
-    pub(super) fn begin(&mut self, partition: Partition, next: i64) {
-        self.positions.insert(partition, next);
+    /// From here on a partition's records are taken. `known` is what its owner said; a partition that
+    /// runs already keeps that.
+    pub(super) fn begin(&mut self, partition: Partition, known: Option<i64>, next: i64) {
+        let position = self.positions.entry(partition);
+        let position = position.or_insert(Position { known, next });
+        position.next = next;
     }
 
     /// A partition is no longer read. What it gave stays, where it is still ours.
@@ -37,17 +51,18 @@ impl Growing {
         self.positions.remove(partition);
     }
 
-    /// Forgets partitions that are no longer ours, and what they gave: another worker reads it.
+    /// Forgets partitions and what they gave: another worker reads it, or it is read again.
     pub(super) fn drop_partitions(&mut self, gone: &[Partition]) {
         self.positions
             .retain(|partition, _| !gone.contains(partition));
         self.records.retain(|r| !gone.contains(&r.partition));
+        self.from.retain(|partition, _| !gone.contains(partition));
         self.bytes = self.records.iter().map(Received::bytes).sum();
     }
 
     /// Where a partition stands, if it runs.
     pub(super) fn position(&self, partition: &Partition) -> Option<i64> {
-        self.positions.get(partition).copied()
+        self.positions.get(partition).map(|position| position.next)
     }
 
     /// The partitions that run.
@@ -57,11 +72,15 @@ impl Growing {
 
     /// Takes a record in, unless its partition does not run or stands behind it already.
     pub(super) fn push(&mut self, record: Received) {
-        let Some(next) = self.positions.get_mut(&record.partition) else {
+        let Some(position) = self.positions.get_mut(&record.partition) else {
             return;
         };
-        if record.offset >= *next {
-            *next = record.offset + 1;
+        if record.offset >= position.next {
+            if !self.from.contains_key(&record.partition) {
+                self.from.insert(record.partition.clone(), position.known);
+            }
+            position.next = record.offset + 1;
+            position.known = Some(position.next);
             self.bytes += record.bytes();
             self.records.push(record);
         }
@@ -77,10 +96,13 @@ impl Growing {
         self.records.len() >= self.bounds.0 || self.bytes >= self.bounds.1
     }
 
-    /// The records; an empty batch grows in their place.
-    pub(super) fn take(&mut self) -> Vec<Received> {
+    /// The batch; an empty one grows in its place.
+    pub(super) fn take(&mut self) -> Batch {
         self.bytes = 0;
-        std::mem::take(&mut self.records)
+        Batch {
+            records: std::mem::take(&mut self.records),
+            from: std::mem::take(&mut self.from),
+        }
     }
 }
 
@@ -100,8 +122,12 @@ mod tests {
         }
     }
 
-    fn offsets(batch: &[Received]) -> Vec<(i32, i64)> {
-        batch.iter().map(|r| (r.partition.1, r.offset)).collect()
+    fn offsets(batch: &Batch) -> Vec<(i32, i64)> {
+        batch
+            .records
+            .iter()
+            .map(|r| (r.partition.1, r.offset))
+            .collect()
     }
 
     #[test]
@@ -109,7 +135,7 @@ mod tests {
         let mut growing = Growing::new((10, 10_000));
         growing.push(record(0, 5));
         assert!(growing.is_empty(), "not told where to go on yet");
-        growing.begin(("calls".into(), 0), 7);
+        growing.begin(("calls".into(), 0), Some(7), 7);
         for offset in [5, 6, 7, 7, 9, 8] {
             growing.push(record(0, offset));
         }
@@ -122,7 +148,7 @@ mod tests {
     fn what_went_to_another_worker_is_dropped() {
         let mut growing = Growing::new((3, 10_000));
         for partition in [0, 1] {
-            growing.begin(("calls".into(), partition), 0);
+            growing.begin(("calls".into(), partition), None, 0);
             growing.push(record(partition, 0));
         }
         growing.drop_partitions(&[("calls".into(), 0)]);
@@ -132,15 +158,33 @@ mod tests {
     }
 
     #[test]
+    fn each_batch_says_where_it_begins() {
+        let from = |batch: Batch| batch.from.into_values().collect::<Vec<_>>();
+        let partition: Partition = ("calls".into(), 0);
+        let mut growing = Growing::new((10, 10_000));
+        growing.begin(partition.clone(), None, 3);
+        growing.push(record(0, 4));
+        growing.push(record(0, 5));
+        assert_eq!(from(growing.take()), [None], "nothing was known of it");
+        growing.push(record(0, 9));
+        growing.end(&partition);
+        assert_eq!(from(growing.take()), [Some(6)], "where the last one ended");
+        growing.begin(partition.clone(), Some(2), 2);
+        growing.push(record(0, 2));
+        growing.drop_partitions(&[partition]);
+        assert_eq!(from(growing.take()), []);
+    }
+
+    #[test]
     fn records_or_bytes_fill_it() {
         let mut growing = Growing::new((2, 1_000_000));
-        growing.begin(("calls".into(), 0), 0);
+        growing.begin(("calls".into(), 0), None, 0);
         growing.push(record(0, 0));
         assert!(!growing.is_full());
         growing.push(record(0, 1));
         assert!(growing.is_full());
         let mut growing = Growing::new((100, 500));
-        growing.begin(("calls".into(), 0), 0);
+        growing.begin(("calls".into(), 0), None, 0);
         growing.push(record(0, 0));
         growing.push(record(0, 1));
         assert!(growing.is_full(), "two of 260 bytes");

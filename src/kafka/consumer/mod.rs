@@ -6,7 +6,8 @@
 //! because the store's moved in the transaction that holds the events.
 //!
 //! **Offsets** are stored in Kafka only when told ([`Consumer::stored`]), and committed by
-//! librdkafka every second and when partitions are revoked. They are for those who watch the lag.
+//! librdkafka every second and when partitions are revoked. They are for those who watch the lag, and
+//! a witness of how far the store had come; beside them stands the store's own mark ([`Consumer::marked`]).
 //!
 //! **Holding back.** Where a batch waits to be taken and the next stays full, partitions are paused
 //! and polling goes on, so that the group keeps its member however slow the store is. At most
@@ -20,15 +21,18 @@
 //! - `context`: a client with librdkafka's callbacks, which run inside `poll`;
 //! - `poller`: the thread;
 //! - `batch`: the batch that grows, and where each partition stands;
+//! - `commits`: what is committed in Kafka;
 //! - `places`: partitions and positions as librdkafka takes them;
 //! - `wanted`: which partitions are to go on, and when to ask the cluster about each.
 
 mod batch;
+mod commits;
 mod context;
 mod places;
 mod poller;
 mod wanted;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc as orders;
 use std::time::Duration;
@@ -116,14 +120,24 @@ fn copied(headers: &impl Headers) -> (Vec<(String, Vec<u8>)>, usize) {
     (kept, unreadable)
 }
 
+/// Records in order within each partition, none left out from where they begin. No `Debug`: they are
+/// about people.
+#[derive(Default)]
+pub struct Batch {
+    /// The records.
+    pub records: Vec<Received>,
+    /// Of each of their partitions, the next offset before them as [`Consumer::resume_at`] or the batch
+    /// before said it; `None` where nothing was ever read.
+    pub from: BTreeMap<Partition, Option<i64>>,
+}
+
 /// What the thread tells.
 pub enum Event {
     /// These partitions are ours now, paused until [`Consumer::resume_at`].
     Assigned(Vec<Partition>),
-    /// Records, in order within each partition. Some may be of partitions that went to another
-    /// worker meanwhile; storing them does no harm, as the store knows each event and never moves
-    /// an offset back.
-    Batch(Vec<Received>),
+    /// Records. Some may be of partitions that went to another worker meanwhile; storing them does
+    /// no harm, as the store knows each event and never moves an offset back.
+    Batch(Batch),
     /// Kafka no longer has the position asked for (or does not have it yet): events were deleted
     /// unread, or the topic was made anew. The partition stands until [`Consumer::resume_at`]
     /// names another position.
@@ -160,6 +174,10 @@ enum Order {
     Resume(Vec<(Partition, Option<i64>)>),
     /// Everything below is stored.
     Stored(Vec<(Partition, i64)>),
+    /// Give up where all partitions stand, and ask anew where to go on.
+    Again,
+    /// The store's mark is this now.
+    Marked(i64),
 }
 
 /// The handle on the polling thread.
@@ -213,6 +231,18 @@ impl Consumer {
     /// Everything below these offsets is stored, and may be committed.
     pub fn stored(&self, offsets: Vec<(Partition, i64)>) {
         let _ = self.orders.send(Order::Stored(offsets));
+    }
+
+    /// The store's mark is durable at this: it is committed beside the offsets of our partitions.
+    pub fn marked(&self, mark: i64) {
+        let _ = self.orders.send(Order::Marked(mark));
+    }
+
+    /// Reads our partitions again from where the owner will say: all of them are told as
+    /// [`Event::Assigned`] once more. A batch that is handed over before that begins where the last one
+    /// ended.
+    pub fn again(&self) {
+        let _ = self.orders.send(Order::Again);
     }
 
     /// How it stands.

@@ -4,13 +4,14 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 
 use super::batch::Growing;
+use super::commits::Commits;
 use super::context::{Change, Changes, Context, join};
 use super::places::{go_to, list};
 use super::wanted::Wanted;
@@ -64,6 +65,8 @@ pub(super) struct Poller {
     wanted: Wanted,
     /// Those that stand, because Kafka does not have their position.
     lost: BTreeSet<Partition>,
+    /// What is committed of them.
+    commits: Commits,
     /// The batch that grows.
     batch: Growing,
     /// Since when the batch is full.
@@ -96,6 +99,7 @@ impl Poller {
             owned: BTreeSet::new(),
             wanted: Wanted::default(),
             lost: BTreeSet::new(),
+            commits: Commits::default(),
             batch: Growing::new((config.batch_events, config.batch_bytes)),
             full_since: None,
             held: false,
@@ -170,15 +174,29 @@ impl Poller {
     fn obey(&mut self) -> bool {
         loop {
             match self.orders.try_recv() {
+                Ok(Order::Again) => self.again(),
+                Ok(Order::Marked(mark)) => self.commits.witness(&self.consumer, mark),
                 Ok(Order::Resume(offsets)) => {
                     for (partition, next) in offsets {
                         self.wanted.insert(partition, next);
                     }
                 }
-                Ok(Order::Stored(offsets)) => self.store(&offsets),
+                Ok(Order::Stored(mut offsets)) => {
+                    offsets.retain(|(partition, _)| self.owned.contains(partition));
+                    self.commits.store(&self.consumer, offsets);
+                }
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
             }
+        }
+    }
+
+    /// Forgets where all partitions stand, and what was read of them, until it is told anew.
+    fn again(&mut self) {
+        let ours: Vec<Partition> = self.owned.iter().cloned().collect();
+        self.forget(&ours);
+        if !ours.is_empty() {
+            self.news.push_back(Event::Assigned(ours));
         }
     }
 
@@ -207,11 +225,12 @@ impl Poller {
         });
     }
 
-    /// Forgets all about partitions that are no longer ours.
+    /// Forgets all about partitions that are no longer ours, or are to be read anew.
     fn forget(&mut self, gone: &[Partition]) {
         self.batch.drop_partitions(gone);
         self.wanted.forget(gone);
         self.lost.retain(|p| !gone.contains(p));
+        self.commits.forget(gone);
         self.tell_lost();
         for event in &mut self.news {
             if let Event::Assigned(partitions) = event {
@@ -295,24 +314,28 @@ impl Poller {
         wanted: Option<i64>,
         (low, high): (i64, i64),
     ) -> KafkaResult<Option<Event>> {
-        let wanted = self.batch.position(partition).or(wanted).unwrap_or(low);
+        let running = self.batch.position(partition);
+        let next = running.or(wanted).unwrap_or(low);
         let one = list(std::iter::once(partition));
-        if wanted < low || wanted > high {
+        if next < low || next > high {
             self.consumer.pause(&one)?;
             return Ok(Some(Event::Lost {
                 partition: partition.clone(),
-                wanted,
+                wanted: next,
                 low,
                 high,
             }));
         }
-        go_to(&self.consumer, partition, wanted, QUESTION)?;
+        go_to(&self.consumer, partition, next, QUESTION)?;
         if self.held {
             self.consumer.pause(&one)?;
         } else {
             self.consumer.resume(&one)?;
         }
-        self.batch.begin(partition.clone(), wanted);
+        if let (None, Some(stored)) = (running, wanted) {
+            self.commits.begin(partition.clone(), stored);
+        }
+        self.batch.begin(partition.clone(), wanted, next);
         Ok(None)
     }
 
@@ -354,22 +377,6 @@ impl Poller {
         if let Err(error) = change {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "partitions could not be paused or resumed");
-        }
-    }
-
-    /// Stores offsets of partitions that are still ours.
-    fn store(&self, offsets: &[(Partition, i64)]) {
-        let mut list = TopicPartitionList::new();
-        for ((topic, number), next) in offsets.iter().filter(|(p, _)| self.owned.contains(p)) {
-            // Refused only for offsets below zero, of which there are none.
-            let _ = list.add_partition_offset(topic, *number, Offset::Offset(*next));
-        }
-        if list.count() > 0
-            && let Err(error) = self.consumer.store_offsets(&list)
-        {
-            // Revoked this moment. The store's own offsets decide.
-            let error = &error as &dyn std::error::Error;
-            tracing::debug!(error, "offsets were not stored in Kafka");
         }
     }
 

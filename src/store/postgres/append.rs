@@ -9,11 +9,13 @@ use super::bodies::{Body, ensure_partitions, insert_bodies};
 use super::fence::{lock_accounts, tell};
 use super::fold::fold;
 use super::outbox::insert_events;
+use super::recovery::looked_at;
 use super::values::{column, get, key_columns};
 use super::{Postgres, Result, Tx};
 use crate::domain::ids::{AccountId, CallId, ShardId};
+use crate::store::Error;
 use crate::store::folded::Folded;
-use crate::store::inbox::{Appended, IngestBatch, IngestCall, Partition, QuarantineRow};
+use crate::store::inbox::{Advance, Appended, IngestBatch, IngestCall, QuarantineRow};
 use crate::store::outbox::Publish;
 use crate::store::rules::{Locked, shard_of};
 use crate::store::values::{call_id, corrupt, shard_column};
@@ -24,6 +26,7 @@ impl Postgres {
     pub(super) async fn append_batch(&self, batch: &IngestBatch) -> Result<Appended> {
         self.ensure_partitions(&batch.calls).await?;
         let mut tx = self.begin().await?;
+        looked_at(&mut tx).await?;
         let appended = append_calls(&mut tx, &batch.calls).await?;
         insert_quarantined(&mut tx, &batch.quarantined).await?;
         move_offsets(&mut tx, &batch.offsets).await?;
@@ -178,26 +181,29 @@ async fn insert_quarantined(tx: &mut Tx, rows: &[QuarantineRow]) -> Result<()> {
     Ok(())
 }
 
-/// Moves offsets on, never back. Sorted, so that two workers never lock crosswise.
-async fn move_offsets(tx: &mut Tx, offsets: &[(Partition, i64)]) -> Result<()> {
-    let mut highest: BTreeMap<&Partition, i64> = BTreeMap::new();
-    for (partition, next) in offsets {
-        let kept = highest.entry(partition).or_insert(*next);
-        *kept = (*kept).max(*next);
-    }
-    if highest.is_empty() {
+/// Moves offsets on, never back, and not past events that are not here.
+async fn move_offsets(tx: &mut Tx, offsets: &[Advance]) -> Result<()> {
+    if offsets.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "insert into offsets (topic, partition, next_offset)
-         select * from unnest($1::text[], $2::integer[], $3::bigint[])
-         on conflict (topic, partition)
-         do update set next_offset = greatest(offsets.next_offset, excluded.next_offset)",
+    // What is read is as it was before.
+    let before: Vec<Option<i64>> = sqlx::query_scalar(
+        "with asked as (select * from unnest($1::text[], $2::integer[], $3::bigint[])
+                with ordinality as a (topic, partition, next, place)),
+            moved as (insert into offsets (topic, partition, next_offset)
+                select topic, partition, next from asked order by place
+                on conflict (topic, partition)
+                do update set next_offset = greatest(offsets.next_offset, excluded.next_offset))
+         select next_offset from asked left join offsets using (topic, partition) order by place",
     )
-    .bind(highest.keys().map(|p| p.topic.as_str()).collect::<Vec<_>>())
-    .bind(highest.keys().map(|p| p.partition).collect::<Vec<_>>())
-    .bind(highest.into_values().collect::<Vec<_>>())
-    .execute(&mut **tx)
+    .bind(column(offsets, |o| o.partition.topic.as_str()))
+    .bind(column(offsets, |o| o.partition.partition))
+    .bind(column(offsets, |o| o.next))
+    .fetch_all(&mut **tx)
     .await?;
-    Ok(())
+    let gap = offsets
+        .iter()
+        .zip(before)
+        .any(|(o, stored)| o.leaves_a_gap(stored));
+    if gap { Err(Error::Behind) } else { Ok(()) }
 }

@@ -17,9 +17,9 @@ use crate::store::inbox::Partition;
 use crate::store::journal::BeginAttempt;
 use crate::store::recovery::{
     CLOCKS_DIFFER, EPOCHS_APART, Evidence, Lifted, RecoveryReason, SEQUENCES_APART, Server,
-    Standing, is_behind, known_offset, standing, unrecognised,
+    Standing, Witness, is_behind, known_offset, standing, unrecognised,
 };
-use crate::store::values::{call_id, id, word};
+use crate::store::values::{call_id, id, number, word};
 
 /// Which tables these are: another text once they were made anew, or the database is a copy.
 macro_rules! tables {
@@ -60,7 +60,7 @@ impl Recovery for Postgres {
         standing(row.as_ref())
     }
 
-    async fn recognise(&self, committed: &[(Partition, i64)]) -> Result<Standing> {
+    async fn recognise(&self, witness: &Witness) -> Result<Standing> {
         let mut tx = self.begin().await?;
         let row = lock_lineage(&mut tx).await?;
         let found = standing(row.as_ref())?;
@@ -68,6 +68,8 @@ impl Recovery for Postgres {
             return Ok(found);
         }
         let noted = row.as_ref().map(Server::read).transpose()?;
+        let mark = row.as_ref().map(|row| number(row, "mark")).transpose()?;
+        let mark: i64 = mark.unwrap_or_default();
         let server = server(&mut tx).await?;
         let (now, last_beat): (DateTime<Utc>, _) =
             sqlx::query_as("select now(), (select max(expires_at) from replicas)")
@@ -78,7 +80,7 @@ impl Recovery for Postgres {
             server: &server,
             last_beat,
             now,
-            behind: is_behind(&known_offsets(&mut tx).await?, committed),
+            behind: is_behind(&known_offsets(&mut tx).await?, mark, witness),
         };
         let reason = evidence.judge();
         note(&mut tx, &server, reason).await?;
@@ -92,15 +94,28 @@ impl Recovery for Postgres {
         })
     }
 
-    async fn lift(&self, committed: &[(Partition, i64)]) -> Result<Lifted> {
+    async fn advance_mark(&self) -> Result<i64> {
+        let sql = concat!(
+            "update lineage set mark = mark + 1 where recovering_since is null and started = ",
+            started!(),
+            " returning mark"
+        );
+        let mark = sqlx::query_scalar(sql).fetch_optional(&self.pool).await?;
+        mark.ok_or_else(unrecognised)
+    }
+
+    async fn lift(&self, witness: &Witness) -> Result<Lifted> {
         let mut tx = self.begin().await?;
         lock_lineage(&mut tx).await?;
         let server = server(&mut tx).await?;
         note(&mut tx, &server, None).await?;
         take_shards(&mut tx).await?;
-        sqlx::query("update lineage set recovered_at = clock_timestamp()")
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "update lineage set recovered_at = clock_timestamp(), mark = greatest(mark, $1)",
+        )
+        .bind(witness.mark)
+        .execute(&mut *tx)
+        .await?;
         sqlx::query("update accounts set sequence = sequence + $1 where sequence > 0")
             .bind(SEQUENCES_APART)
             .execute(&mut *tx)
@@ -112,7 +127,7 @@ impl Recovery for Postgres {
         )
         .fetch_all(&mut *tx)
         .await?;
-        mark(&mut tx, committed).await?;
+        mark(&mut tx, &witness.offsets).await?;
         tx.commit().await?;
         let doubted = doubted.iter().map(|row| id(row, "account"));
         Ok(Lifted {
@@ -131,6 +146,13 @@ pub(super) async fn recognised(tx: &mut Tx) -> Result<Option<DateTime<Utc>>> {
     let found: Option<Option<DateTime<Utc>>> =
         sqlx::query_scalar(sql).fetch_optional(&mut **tx).await?;
     found.ok_or_else(unrecognised)
+}
+
+/// What a transaction must know that takes something in: fails unless the database was looked at.
+pub(super) async fn looked_at(tx: &mut Tx) -> Result<()> {
+    let sql = concat!("select from lineage where started = ", started!());
+    let found = sqlx::query(sql).fetch_optional(&mut **tx).await?;
+    found.map(drop).ok_or_else(unrecognised)
 }
 
 /// Those of these calls that a past which is lost may have sent: they ended before that, have no
@@ -180,7 +202,7 @@ async fn lock_lineage(tx: &mut Tx) -> Result<Option<PgRow>> {
         .execute(&mut **tx)
         .await?;
     let row = sqlx::query(
-        "select system, timeline, started, synchronous, recovering_since, recovering_reason,
+        "select system, timeline, started, synchronous, mark, recovering_since, recovering_reason,
             false as is_known
          from lineage",
     )

@@ -9,8 +9,9 @@ use super::outbox::insert_events;
 use super::values::{Joined, batch, keys, micros};
 use super::{Result, Sqlite, Tx};
 use crate::domain::ids::{AccountId, CallId, ShardId};
+use crate::store::Error;
 use crate::store::folded::Folded;
-use crate::store::inbox::{Appended, IngestBatch, IngestCall, Partition, QuarantineRow};
+use crate::store::inbox::{Advance, Appended, IngestBatch, IngestCall, Partition, QuarantineRow};
 use crate::store::outbox::Publish;
 use crate::store::rules::{Locked, shard_of};
 use crate::store::values::{call_id, corrupt};
@@ -20,6 +21,7 @@ impl Sqlite {
     /// See [`Inbox::append`](crate::store::Inbox::append).
     pub(super) async fn append_batch(&self, batch: &IngestBatch) -> Result<Appended> {
         let mut tx = self.begin().await?;
+        self.looked_at(&mut tx).await?;
         let appended = append_calls(&mut tx, &batch.calls).await?;
         insert_quarantined(&mut tx, &batch.quarantined).await?;
         move_offsets(&mut tx, &batch.offsets).await?;
@@ -152,10 +154,25 @@ async fn insert_quarantined(tx: &mut Tx, rows: &[QuarantineRow]) -> Result<()> {
     Ok(())
 }
 
-/// Moves offsets on, never back.
-async fn move_offsets(tx: &mut Tx, offsets: &[(Partition, i64)]) -> Result<()> {
+/// Moves offsets on, never back, and not past events that are not here.
+async fn move_offsets(tx: &mut Tx, offsets: &[Advance]) -> Result<()> {
     if offsets.is_empty() {
         return Ok(());
+    }
+    let asked = batch(offsets, |o| {
+        (&o.partition.topic, o.partition.partition, o.next)
+    });
+    let before: Vec<Option<i64>> = sqlx::query_scalar(
+        "select next_offset from json_each($1) as asked
+         left join offsets on topic = value ->> 0 and partition = value ->> 1
+         order by asked.key",
+    )
+    .bind(&asked)
+    .fetch_all(&mut *tx.inner)
+    .await?;
+    let mut moves = offsets.iter().zip(before);
+    if moves.any(|(o, stored)| o.leaves_a_gap(stored)) {
+        return Err(Error::Behind);
     }
     sqlx::query(
         "insert into offsets (topic, partition, next_offset)
@@ -163,9 +180,7 @@ async fn move_offsets(tx: &mut Tx, offsets: &[(Partition, i64)]) -> Result<()> {
          on conflict (topic, partition)
          do update set next_offset = max(next_offset, excluded.next_offset)",
     )
-    .bind(batch(offsets, |(partition, next)| {
-        (&partition.topic, partition.partition, next)
-    }))
+    .bind(&asked)
     .execute(&mut *tx.inner)
     .await?;
     Ok(())

@@ -167,8 +167,9 @@ mod tests {
     use std::error::Error as _;
 
     use super::*;
-    use crate::store::inbox::{IngestBatch, Partition, QuarantineRow};
-    use crate::store::{Error, Inbox as _, Sealed};
+    use crate::store::inbox::{Advance, IngestBatch, Partition, QuarantineRow};
+    use crate::store::recovery::{Standing, Witness};
+    use crate::store::{Error, Inbox as _, Recovery as _, Sealed};
 
     /// A batch of one quarantined record.
     fn batch(offset: i64, bytes: usize) -> IngestBatch {
@@ -185,7 +186,11 @@ mod tests {
         };
         IngestBatch {
             quarantined: vec![record],
-            offsets: vec![(partition, offset + 1)],
+            offsets: vec![Advance {
+                partition,
+                from: None,
+                next: offset + 1,
+            }],
             ..IngestBatch::default()
         }
     }
@@ -195,7 +200,10 @@ mod tests {
         let path = folder.path().join("calls.db");
         let config = Config::default();
         Sqlite::migrate(&path, &config).await.expect("migrate");
-        Sqlite::open(&path, &config).await.expect("open")
+        let store = Sqlite::open(&path, &config).await.expect("open");
+        let standing = store.recognise(&Witness::default()).await;
+        assert_eq!(standing.expect("recognise"), Standing::Recognised);
+        store
     }
 
     #[tokio::test]
@@ -249,7 +257,7 @@ mod tests {
             .await
             .expect("set");
         store.append(&batch(1, 5_000_000)).await.expect("room");
-        let partition = batch(0, 0).offsets.remove(0).0;
+        let partition = batch(0, 0).offsets.remove(0).partition;
         let offsets = store.offsets(&[partition]).await;
         assert_eq!(offsets.expect("offsets"), [Some(2)]);
         store.close().await;

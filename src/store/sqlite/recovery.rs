@@ -15,9 +15,9 @@ use crate::store::inbox::Partition;
 use crate::store::journal::BeginAttempt;
 use crate::store::recovery::{
     CLOCKS_DIFFER, EPOCHS_APART, Evidence, Lifted, RecoveryReason, SEQUENCES_APART, Server,
-    Standing, is_behind, known_offset, standing, unrecognised,
+    Standing, Witness, is_behind, known_offset, standing, unrecognised,
 };
-use crate::store::values::{Columns as _, call_id, id, word};
+use crate::store::values::{Columns as _, call_id, id, number, word};
 
 #[async_trait]
 impl Recovery for Sqlite {
@@ -31,7 +31,7 @@ impl Recovery for Sqlite {
         standing(row.as_ref())
     }
 
-    async fn recognise(&self, committed: &[(Partition, i64)]) -> Result<Standing> {
+    async fn recognise(&self, witness: &Witness) -> Result<Standing> {
         let mut tx = self.begin().await?;
         let row = lineage(&mut tx).await?;
         let found = standing(row.as_ref())?;
@@ -39,13 +39,15 @@ impl Recovery for Sqlite {
             return Ok(found);
         }
         let noted = row.as_ref().map(Server::read).transpose()?;
+        let mark = row.as_ref().map(|row| number(row, "mark")).transpose()?;
+        let mark: i64 = mark.unwrap_or_default();
         let server = self.server();
         let evidence = Evidence {
             noted: noted.as_ref(),
             server: &server,
             last_beat: None,
             now: tx.now,
-            behind: is_behind(&known_offsets(&mut tx).await?, committed),
+            behind: is_behind(&known_offsets(&mut tx).await?, mark, witness),
         };
         let reason = evidence.judge();
         note(&mut tx, &server, reason).await?;
@@ -60,12 +62,26 @@ impl Recovery for Sqlite {
         })
     }
 
-    async fn lift(&self, committed: &[(Partition, i64)]) -> Result<Lifted> {
+    async fn advance_mark(&self) -> Result<i64> {
+        let mut tx = self.begin().await?;
+        let mark = sqlx::query_scalar(
+            "update lineage set mark = mark + 1 where recovering_since is null and started = $1
+             returning mark",
+        )
+        .bind(&self.origin)
+        .fetch_optional(&mut *tx.inner)
+        .await?;
+        tx.commit().await?;
+        mark.ok_or_else(unrecognised)
+    }
+
+    async fn lift(&self, witness: &Witness) -> Result<Lifted> {
         let mut tx = self.begin().await?;
         note(&mut tx, &self.server(), None).await?;
         take_shards(&mut tx).await?;
-        sqlx::query("update lineage set recovered_at = $1")
+        sqlx::query("update lineage set recovered_at = $1, mark = max(mark, $2)")
             .bind(tx.micros())
+            .bind(witness.mark)
             .execute(&mut *tx.inner)
             .await?;
         sqlx::query("update accounts set sequence = sequence + $1 where sequence > 0")
@@ -79,7 +95,7 @@ impl Recovery for Sqlite {
         )
         .fetch_all(&mut *tx.inner)
         .await?;
-        mark(&mut tx, committed).await?;
+        mark(&mut tx, &witness.offsets).await?;
         tx.commit().await?;
         let doubted = doubted.iter().map(|row| id(row, "account"));
         Ok(Lifted {
@@ -109,6 +125,15 @@ impl Sqlite {
         .fetch_optional(&mut *tx.inner)
         .await?;
         row.ok_or_else(unrecognised)?.time("recovered_at")
+    }
+
+    /// What a transaction must know that takes something in: fails unless the file was looked at.
+    pub(super) async fn looked_at(&self, tx: &mut Tx) -> Result<()> {
+        let row = sqlx::query("select 1 from lineage where started = $1")
+            .bind(&self.origin)
+            .fetch_optional(&mut *tx.inner)
+            .await?;
+        row.map(drop).ok_or_else(unrecognised)
     }
 }
 
@@ -152,7 +177,7 @@ pub(super) async fn mark(tx: &mut Tx, marks: &[(Partition, i64)]) -> Result<()> 
 /// The row, if there is one.
 async fn lineage(tx: &mut Tx) -> Result<Option<SqliteRow>> {
     let row = sqlx::query(
-        "select system, timeline, started, synchronous, recovering_since, recovering_reason,
+        "select system, timeline, started, synchronous, mark, recovering_since, recovering_reason,
             false as is_known
          from lineage",
     )

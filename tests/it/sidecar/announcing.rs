@@ -81,8 +81,8 @@ async fn a_link_is_told_within_five_seconds_without_a_worker() {
 async fn next(consumer: &mut Consumer) -> (String, String, String) {
     let record = tokio::time::timeout(SOON, async {
         loop {
-            if let Some(Event::Batch(mut records)) = consumer.next().await {
-                return records.remove(0);
+            if let Some(Event::Batch(mut batch)) = consumer.next().await {
+                return batch.records.remove(0);
             }
         }
     });

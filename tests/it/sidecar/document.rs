@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use vcc_link::http::sidecar::api;
 use vcc_link::http::sidecar::session::Role;
 use vcc_link::store::inbox::IngestBatch;
+use vcc_link::store::recovery::{Standing, Witness};
 
 use super::api::{come_back, told};
 use super::world::{ADMIN_MACHINE, API_USER, Browser, VIEWER_MACHINE, World};
@@ -30,6 +31,8 @@ async fn every_answer_is_as_the_document_says() {
         calls: vec![ended("acme", "c1", 0)],
         ..IngestBatch::default()
     };
+    let standing = world.store.recognise(&Witness::default()).await;
+    assert_eq!(standing.expect("recognise"), Standing::Recognised);
     world.store.append(&batch).await.expect("a call");
     let document = api::document();
     let mut rng = StdRng::seed_from_u64(7);
