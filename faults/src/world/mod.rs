@@ -110,7 +110,6 @@ struct Sent {
 
 /// The world.
 pub(crate) struct World {
-    pub(crate) services: Arc<Services>,
     pub(crate) setup: Setup,
     /// The way to Salesforce, of all workers.
     pub(crate) salesforce: Proxy,
@@ -132,6 +131,8 @@ pub(crate) struct World {
     pub(crate) reuse_allowed: u64,
     peak: u64,
     logs: usize,
+    /// The last to be dropped: a client of a Kafka that is gone never ends.
+    pub(crate) services: Arc<Services>,
 }
 
 impl World {
