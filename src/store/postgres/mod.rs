@@ -19,6 +19,7 @@ mod append;
 mod attempts;
 mod audit;
 mod authorizations;
+mod beats;
 mod bodies;
 mod contacts;
 pub mod durability;
@@ -52,6 +53,7 @@ use secrecy::ExposeSecret as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
+use self::beats::Beats;
 use super::{Config, Error, Result};
 
 /// A transaction.
@@ -67,7 +69,7 @@ pub struct Postgres {
     /// The connections of all rooms but the leases', and of all but the listener, which has its own.
     pool: PgPool,
     /// The connections of heartbeats: however long other work waits for its turn, a lease is kept.
-    beats: PgPool,
+    beats: Beats,
     /// How to connect, for the listener and for migrations.
     options: PgConnectOptions,
     /// Names this store in the wakes that it sends, so that its own listeners leave them out.
@@ -92,7 +94,7 @@ impl Postgres {
             .connect_lazy_with(options.clone());
         Ok(Self {
             pool,
-            beats,
+            beats: Beats::new(beats),
             options,
             origin: uuid::Uuid::new_v4().simple().to_string(),
             refresh_answer_timeout: config.refresh_answer_timeout,
@@ -126,7 +128,7 @@ impl Postgres {
 
     /// Begins a transaction about leases.
     async fn begin_beat(&self) -> Result<Tx> {
-        Ok(self.beats.begin().await?)
+        self.beats.begin().await
     }
 }
 
