@@ -19,7 +19,6 @@ mod append;
 mod attempts;
 mod audit;
 mod authorizations;
-mod beats;
 mod bodies;
 mod contacts;
 pub mod durability;
@@ -53,7 +52,6 @@ use secrecy::ExposeSecret as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
-use self::beats::Beats;
 use super::{Config, Error, Result};
 
 /// A transaction.
@@ -69,7 +67,7 @@ pub struct Postgres {
     /// The connections of all rooms but the leases', and of all but the listener, which has its own.
     pool: PgPool,
     /// The connections of heartbeats: however long other work waits for its turn, a lease is kept.
-    beats: Beats,
+    beats: PgPool,
     /// How to connect, for the listener and for migrations.
     options: PgConnectOptions,
     /// Names this store in the wakes that it sends, so that its own listeners leave them out.
@@ -94,7 +92,7 @@ impl Postgres {
             .connect_lazy_with(options.clone());
         Ok(Self {
             pool,
-            beats: Beats::new(beats),
+            beats,
             options,
             origin: uuid::Uuid::new_v4().simple().to_string(),
             refresh_answer_timeout: config.refresh_answer_timeout,
@@ -128,7 +126,7 @@ impl Postgres {
 
     /// Begins a transaction about leases.
     async fn begin_beat(&self) -> Result<Tx> {
-        self.beats.begin().await
+        Ok(self.beats.begin().await?)
     }
 }
 
