@@ -15,7 +15,7 @@ const POSTGRES: Setup = Setup {
     ..Setup::USUAL
 };
 
-pub(super) const ROWS: [Row; 3] = [
+pub(super) const ROWS: [Row; 2] = [
     Row::new(
         "disk-full",
         "PostgreSQL's disk full: statements fail",
@@ -31,17 +31,6 @@ pub(super) const ROWS: [Row; 3] = [
         |world, trial| wal(world, trial).boxed(),
     )
     .in_worlds(POSTGRES)
-    .long(),
-    Row::new(
-        "kafka-disk-full",
-        "Kafka's disk full: the broker ends, and is started again",
-        20,
-        |world, trial| kafka(world, trial).boxed(),
-    )
-    .in_worlds(Setup {
-        own: OwnService::OnSmallDisk(Service::Kafka),
-        ..Setup::USUAL
-    })
     .long(),
 ];
 
@@ -61,19 +50,11 @@ async fn wal(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     full(world, trial, Service::Postgres, Seen::Said("PANIC")).await
 }
 
-async fn kafka(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
-    let struck = full(world, trial, Service::Kafka, Seen::Ended).await?;
-    world.flushed().await?;
-    Ok(struck)
-}
-
 /// By what it is seen that the full disk struck.
 #[derive(Clone, Copy, PartialEq)]
 enum Seen {
     /// The service says this.
     Said(&'static str),
-    /// It ended.
-    Ended,
 }
 
 /// The disk is filled under load, and has room again some time after that was felt.
@@ -86,7 +67,7 @@ async fn full(
     world.load(&mut trial.chance, &ACCOUNTS, 20)?;
     moment(&mut trial.chance, Duration::from_secs(2)).await;
     let services = std::sync::Arc::clone(&world.services);
-    let before = struck(&services, service, seen).await?;
+    let before = struck(&services, service, seen)?;
     services.disk()?.fill()?;
     let deadline = Instant::now() + PATIENCE;
     let mut times = before;
@@ -99,7 +80,7 @@ async fn full(
                 .await;
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
-        times = struck(&services, service, seen).await?;
+        times = struck(&services, service, seen)?;
     }
     moment(&mut trial.chance, Duration::from_secs(3)).await;
     services.disk()?.free()?;
@@ -120,13 +101,11 @@ async fn full(
 }
 
 /// How often it was seen so far.
-async fn struck(
+fn struck(
     services: &crate::services::Services,
     service: Service,
     seen: Seen,
 ) -> anyhow::Result<usize> {
-    match seen {
-        Seen::Said(words) => services.said(service, words),
-        Seen::Ended => Ok(usize::from(!services.listens(service).await)),
-    }
+    let Seen::Said(words) = seen;
+    services.said(service, words)
 }
