@@ -3,8 +3,8 @@
 #
 #   requirements.sh build    to build: a C and C++ compiler, make, pkg-config, OpenSSL's and zlib's headers
 #   requirements.sh test     to run the service tests: PostgreSQL, Java and Maven for Apache Kafka, Prometheus;
-#                            Chromium and its driver for the tests of the pages; and Python for the tests of other
-#                            people's Salesforce clients
+#                            Chromium and its driver for the tests of the pages; libfaketime for workers whose
+#                            clock jumps; and Python for the tests of other people's Salesforce clients
 #
 # Changes nothing where nothing is missing. Starts no service, and makes no PostgreSQL cluster run. Where there is no
 # apt-get, or nobody who may use it, it says what is missing and exits with 1. Rust itself is never installed.
@@ -51,6 +51,7 @@ test_needs() {
     need 'Java 17 or newer' default-jre-headless java_is_new_enough
     [[ -n ${KAFKA_HOME:-} || -d $kafka_cache ]] || need 'Maven' maven command -v mvn
   fi
+  need 'libfaketime' libfaketime compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1'
   need 'Prometheus' "$prometheus_package" prometheus_binary
   need 'Chromium' chromium command -v chromium
   need 'chromedriver' chromium-driver command -v chromedriver

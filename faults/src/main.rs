@@ -15,6 +15,8 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod clock;
+mod disk;
 mod proxy;
 mod report;
 mod row;

@@ -28,6 +28,7 @@ pub(crate) enum Way {
 pub(crate) struct Proxy {
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    target: watch::Sender<String>,
     way: watch::Sender<Way>,
     struck: Arc<AtomicU64>,
     task: JoinHandle<()>,
@@ -41,14 +42,16 @@ impl Proxy {
             .context("no port for a proxy")?;
         let address = listener.local_addr()?;
         let (way, seen) = watch::channel(Way::Open);
+        let (target, leads_to) = watch::channel(target);
         let struck = Arc::new(AtomicU64::new(0));
         #[expect(
             clippy::disallowed_methods,
             reason = "it ends with the proxy, which keeps its handle"
         )]
-        let task = tokio::spawn(serve(listener, target, seen, Arc::clone(&struck)));
+        let task = tokio::spawn(serve(listener, leads_to, seen, Arc::clone(&struck)));
         Ok(Self {
             address,
+            target,
             way,
             struck,
             task,
@@ -58,6 +61,11 @@ impl Proxy {
     /// Opens or closes the way.
     pub(crate) fn set(&self, way: Way) {
         self.way.send_replace(way);
+    }
+
+    /// Leads all connections that are made from now on to another address.
+    pub(crate) fn turn(&self, target: String) {
+        self.target.send_replace(target);
     }
 
     /// How many connections have met a way that was not open so far.
@@ -74,7 +82,7 @@ impl Drop for Proxy {
 
 async fn serve(
     listener: TcpListener,
-    target: String,
+    target: watch::Receiver<String>,
     way: watch::Receiver<Way>,
     struck: Arc<AtomicU64>,
 ) {
@@ -89,7 +97,7 @@ async fn serve(
 /// One connection, until either side ends it or the way is cut.
 async fn forward(
     mut client: TcpStream,
-    target: String,
+    target: watch::Receiver<String>,
     mut way: watch::Receiver<Way>,
     struck: Arc<AtomicU64>,
 ) {
@@ -112,7 +120,8 @@ async fn forward(
             Way::Forgotten => return std::future::pending().await,
             Way::Open => {
                 if server.is_none() {
-                    server = TcpStream::connect(&target).await.ok();
+                    let target = target.borrow().clone();
+                    server = TcpStream::connect(target).await.ok();
                 }
                 let Some(server) = server.as_mut() else {
                     return;

@@ -30,6 +30,10 @@ pub(crate) struct Line {
     wrong: usize,
     stall: Duration,
     memory: u64,
+    /// What the row measures besides, and the longest that it took.
+    measured: Option<(&'static str, Duration)>,
+    /// Why the row cannot be tried here.
+    lacks: Option<&'static str>,
     /// Numbers of the trials that failed.
     pub(crate) failed: Vec<u32>,
     pub(crate) took: Duration,
@@ -70,6 +74,8 @@ impl Line {
             wrong: 0,
             stall: Duration::ZERO,
             memory: 0,
+            measured: None,
+            lacks: row.lacks(),
             failed: Vec::new(),
             took: Duration::ZERO,
         }
@@ -80,6 +86,28 @@ impl Line {
         self.trials += u32::from(struck > 0);
         self.struck += struck;
         self.count_rest(verdict);
+    }
+
+    /// Notes what a trial measured; the longest counts.
+    pub(crate) fn measure(&mut self, measured: Option<(&'static str, Duration)>) {
+        self.measured = self.measured.max(measured);
+    }
+
+    /// Whether the row cannot be tried on this machine.
+    pub(crate) const fn is_impossible(&self) -> bool {
+        self.lacks.is_some()
+    }
+
+    /// Its state in words, with what it measured, or why it was not run.
+    fn told(&self) -> String {
+        let state = self.state().as_str();
+        match (self.lacks, self.measured) {
+            (Some(why), _) => format!("{state}: {why}"),
+            (None, Some((what, longest))) => {
+                format!("{state}; {what} within {:.1} s", longest.as_secs_f64())
+            }
+            (None, None) => state.to_owned(),
+        }
     }
 
     /// Counts what came of calls behind the trials.
@@ -138,7 +166,7 @@ impl Line {
             self.stall.as_secs_f64(),
             self.memory / 1_048_576,
             self.took.as_secs(),
-            self.state().as_str(),
+            self.told(),
         )
     }
 
@@ -150,7 +178,10 @@ impl Line {
             "lost": self.lost, "duplicated": self.doubled, "wrong": self.wrong,
             "longestStallMs": u64::try_from(self.stall.as_millis()).unwrap_or(u64::MAX),
             "peakMemoryBytes": self.memory, "failedTrials": self.failed,
-            "tookSeconds": self.took.as_secs(), "bound95": self.bound(),
+            "tookSeconds": self.took.as_secs(), "bound95": self.bound(), "lacks": self.lacks,
+            "measured": self.measured.map(|(what, longest)| {
+                json!({"what": what, "longestMs": u64::try_from(longest.as_millis()).unwrap_or(u64::MAX)})
+            }),
         })
     }
 
@@ -173,7 +204,7 @@ impl Line {
             self.wrong,
             self.stall.as_secs_f64(),
             self.memory / 1_048_576,
-            self.state().as_str(),
+            self.told(),
         )
     }
 }

@@ -6,7 +6,9 @@ use futures::future::BoxFuture;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use crate::world::{Setup, World};
+use crate::clock::Clock;
+use crate::disk::Disk;
+use crate::world::{OwnService, Setup, World};
 
 /// One time that a fault strikes.
 pub(crate) struct Trial {
@@ -14,6 +16,8 @@ pub(crate) struct Trial {
     pub(crate) number: u32,
     /// Everything that is left to chance in it.
     pub(crate) chance: StdRng,
+    /// What it measured beyond what is counted of every row: what that is, and how long it took.
+    pub(crate) measured: Option<(&'static str, Duration)>,
 }
 
 impl Trial {
@@ -27,6 +31,7 @@ impl Trial {
         Self {
             number,
             chance: StdRng::seed_from_u64(mixed),
+            measured: None,
         }
     }
 }
@@ -75,6 +80,19 @@ impl Row {
             setup: Setup::USUAL,
             strike,
         }
+    }
+
+    /// What this machine lacks to try it, if anything.
+    pub(crate) fn lacks(&self) -> Option<&'static str> {
+        if matches!(self.setup.own, OwnService::OnSmallDisk(_)) && !Disk::may_be_mounted() {
+            return Some(
+                "a file system cannot be mounted: that takes root, outside of most containers",
+            );
+        }
+        if self.setup.clocks && !Clock::may_be_had() {
+            return Some("libfaketime is missing: scripts/requirements.sh test");
+        }
+        None
     }
 
     /// The same in other worlds.

@@ -125,6 +125,9 @@ impl<'a> Runner<'a> {
     }
 
     async fn run(mut self) -> anyhow::Result<Line> {
+        if self.line.is_impossible() {
+            return Ok(self.line);
+        }
         let began = Instant::now();
         let first = self.arguments.first;
         for number in first..first + self.line.wanted {
@@ -136,6 +139,7 @@ impl<'a> Runner<'a> {
             match self.trial(&mut trial).await {
                 Ok((struck, verdict)) => {
                     self.line.count(struck, &verdict);
+                    self.line.measure(trial.measured);
                     if !verdict.holds() {
                         self.keep(number, verdict.faults().collect());
                     }

@@ -1,6 +1,7 @@
 //! Kafka and PostgreSQL of our own, which are stopped, killed and started again.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,11 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
 use sqlx::{Connection as _, Executor as _, PgConnection};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 use url::Url;
+
+use crate::disk::Disk;
 
 /// A service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +31,10 @@ impl Service {
     }
 }
 
-/// Both services; killed when dropped.
+/// Both services, or one beside another's; what is its own is killed when dropped.
 pub(crate) struct Services {
+    /// The small disk that one of them is on.
+    disk: Option<Disk>,
     folder: tempfile::TempDir,
     /// Where Kafka is: "host:port".
     pub(crate) kafka: String,
@@ -39,25 +45,73 @@ pub(crate) struct Services {
 impl Services {
     /// Starts both.
     pub(crate) async fn start() -> anyhow::Result<Self> {
+        let mut services = Self::nowhere()?;
+        services.again(Service::Kafka).await?;
+        services.read_kafka()?;
+        services.again(Service::Postgres).await?;
+        services.read_database()?;
+        Ok(services)
+    }
+
+    /// Starts another of this service, on a small disk if so many bytes are told; the other service is
+    /// the same.
+    pub(crate) async fn beside(&self, own: Service, disk: Option<u64>) -> anyhow::Result<Self> {
+        let mut services = Self::nowhere()?;
+        services.kafka.clone_from(&self.kafka);
+        services.database.clone_from(&self.database);
+        if let Some(bytes) = disk {
+            let data = services.folder.path().join(own.name()).join("data");
+            services.disk = Some(Disk::mount(data, bytes, own == Service::Postgres)?);
+        }
+        services.again(own).await?;
+        match own {
+            Service::Kafka => services.read_kafka()?,
+            Service::Postgres => services.read_database()?,
+        }
+        Ok(services)
+    }
+
+    /// Starts a standby of this PostgreSQL, beside the same Kafka.
+    pub(crate) async fn standby(&self) -> anyhow::Result<Self> {
+        let mut standby = Self::nowhere()?;
+        standby.kafka.clone_from(&self.kafka);
+        let primary = self.folder.path().as_os_str();
+        standby.script(&["follow"], &[primary]).await?;
+        standby.read_database()?;
+        Ok(standby)
+    }
+
+    /// Makes a standby the primary.
+    pub(crate) async fn promote(&self) -> anyhow::Result<()> {
+        self.script(&["promote"], &[]).await
+    }
+
+    /// A folder for services, and none that runs. From here on they are ended whatever comes.
+    fn nowhere() -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("vcc-link-faults.")
             .tempdir()
             .context("no folder for the services")?;
         // The user postgres must be able to pass; what is inside is closed.
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o711))?;
-        // From here on they are ended whatever comes.
-        let mut services = Self {
+        Ok(Self {
             folder,
+            disk: None,
             kafka: String::new(),
             database: Url::parse("postgres://nowhere")?,
-        };
-        services.again(Service::Kafka).await?;
-        services.again(Service::Postgres).await?;
-        let kafka = addresses(&services.folder.path().join("kafka/env"))?;
-        let postgres = addresses(&services.folder.path().join("postgres/env"))?;
-        services.kafka = address(&kafka, "VCC_LINK_TEST_KAFKA")?;
-        services.database = address(&postgres, "VCC_LINK_TEST_DATABASE_URL")?.parse()?;
-        Ok(services)
+        })
+    }
+
+    fn read_kafka(&mut self) -> anyhow::Result<()> {
+        let told = addresses(&self.folder.path().join("kafka/env"))?;
+        self.kafka = address(&told, "VCC_LINK_TEST_KAFKA")?;
+        Ok(())
+    }
+
+    fn read_database(&mut self) -> anyhow::Result<()> {
+        let told = addresses(&self.folder.path().join("postgres/env"))?;
+        self.database = address(&told, "VCC_LINK_TEST_DATABASE_URL")?.parse()?;
+        Ok(())
     }
 
     /// PostgreSQL's port.
@@ -68,20 +122,42 @@ impl Services {
 
     /// Ends a service as a crash would: Kafka by SIGKILL, PostgreSQL by an immediate stop.
     pub(crate) async fn kill(&self, service: Service) -> anyhow::Result<()> {
-        self.script(service, "kill").await
+        self.script(&["--only", service.name(), "kill"], &[]).await
     }
 
     /// Starts a service, again on the same data and ports where it ran before.
     pub(crate) async fn again(&self, service: Service) -> anyhow::Result<()> {
-        self.script(service, "start").await
+        self.script(&["--only", service.name(), "start"], &[]).await
     }
 
-    async fn script(&self, service: Service, verb: &str) -> anyhow::Result<()> {
+    /// The small disk.
+    pub(crate) fn disk(&self) -> anyhow::Result<&Disk> {
+        self.disk.as_ref().context("no service is on a small disk")
+    }
+
+    /// How often a service has said this since it was started last.
+    pub(crate) fn said(&self, service: Service, words: &str) -> anyhow::Result<usize> {
+        let output = self.folder.path().join(service.name()).join("output");
+        Ok(std::fs::read_to_string(output)?.matches(words).count())
+    }
+
+    /// Whether anybody listens where the service does.
+    pub(crate) async fn listens(&self, service: Service) -> bool {
+        let address = match service {
+            Service::Kafka => self.kafka.clone(),
+            Service::Postgres => format!("127.0.0.1:{}", self.database_port()),
+        };
+        TcpStream::connect(address).await.is_ok()
+    }
+
+    /// Runs the script for this folder.
+    async fn script(&self, verb: &[&str], rest: &[&OsStr]) -> anyhow::Result<()> {
         let log = self.folder.path().join("services.log");
         let output = OpenOptions::new().create(true).append(true).open(&log)?;
         let status = Command::new(script())
-            .args(["--only", service.name(), verb])
+            .args(verb)
             .arg(self.folder.path())
+            .args(rest)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
@@ -90,8 +166,8 @@ impl Services {
             .context("scripts/services/services.sh cannot run")?;
         ensure!(
             status.success(),
-            "services.sh {verb} {}: {}",
-            service.name(),
+            "services.sh {}: {}",
+            verb.join(" "),
             std::fs::read_to_string(&log).unwrap_or_default().trim()
         );
         Ok(())
@@ -109,6 +185,16 @@ impl Services {
         .await?;
         connection.close().await?;
         Ok(u64::try_from(cut.len())?)
+    }
+
+    /// Asks PostgreSQL something, as the administrator.
+    pub(crate) async fn ask(&self, question: &'static str) -> anyhow::Result<bool> {
+        let mut connection = PgConnection::connect(self.database.as_str()).await?;
+        let answer = sqlx::query_scalar(question)
+            .fetch_one(&mut connection)
+            .await?;
+        connection.close().await?;
+        Ok(answer)
     }
 
     /// Runs a statement as the administrator.

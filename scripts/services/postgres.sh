@@ -66,3 +66,29 @@ postgres_stop() { end_process "$1/postgres" INT 30 || postgres_kill "$1"; }
 
 # "Immediate": no checkpoint; the next start recovers from the log.
 postgres_kill() { end_process "$1/postgres" QUIT 30; }
+
+# Starts a copy of the server in OF that follows it, with its users and their passwords.
+postgres_follow() {
+  local dir=$1/postgres of=$2/postgres bin port url
+  bin=$(postgres_bin) || fail 'PostgreSQL is not installed: scripts/requirements.sh test'
+  port=$(free_port)
+  # shellcheck source=/dev/null
+  url=$(source "$of/env" && echo "$VCC_LINK_TEST_DATABASE_URL")
+  mkdir -p "$dir"
+  chmod 700 "$dir"
+  ((EUID != 0)) || chown postgres: "$dir"
+  (cd "$dir" && "${as_postgres[@]}" "$bin/pg_basebackup" --pgdata="$dir/data" --dbname="$url" --checkpoint=fast \
+    --write-recovery-conf --no-sync) >"$dir/basebackup.log" 2>&1 ||
+    fail "pg_basebackup failed: $(cat "$dir/basebackup.log")"
+  echo "port = $port" >>"$dir/data/postgresql.conf"
+  write_env "$dir/env" VCC_LINK_TEST_DATABASE_URL "${url%@*}@127.0.0.1:$port/postgres"
+  postgres_start "$1"
+}
+
+# Returns once it may be written to.
+postgres_promote() {
+  local dir=$1/postgres bin
+  bin=$(postgres_bin)
+  (cd "$dir" && "${as_postgres[@]}" "$bin/pg_ctl" promote --wait --pgdata="$dir/data") >"$dir/promote.log" 2>&1 ||
+    fail "it is not promoted: $(cat "$dir/promote.log")"
+}

@@ -6,6 +6,8 @@
 #   services.sh start DIR         start, or start again on the same data and ports; `. DIR/env` gives the addresses
 #   services.sh stop DIR          stop in good order
 #   services.sh kill DIR          stop as a crash would
+#   services.sh follow DIR OF     start in DIR a PostgreSQL that follows the one in OF, as a standby
+#   services.sh promote DIR       make a standby the primary
 #   services.sh fetch             only fetch what `start` would have to fetch
 #
 # `--only postgres` or `--only kafka` before the verb limits it to one: a test that breaks a broker starts its own.
@@ -123,6 +125,16 @@ main() {
       start_or_clean_up "$(cd "$1" && pwd)"
       ;;
     stop | kill) end "$verb" "$(cd "$1" && pwd)" ;;
+    follow)
+      [[ -n ${2:-} ]] || usage
+      services_dir=$1
+      only=postgres
+      trap kill_services EXIT
+      stop_on_signals
+      postgres_follow "$1" "$2"
+      trap - EXIT
+      ;;
+    promote) postgres_promote "$1" ;;
     *) usage ;;
   esac
 }

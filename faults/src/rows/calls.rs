@@ -1,4 +1,4 @@
-//! Events that are no calls, that come again too late, or that share a Task; and clocks that differ.
+//! Events that are no calls, that come again too late, or that share a Task.
 
 use std::time::{Duration, Instant};
 
@@ -8,12 +8,11 @@ use futures::FutureExt as _;
 use rand::Rng as _;
 use serde_json::json;
 
-use super::moment;
 use crate::row::{Row, Trial};
 use crate::world::call::{Call, Event, now};
 use crate::world::{ACCOUNTS, PATIENCE, Setup, World, tick};
 
-pub(super) const ROWS: [Row; 4] = [
+pub(super) const ROWS: [Row; 3] = [
     Row::new(
         "poison",
         "10 poison events among 1,000; one such thousand a trial",
@@ -40,12 +39,6 @@ pub(super) const ROWS: [Row; 4] = [
         "two calls dialled from one Task",
         100,
         |world, trial| async move { dialled(world, trial) }.boxed(),
-    ),
-    Row::new(
-        "clock",
-        "Salesforce's clock jumps an hour ahead, answers lost",
-        50,
-        |world, trial| clock(world, trial).boxed(),
     ),
 ];
 
@@ -134,16 +127,4 @@ fn dialled(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     }
     world.load(&mut trial.chance, &ACCOUNTS, 5)?;
     Ok(pairs)
-}
-
-async fn clock(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
-    world.fault(json!({
-        "kind": "collections", "probability": 0.5, "action": {"type": "commit_then_drop"},
-    }))?;
-    world.load(&mut trial.chance, &ACCOUNTS, 20)?;
-    moment(&mut trial.chance, Duration::from_secs(2)).await;
-    world.control().advance(Duration::from_hours(1));
-    world.load(&mut trial.chance, &ACCOUNTS, 20)?;
-    world.settled(PATIENCE).await?;
-    world.faults_fired()
 }

@@ -47,7 +47,7 @@ pub(super) const ROWS: [Row; 4] = [
 ];
 
 /// Every shard.
-const SHARDS: u32 = 256;
+const SHARDS: u64 = 256;
 
 /// A worker stands still until the other has all its accounts, and then goes on where it was.
 async fn frozen(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {

@@ -1,13 +1,14 @@
 //! PostgreSQL that stops at once, loses its connections, or can only be read.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use futures::FutureExt as _;
 
 use super::moment;
 use crate::row::{Row, Trial};
 use crate::services::Service;
-use crate::world::{ACCOUNTS, World};
+use crate::world::{ACCOUNTS, PATIENCE, World, tick};
 
 pub(super) const ROWS: [Row; 3] = [
     Row::new(
@@ -31,15 +32,36 @@ pub(super) const ROWS: [Row; 3] = [
     ),
 ];
 
+/// How long after PostgreSQL's return the first offsets may be committed.
+const RESUMES_WITHIN: Duration = Duration::from_secs(10);
+
+/// While PostgreSQL is away partitions wait, and no worker loses its place in the group.
 async fn stop(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     world.load(&mut trial.chance, &ACCOUNTS, 30)?;
     moment(&mut trial.chance, Duration::from_secs(2)).await;
+    let before = world.membership().await?;
     let services = std::sync::Arc::clone(&world.services);
     services.kill(Service::Postgres).await?;
     world.load(&mut trial.chance, &ACCOUNTS, 10)?;
     moment(&mut trial.chance, Duration::from_secs(2)).await;
+    let committed = world.committed().await?;
     services.again(Service::Postgres).await?;
+    let back = Instant::now();
+    while world.committed().await? <= committed {
+        ensure!(
+            back.elapsed() < RESUMES_WITHIN,
+            "no offset is committed within {RESUMES_WITHIN:?} of PostgreSQL's return"
+        );
+        tick().await;
+    }
+    trial.measured = Some(("resumed", back.elapsed()));
     world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    world.settled(PATIENCE).await?;
+    let after = world.membership().await?;
+    ensure!(
+        after == before,
+        "the group changed: {before:?}, then {after:?}"
+    );
     Ok(1)
 }
 

@@ -30,11 +30,4 @@ impl World {
         }
         Ok(())
     }
-
-    async fn kill_all(&mut self) -> anyhow::Result<()> {
-        for worker in &mut self.workers {
-            worker.kill().await?;
-        }
-        Ok(())
-    }
 }

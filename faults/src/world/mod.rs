@@ -3,11 +3,13 @@
 mod backup;
 pub(crate) mod call;
 mod feed;
+mod group;
 mod judge;
 mod process;
 mod results;
 mod settings;
 mod staff;
+mod standby;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,7 +33,7 @@ pub(crate) use self::process::Own;
 use self::process::{Program, Worker};
 use self::results::Results;
 use crate::proxy::Proxy;
-use crate::services::Services;
+use crate::services::{Service, Services};
 
 /// How long anything may take that is not waiting for calls.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -63,7 +65,25 @@ pub(crate) struct Setup {
     pub(crate) forgets: bool,
     /// Whether the API users see the Tasks that they make for others.
     pub(crate) sees_all: bool,
+    /// Which services it has to itself.
+    pub(crate) own: OwnService,
+    /// Whether each worker has a clock of its own, which can be set.
+    pub(crate) clocks: bool,
 }
+
+/// A service that a world has to itself, so that other rows run beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnService {
+    /// None: it shares both.
+    None,
+    /// A PostgreSQL, which the workers reach through the proxy.
+    Postgres,
+    /// One on a small disk.
+    OnSmallDisk(Service),
+}
+
+/// Room for the service and some trials' calls.
+const SMALL_DISK: u64 = 256 << 20;
 
 impl Setup {
     /// Two workers, the usual settings, and a Task for every call.
@@ -73,6 +93,8 @@ impl Setup {
         reasons: &[],
         forgets: false,
         sees_all: true,
+        own: OwnService::None,
+        clocks: false,
     };
 }
 
@@ -88,11 +110,10 @@ struct Sent {
 
 /// The world.
 pub(crate) struct World {
-    pub(crate) services: Arc<Services>,
     pub(crate) setup: Setup,
     /// The way to Salesforce, of all workers.
     pub(crate) salesforce: Proxy,
-    /// A way to PostgreSQL, for a worker that is to be cut off.
+    /// A way to PostgreSQL: of a worker that is to be cut off, and of all where it is the world's own.
     pub(crate) postgres: Proxy,
     pub(crate) program: Program,
     pub(crate) workers: Vec<Worker>,
@@ -110,6 +131,8 @@ pub(crate) struct World {
     pub(crate) reuse_allowed: u64,
     peak: u64,
     logs: usize,
+    /// The last to be dropped: a client of a Kafka that is gone never ends.
+    pub(crate) services: Arc<Services>,
 }
 
 impl World {
@@ -136,15 +159,19 @@ impl World {
         .await?;
         let to = simulator.base_url().replace("http://", "");
         let salesforce = Proxy::to(to.trim_end_matches('/').to_owned()).await?;
-        let port = services.database_port();
+        let services = services_of(services, setup.own).await?;
+        let mut port = services.database_port();
         let postgres = Proxy::to(format!("127.0.0.1:{port}")).await?;
+        if setup.own == OwnService::Postgres {
+            port = postgres.address.port();
+        }
         let create = format!("create database {name}");
         services.administer(create).await?;
         create_topics(&services.kafka, &name).await?;
         let settings = folder.join("vcc-link.toml");
         let text = settings::of(&settings::Places {
             name: &name,
-            database: &database(services, &name, port),
+            database: &database(&services, &name, port),
             kafka: &services.kafka,
             salesforce: &salesforce.address.to_string(),
         });
@@ -156,8 +183,9 @@ impl World {
                 file: vcc_link.to_owned(),
                 settings,
                 environment: setup.environment,
+                clocks: setup.clocks,
             },
-            services: Arc::clone(services),
+            services,
             setup,
             salesforce,
             postgres,
@@ -248,6 +276,15 @@ impl World {
         self.simulator.stop().await;
         Ok(())
     }
+}
+
+/// The services of a world: those of all, or one of its own.
+async fn services_of(all: &Arc<Services>, own: OwnService) -> anyhow::Result<Arc<Services>> {
+    Ok(match own {
+        OwnService::None => Arc::clone(all),
+        OwnService::Postgres => Arc::new(all.beside(Service::Postgres, None).await?),
+        OwnService::OnSmallDisk(service) => Arc::new(all.beside(service, Some(SMALL_DISK)).await?),
+    })
 }
 
 /// The user that an account is linked to.

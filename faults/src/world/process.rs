@@ -12,12 +12,16 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 
+use crate::clock::Clock;
+
 /// vcc-link with its settings.
 pub(crate) struct Program {
     pub(crate) file: PathBuf,
     pub(crate) settings: PathBuf,
     /// Settings of this row, by their names in the environment.
     pub(crate) environment: &'static [(&'static str, &'static str)],
+    /// Whether each worker has a clock of its own.
+    pub(crate) clocks: bool,
 }
 
 impl Program {
@@ -69,6 +73,11 @@ impl Program {
         if let Some(database) = &own.database {
             command.env("VCC_LINK_STORE__URL", database);
         }
+        let clock = self.clocks.then(|| Clock::new(log.with_extension("clock")));
+        let clock = clock.transpose()?;
+        if let Some(clock) = &clock {
+            clock.give(&mut command);
+        }
         let child = command
             .arg("worker")
             .env("FAILPOINTS", &own.failpoints)
@@ -80,6 +89,7 @@ impl Program {
         Ok(Worker {
             child,
             log,
+            clock,
             peak: 0,
         })
     }
@@ -98,6 +108,7 @@ pub(crate) struct Own {
 pub(crate) struct Worker {
     child: Child,
     log: PathBuf,
+    clock: Option<Clock>,
     /// The most memory that it had, in bytes, as of the last look.
     peak: u64,
 }
@@ -127,6 +138,12 @@ impl Worker {
         Ok(self.child.kill().await?)
     }
 
+    /// Sets its clock so many seconds ahead of ours, or back.
+    pub(crate) fn set_clock(&self, seconds: i32) -> anyhow::Result<()> {
+        let clock = self.clock.as_ref().context("it has no clock of its own")?;
+        clock.set(seconds)
+    }
+
     /// How it ended, if it has.
     pub(crate) fn death(&mut self) -> anyhow::Result<Option<Death>> {
         let status = self.child.try_wait()?;
@@ -154,11 +171,19 @@ impl Worker {
     }
 
     /// How many shards it says it owns.
-    pub(crate) async fn shards(&self) -> Option<u32> {
+    pub(crate) async fn shards(&self) -> Option<u64> {
+        self.metric("vcc_link_leases_owned").await
+    }
+
+    /// How often it says that its share of the partitions changed.
+    pub(crate) async fn rebalances(&self) -> Option<u64> {
+        self.metric("vcc_link_consumer_rebalances").await
+    }
+
+    /// The value of a metric that has one line.
+    async fn metric(&self, name: &str) -> Option<u64> {
         let text = self.page("metrics").await?;
-        let line = text
-            .lines()
-            .find(|line| line.starts_with("vcc_link_leases_owned"))?;
+        let line = text.lines().find(|line| line.starts_with(name))?;
         let value: f64 = line.rsplit(' ').next()?.parse().ok()?;
         format!("{value:.0}").parse().ok()
     }

@@ -38,6 +38,14 @@ impl World {
         }
     }
 
+    /// Kills all workers, wherever they are.
+    pub(crate) async fn kill_all(&mut self) -> anyhow::Result<()> {
+        for worker in &mut self.workers {
+            worker.kill().await?;
+        }
+        Ok(())
+    }
+
     /// Ends a worker in good order, or at least ends it, and forgets it: the last in the row.
     pub(crate) async fn dismiss(&mut self, place: usize) -> anyhow::Result<()> {
         self.look();

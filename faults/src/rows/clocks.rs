@@ -1,0 +1,63 @@
+//! Clocks that jump.
+
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use rand::Rng as _;
+use serde_json::json;
+
+use super::moment;
+use crate::row::{Row, Trial};
+use crate::world::{ACCOUNTS, PATIENCE, Setup, World};
+
+pub(super) const ROWS: [Row; 2] = [
+    Row::new(
+        "clock",
+        "Salesforce's clock jumps an hour ahead, answers lost",
+        50,
+        |world, trial| salesforces(world, trial).boxed(),
+    ),
+    Row::new(
+        "worker-clock",
+        "a worker's clock jumps an hour ahead or back, and returns; answers lost",
+        50,
+        |world, trial| workers(world, trial).boxed(),
+    )
+    .in_worlds(Setup {
+        clocks: true,
+        ..Setup::USUAL
+    }),
+];
+
+/// Half of the requests that create Tasks are carried out, and nobody is told.
+fn lose_answers(world: &World) -> anyhow::Result<()> {
+    world.fault(json!({
+        "kind": "collections", "probability": 0.5, "action": {"type": "commit_then_drop"},
+    }))
+}
+
+async fn salesforces(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    lose_answers(world)?;
+    world.load(&mut trial.chance, &ACCOUNTS, 20)?;
+    moment(&mut trial.chance, Duration::from_secs(2)).await;
+    world.control().advance(Duration::from_hours(1));
+    world.load(&mut trial.chance, &ACCOUNTS, 20)?;
+    world.settled(PATIENCE).await?;
+    world.faults_fired()
+}
+
+/// One of two workers has the wrong time for a while; what it did meanwhile keeps nobody waiting.
+async fn workers(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    lose_answers(world)?;
+    world.load(&mut trial.chance, &ACCOUNTS, 20)?;
+    moment(&mut trial.chance, Duration::from_secs(2)).await;
+    let place = trial.chance.random_range(0..world.workers.len());
+    let ahead = trial.chance.random();
+    world.workers[place].set_clock(if ahead { 3600 } else { -3600 })?;
+    world.load(&mut trial.chance, &ACCOUNTS, 20)?;
+    moment(&mut trial.chance, Duration::from_secs(6)).await;
+    world.workers[place].set_clock(0)?;
+    world.load(&mut trial.chance, &ACCOUNTS, 20)?;
+    world.settled(PATIENCE).await?;
+    world.faults_fired()
+}

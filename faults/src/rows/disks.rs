@@ -1,0 +1,111 @@
+//! Services whose disk is full.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use futures::FutureExt as _;
+
+use super::moment;
+use crate::row::{Row, Trial};
+use crate::services::Service;
+use crate::world::{ACCOUNTS, OwnService, PATIENCE, Setup, World, tick};
+
+const POSTGRES: Setup = Setup {
+    own: OwnService::OnSmallDisk(Service::Postgres),
+    ..Setup::USUAL
+};
+
+pub(super) const ROWS: [Row; 2] = [
+    Row::new(
+        "disk-full",
+        "PostgreSQL's disk full: statements fail",
+        20,
+        |world, trial| statements(world, trial).boxed(),
+    )
+    .in_worlds(POSTGRES)
+    .long(),
+    Row::new(
+        "wal-full",
+        "PostgreSQL's disk full: its log cannot be written, and it stops",
+        20,
+        |world, trial| wal(world, trial).boxed(),
+    )
+    .in_worlds(POSTGRES)
+    .long(),
+];
+
+/// Calls come until a statement found no room, and for a while after.
+async fn statements(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    full(
+        world,
+        trial,
+        Service::Postgres,
+        Seen::Said("No space left on device"),
+    )
+    .await
+}
+
+/// A transaction of nobody's uses up the log's room as well.
+async fn wal(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    full(world, trial, Service::Postgres, Seen::Said("PANIC")).await
+}
+
+/// By what it is seen that the full disk struck.
+#[derive(Clone, Copy, PartialEq)]
+enum Seen {
+    /// The service says this.
+    Said(&'static str),
+}
+
+/// The disk is filled under load, and has room again some time after that was felt.
+async fn full(
+    world: &mut World,
+    trial: &mut Trial,
+    service: Service,
+    seen: Seen,
+) -> anyhow::Result<u64> {
+    world.load(&mut trial.chance, &ACCOUNTS, 20)?;
+    moment(&mut trial.chance, Duration::from_secs(2)).await;
+    let services = std::sync::Arc::clone(&world.services);
+    let before = struck(&services, service, seen)?;
+    services.disk()?.fill()?;
+    let deadline = Instant::now() + PATIENCE;
+    let mut times = before;
+    while times == before && Instant::now() < deadline {
+        world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+        if seen == Seen::Said("PANIC") {
+            // Where the server has no room for it, that is what was wanted.
+            let _ = services
+                .administer("select pg_logical_emit_message(true, '', repeat('x', 4000000))".into())
+                .await;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        times = struck(&services, service, seen)?;
+    }
+    moment(&mut trial.chance, Duration::from_secs(3)).await;
+    services.disk()?.free()?;
+    let deadline = Instant::now() + PATIENCE;
+    // It comes back by itself, or has ended and is started again.
+    loop {
+        if !services.listens(service).await {
+            services.again(service).await?;
+        }
+        if service == Service::Kafka || services.ask("select true").await.is_ok() {
+            break;
+        }
+        ensure!(Instant::now() < deadline, "{service:?} does not come back");
+        tick().await;
+    }
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    Ok(u64::try_from(times - before)?)
+}
+
+/// How often it was seen so far.
+fn struck(
+    services: &crate::services::Services,
+    service: Service,
+    seen: Seen,
+) -> anyhow::Result<usize> {
+    let Seen::Said(words) = seen;
+    services.said(service, words)
+}

@@ -1,0 +1,72 @@
+//! A world's consumer group, as Kafka tells of it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use rdkafka::TopicPartitionList;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+
+use super::{World, topics};
+
+/// How long Kafka may take to answer.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// Who is in the group, and how often the workers' partitions changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Membership {
+    members: Vec<String>,
+    rebalances: Vec<Option<u64>>,
+}
+
+impl World {
+    /// Who is in the group.
+    pub(crate) async fn membership(&self) -> anyhow::Result<Membership> {
+        let asker = self.asker()?;
+        let name = self.name.clone();
+        let asked = move || {
+            let groups = asker.fetch_group_list(Some(&name), WITHIN)?;
+            let group = groups.groups().first().context("Kafka has no such group")?;
+            let ids = group.members().iter().map(|member| member.id().to_owned());
+            anyhow::Ok(ids.collect::<Vec<String>>())
+        };
+        let mut members = tokio::task::spawn_blocking(asked).await??;
+        members.sort();
+        let mut rebalances = Vec::new();
+        for worker in &self.workers {
+            rebalances.push(worker.rebalances().await);
+        }
+        ensure!(
+            rebalances.iter().all(Option::is_some),
+            "a worker does not tell how often its partitions changed"
+        );
+        Ok(Membership {
+            members,
+            rebalances,
+        })
+    }
+
+    /// The sum of the offsets that the group has committed.
+    pub(crate) async fn committed(&self) -> anyhow::Result<i64> {
+        let asker = self.asker()?;
+        let (topic, partitions) = topics(&self.name)[0].clone();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_range(&topic, 0, partitions - 1);
+        let asked = move || asker.committed_offsets(list, WITHIN);
+        let committed = tokio::task::spawn_blocking(asked).await??;
+        let offsets = committed.elements();
+        Ok(offsets
+            .iter()
+            .filter_map(|place| place.offset().to_raw().filter(|offset| *offset > 0))
+            .sum())
+    }
+
+    /// A client that asks about the group and is no member.
+    fn asker(&self) -> anyhow::Result<BaseConsumer> {
+        let asker = ClientConfig::new()
+            .set("bootstrap.servers", &self.services.kafka)
+            .set("group.id", &self.name)
+            .create();
+        asker.context("no client to ask Kafka about the group")
+    }
+}
