@@ -173,7 +173,9 @@ fn requests(metrics: &Metrics) {
     for result in [Refresh::Fresh, Refresh::Later, Refresh::Dead] {
         metrics.token_refreshed(result);
     }
-    metrics.notice(Channel::Mail, "sent");
+    for result in ["sent", "again", "given_up"] {
+        metrics.notice(Channel::Mail, result);
+    }
 }
 
 /// Levels.
