@@ -26,7 +26,8 @@ pub(super) const ROWS: [Row; 2] = [
     .in_worlds(Setup {
         clocks: true,
         ..Setup::USUAL
-    }),
+    })
+    .long(),
 ];
 
 /// Half of the requests that create Tasks are carried out, and nobody is told.

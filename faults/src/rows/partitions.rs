@@ -43,7 +43,8 @@ pub(super) const ROWS: [Row; 4] = [
     .in_worlds(Setup {
         environment: &[("VCC_LINK_STORE__STATEMENT_TIMEOUT", "1s")],
         ..Setup::USUAL
-    }),
+    })
+    .long(),
 ];
 
 /// Every shard.

@@ -29,7 +29,8 @@ pub(super) const ROWS: [Row; 3] = [
         "new connections meet a PostgreSQL that is read-only for some seconds",
         100,
         |world, trial| read_only(world, trial).boxed(),
-    ),
+    )
+    .long(),
 ];
 
 /// How long after PostgreSQL's return the first offsets may be committed.
