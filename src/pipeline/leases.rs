@@ -8,9 +8,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::fault::Fault;
@@ -18,7 +21,8 @@ use crate::domain::ids::ReplicaId;
 use crate::engine::Input;
 use crate::engine::leases::{self, claim_limit};
 use crate::readiness::Component;
-use crate::store::{Fence, Store};
+use crate::store::leases::Beat;
+use crate::store::{Error, Fence, Leases, Result};
 
 /// Settings of the leases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,10 +62,26 @@ impl Config {
 /// How soon to beat again when more shards may be had.
 const AGAIN: Duration = Duration::from_millis(50);
 
+/// Heartbeats that may wait for their answers at a time.
+const UNANSWERED: usize = 3;
+
+/// A heartbeat that was sent.
+struct Sent {
+    /// When: the leases hold from here at least, as the database may have answered early.
+    at: Instant,
+    /// The shards that were had.
+    had: usize,
+    /// How many more it asked for.
+    claim: u32,
+}
+
+/// A heartbeat that waits for its answer.
+type Asked = BoxFuture<'static, (Sent, Result<Beat>)>;
+
 /// Keeps this replica's leases.
 pub struct Keeper {
-    /// The durable state.
-    store: Arc<dyn Store>,
+    /// Who owns which shard.
+    store: Arc<dyn Leases>,
     /// Who we are.
     replica: ReplicaId,
     /// Settings.
@@ -78,8 +98,12 @@ pub struct Keeper {
     replicas: u32,
     /// Until when the leases surely hold, by our own clock.
     safe_until: Instant,
-    /// Told to leave: the replica is off the list, and takes nothing more.
-    leaving: bool,
+    /// The heartbeats that wait for their answers. One that is late is not given up for the next:
+    /// it may be slow to connect, as all are after a failover, and each new one would be as slow.
+    /// Nor is the next held up by it: the network may have forgotten its connection.
+    unanswered: FuturesUnordered<Asked>,
+    /// Told to leave, at this time: the replica is off the list, and takes nothing more.
+    left_at: Option<Instant>,
 }
 
 /// Leaving the other replicas: what to do, and that it is done.
@@ -93,7 +117,7 @@ pub struct Leaving {
 impl Keeper {
     /// A keeper that owns nothing yet. The channels are the engine's and the owned shards'.
     pub fn new(
-        store: Arc<dyn Store>,
+        store: Arc<dyn Leases>,
         replica: ReplicaId,
         (config, sharing): (Config, leases::Config),
         (inputs, owned): (mpsc::Sender<Input>, watch::Sender<Vec<Fence>>),
@@ -109,7 +133,8 @@ impl Keeper {
             beat_now,
             replicas: 0,
             safe_until: Instant::now(),
-            leaving: false,
+            unanswered: FuturesUnordered::new(),
+            left_at: None,
         }
     }
 
@@ -117,10 +142,15 @@ impl Keeper {
     /// the engine or the app gives them up.
     pub async fn run(mut self, cancel: CancellationToken, leaving: Leaving, component: Component) {
         while !cancel.is_cancelled() {
-            self.leaving = leaving.told.is_cancelled();
-            let begun = Instant::now();
+            if leaving.told.is_cancelled() && self.left_at.is_none() {
+                self.left_at = Some(Instant::now());
+                // They would put it on the list again.
+                self.unanswered.clear();
+            }
             let wait = self.step().await;
-            if self.leaving && self.safe_until >= begun + self.config.ttl {
+            if let Some(left_at) = self.left_at
+                && self.safe_until >= left_at + self.config.ttl
+            {
                 leaving.counts_no_more.send_replace(true);
             }
             if Instant::now() < self.safe_until {
@@ -130,57 +160,84 @@ impl Keeper {
             }
             tokio::select! {
                 () = cancel.cancelled() => {}
-                () = leaving.told.cancelled(), if !self.leaving => {}
+                () = leaving.told.cancelled(), if self.left_at.is_none() => {}
                 () = self.beat_now.notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
     }
 
-    /// One heartbeat; returns the time until the next.
-    pub async fn step(&mut self) -> Duration {
-        let begun = Instant::now();
-        let have = self.owned.borrow().len();
-        let claim = claim_limit(&self.sharing, have, self.replicas);
-        let beat = if self.leaving {
-            self.store.retire(&self.replica, self.config.ttl)
-        } else {
-            self.store.beat(&self.replica, self.config.ttl, claim)
-        };
-        match tokio::time::timeout(self.config.heartbeat, beat).await {
-            Ok(Ok(beat)) => {
-                // Counted from before the question: the database may have answered early.
-                self.safe_until = begun + self.config.ttl;
-                // Another number of replicas makes another share, and a full claim may have left
-                // more to take: look again soon.
-                let full = claim > 0 && beat.owned.len() >= have + claim as usize;
-                let soon = full || beat.replicas != self.replicas;
-                self.replicas = beat.replicas;
-                self.tell(beat.owned).await;
-                if soon { AGAIN } else { self.config.heartbeat }
-            }
-            Ok(Err(error)) => {
+    /// Sends a heartbeat, and waits for the answer of any; returns the time until the next.
+    async fn step(&mut self) -> Duration {
+        if self.unanswered.len() < UNANSWERED {
+            self.unanswered.push(self.ask());
+        }
+        let answer = timeout(self.config.heartbeat, self.unanswered.next()).await;
+        match answer.ok().flatten() {
+            Some((sent, Ok(beat))) => self.answered(&sent, beat).await,
+            Some((_, Err(error))) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "heartbeat failed");
-                self.missed().await
+                self.missed().await;
+                self.config.heartbeat / 4
             }
-            Err(_) => {
+            None => {
                 tracing::warn!("heartbeat not answered in time");
-                self.missed().await
+                self.missed().await;
+                Duration::ZERO
             }
         }
     }
 
-    /// After a failed heartbeat: beat again soon, and own nothing once the leases may be gone.
-    async fn missed(&mut self) -> Duration {
+    /// A heartbeat; given up when no lease can hold any more by its answer.
+    fn ask(&self) -> Asked {
+        let sent = Sent {
+            at: Instant::now(),
+            had: self.owned.borrow().len(),
+            claim: claim_limit(&self.sharing, self.owned.borrow().len(), self.replicas),
+        };
+        let (store, replica) = (Arc::clone(&self.store), self.replica.clone());
+        let (ttl, leaving) = (self.config.ttl, self.left_at.is_some());
+        async move {
+            let beat = if leaving {
+                store.retire(&replica, ttl)
+            } else {
+                store.beat(&replica, ttl, sent.claim)
+            };
+            let answer = timeout(ttl, beat).await;
+            let answer = answer.unwrap_or_else(|late| Err(Error::Unavailable(late.into())));
+            (sent, answer)
+        }
+        .boxed()
+    }
+
+    /// Takes an answer, unless it came so late that the leases may be gone again.
+    async fn answered(&mut self, sent: &Sent, beat: Beat) -> Duration {
+        let safe_until = sent.at + self.config.ttl;
+        if Instant::now() >= safe_until {
+            self.missed().await;
+            return Duration::ZERO;
+        }
+        self.unanswered.clear();
+        self.safe_until = safe_until;
+        // Another number of replicas makes another share, and a full claim may have left more to
+        // take: look again soon.
+        let full = sent.claim > 0 && beat.owned.len() >= sent.had + sent.claim as usize;
+        let soon = full || beat.replicas != self.replicas;
+        self.replicas = beat.replicas;
+        self.tell(beat.owned).await;
+        if soon { AGAIN } else { self.config.heartbeat }
+    }
+
+    /// After a heartbeat that failed or is late: own nothing once the leases may be gone.
+    async fn missed(&mut self) {
         if Instant::now() >= self.safe_until && !self.owned.borrow().is_empty() {
             tracing::error!("the leases have run out without a heartbeat; all shards are let go");
             self.tell(Vec::new()).await;
         }
-        self.config.heartbeat / 4
     }
 
     /// Tells the engine, the relay and the token refresh what is owned.
-    async fn tell(&self, owned: Vec<Fence>) {
+    async fn tell(&mut self, owned: Vec<Fence>) {
         let shards = owned
             .iter()
             .map(|fence| (fence.shard, fence.epoch))
@@ -196,5 +253,109 @@ impl Keeper {
         };
         // Without a driver nobody is left to tell.
         let _ = self.inputs.send(input).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::domain::ids::{Epoch, ShardId};
+
+    /// A database that answers its heartbeats after these times, and later ones at once.
+    struct Slow {
+        times: Mutex<VecDeque<Duration>>,
+        answered: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl Leases for Slow {
+        async fn beat(&self, _: &ReplicaId, _: Duration, _: u32) -> Result<Beat> {
+            let time = self.times.lock().expect("no panic").pop_front();
+            tokio::time::sleep(time.unwrap_or_default()).await;
+            self.answered.fetch_add(1, Ordering::Relaxed);
+            let fence = Fence {
+                shard: ShardId(0),
+                epoch: Epoch(1),
+            };
+            Ok(Beat {
+                owned: vec![fence],
+                replicas: 1,
+            })
+        }
+
+        async fn retire(&self, replica: &ReplicaId, ttl: Duration) -> Result<Beat> {
+            self.beat(replica, ttl, 0).await
+        }
+
+        async fn release(&self, _: &ReplicaId, _: &[ShardId]) -> Result<()> {
+            Ok(())
+        }
+
+        async fn leave(&self, _: &ReplicaId) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Beats until so many were answered; whether leases were had, each time that it changed.
+    async fn kept(times: &[Duration], ttl: Duration, answers: usize) -> Vec<bool> {
+        let (inputs, mut told) = mpsc::channel(1000);
+        let (owned, _owned) = watch::channel(Vec::new());
+        let store = Arc::new(Slow {
+            times: Mutex::new(times.iter().copied().collect()),
+            answered: AtomicUsize::new(0),
+        });
+        let config = Config {
+            ttl,
+            heartbeat: HEARTBEAT,
+        };
+        let mut keeper = Keeper::new(
+            Arc::<Slow>::clone(&store),
+            "one".parse().expect("an id"),
+            (config, leases::Config::default()),
+            (inputs, owned),
+            Arc::default(),
+        );
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while store.answered.load(Ordering::Relaxed) < answers {
+            assert!(Instant::now() < deadline, "heartbeats are not answered");
+            let wait = keeper.step().await;
+            tokio::time::sleep(wait).await;
+        }
+        let mut had = Vec::new();
+        while let Ok(Input::Leases { owned, .. }) = told.try_recv() {
+            had.push(!owned.is_empty());
+        }
+        had.dedup();
+        had
+    }
+
+    const HEARTBEAT: Duration = Duration::from_millis(200);
+    const LONG: Duration = Duration::from_secs(30);
+    const NEVER: Duration = Duration::from_hours(1);
+    const AT_ONCE: Duration = Duration::ZERO;
+
+    #[tokio::test]
+    async fn leases_are_kept_where_each_answer_comes_after_the_next_heartbeat_is_due() {
+        let slow = HEARTBEAT * 5 / 2;
+        assert_eq!(kept(&[slow; 100], LONG, 3).await, [true]);
+    }
+
+    #[tokio::test]
+    async fn two_heartbeats_that_are_never_answered_lose_nothing() {
+        let times = [AT_ONCE, AT_ONCE, NEVER, NEVER];
+        assert_eq!(kept(&times, LONG, 4).await, [true]);
+    }
+
+    #[tokio::test]
+    async fn leases_go_when_none_was_answered_for_their_time_and_come_again_with_an_answer() {
+        let times = [AT_ONCE, AT_ONCE, NEVER, NEVER, NEVER];
+        let had = kept(&times, HEARTBEAT * 3, 4).await;
+        assert_eq!(had, [true, false, true]);
     }
 }

@@ -20,9 +20,10 @@ pub struct Config {
     /// `sqlite:PATH`, a file of this machine for one worker.
     #[serde(serialize_with = "masked")]
     pub url: SecretString,
-    /// Connections of this process, not counting one for wakes and two for leases. Transactions
-    /// are short and batched, so a few per core of the database suffice for all replicas together.
-    /// Half of them at most look through shards. A file's are for reading; one more writes.
+    /// Connections of this process, not counting one for wakes and up to three for leases.
+    /// Transactions are short and batched, so a few per core of the database suffice for all
+    /// replicas together. Half of them at most look through shards. A file's are for reading; one
+    /// more writes.
     pub max_connections: u32,
     /// How long a transaction waits for a connection before the database counts as away.
     #[serde(with = "humantime_serde")]

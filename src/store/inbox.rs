@@ -183,8 +183,8 @@ pub struct Wake {
 #[async_trait]
 pub trait WakeListener: Send {
     /// Waits for a wake, at most `patience`; empty when that passes. Wakes that come together are
-    /// given together. A lost connection is mended inside; wakes lost with it are made up for by
-    /// the callers' slow poll.
+    /// given together. A lost connection is mended inside, which may take some seconds; all shards
+    /// are woken then, and what else was told with it is made up for by the callers' slow poll.
     async fn next(&mut self, patience: Duration) -> Wake;
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::inbox::Wake;
-use crate::domain::ids::{AccountId, ShardId};
+use crate::domain::ids::{AccountId, SHARDS, ShardId};
 
 /// So many accounts are told of in one wake at most: their names may be long, and a payload holds
 /// 7,999 bytes.
@@ -84,6 +84,11 @@ impl Gathered {
         self.released.extend(read(released));
         self.accounts
             .extend(accounts.split(',').filter_map(|a| a.parse().ok()));
+    }
+
+    /// Wakes every shard.
+    pub(super) fn all_shards(&mut self) {
+        self.shards.extend((0..SHARDS).map(ShardId));
     }
 
     /// Whether nothing was told.

@@ -10,9 +10,10 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use vcc_link::domain::ids::ReplicaId;
+use vcc_link::domain::ids::{ReplicaId, SHARDS, ShardId};
+use vcc_link::store::inbox::Wake;
 use vcc_link::store::postgres::Postgres;
-use vcc_link::store::{Config, Error, Leases as _, Links as _, Reports as _};
+use vcc_link::store::{Config, Error, Inbox as _, Leases as _, Links as _, Reports as _};
 
 use super::{Database, execute};
 
@@ -123,6 +124,42 @@ async fn no_connection_is_kept_that_can_only_be_read() {
     let beat = store.beat(&replica, Duration::from_secs(6), 1).await;
     assert_eq!(beat.expect("written").owned.len(), 1);
     store.check().await.expect("a connection");
+    store.close().await;
+    database.remove().await;
+}
+
+/// The connection of the listener is silent from the moment that the network forgets it.
+#[tokio::test]
+async fn a_listener_whose_connection_is_forgotten_wakes_all_and_hears_again() {
+    let database = Database::create().await;
+    let way = Way::to(&database).await;
+    let config = Config {
+        url: way.url.clone(),
+        ..Config::default()
+    };
+    let store = Postgres::connect(&config).await.expect("connect");
+    let mut listener = store.listen().await.expect("listen");
+    let replica: ReplicaId = "replica".parse().expect("a name");
+    let ttl = Duration::from_secs(6);
+    let owned = database.store.beat(&replica, ttl, 1).await;
+    let [fence] = owned.expect("a lease").owned[..] else {
+        panic!("one lease");
+    };
+    way.forget.send_replace(());
+
+    let deadline = Instant::now() + PATIENCE;
+    let mut hear = async || loop {
+        let wake = listener.next(Duration::from_millis(100)).await;
+        if wake != Wake::default() {
+            return wake;
+        }
+        assert!(Instant::now() < deadline, "the listener hears nothing");
+    };
+    let all: Vec<ShardId> = (0..SHARDS).map(ShardId).collect();
+    assert_eq!(hear().await.shards, all);
+    let given_up = database.store.release(&replica, &[fence.shard]).await;
+    given_up.expect("given up");
+    assert_eq!(hear().await.released, [fence.shard]);
     store.close().await;
     database.remove().await;
 }

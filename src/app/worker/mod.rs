@@ -284,7 +284,7 @@ impl Worker {
         readiness: &Readiness,
     ) {
         let keeper = Keeper::new(
-            Arc::clone(&shared.store),
+            Arc::<dyn Store>::clone(&shared.store),
             self.replica.clone(),
             (config.leases.clone(), config.engine.leases.clone()),
             (shared.inputs.clone(), owned),

@@ -56,9 +56,8 @@ use sqlx::{Connection as _, PgConnection};
 use self::session::{Pool, Session, Tx};
 use super::{Config, Error, Result};
 
-/// Connections for leases: one, and one more for the heartbeat behind one that was given up
-/// unanswered, whose connection is busy until it is.
-const BEATS: u32 = 2;
+/// Connections for leases at most: one for each heartbeat that may wait for its answer.
+const BEATS: u32 = 3;
 
 /// The store on PostgreSQL. Cheap to share: every room but the leases' uses one pool.
 #[derive(Clone, Debug)]
