@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Parser;
 
+use crate::row::Row;
+
 /// What stands below `--help`.
 const AFTER_HELP: &str = "\
 Examples:
@@ -22,7 +24,8 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "faults", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub(crate) struct Arguments {
-    /// Share of each row's full trials that is run, at least one trial of each
+    /// Share of each row's full trials that is run, at least one trial of each; of a million calls, the
+    /// share that comes
     #[arg(long, default_value_t = 1.0, value_parser = positive)]
     pub(crate) scale: f64,
 
@@ -50,7 +53,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) list: bool,
 
-    /// Rows that are run at a time; those that kill a service are run alone
+    /// Rows that are run at a time; those that kill a service that others use are run alone. They mostly
+    /// wait, so that two for each core are sensible; with more, waits get longer than what is tried
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) jobs: u16,
 
@@ -104,14 +108,27 @@ impl Arguments {
     }
 
     /// How many trials of a row are run.
-    pub(crate) fn trials_of(&self, full: u32) -> u32 {
-        let scaled = (f64::from(full) * self.scale).round().clamp(1.0, 1e9);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "clamped just above"
-        )]
-        self.trials.unwrap_or(scaled as u32)
+    pub(crate) fn trials_of(&self, row: &Row) -> u32 {
+        let scaled = if row.calls.is_some() {
+            row.full
+        } else {
+            self.scaled(row.full)
+        };
+        self.trials.unwrap_or(scaled)
+    }
+
+    /// How many calls a trial has, in a row whose trials are scaled.
+    pub(crate) fn calls_of(&self, row: &Row) -> Option<u32> {
+        row.calls.map(|calls| self.scaled(calls))
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to numbers that fit"
+    )]
+    fn scaled(&self, full: u32) -> u32 {
+        (f64::from(full) * self.scale).round().clamp(1.0, 1e9) as u32
     }
 }
 
@@ -119,7 +136,7 @@ impl Arguments {
 mod tests {
     use clap::{CommandFactory as _, Parser as _};
 
-    use super::Arguments;
+    use super::{Arguments, Row};
 
     #[test]
     fn the_arguments_fit_together() {
@@ -136,7 +153,19 @@ mod tests {
             ("faults --scale 0.1 --trials 7", 7),
         ] {
             let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
-            assert_eq!(arguments.trials_of(200), trials, "{line}");
+            assert_eq!(arguments.trials_of(&row(200)), trials, "{line}");
         }
+    }
+
+    #[test]
+    fn a_scale_makes_a_trial_of_a_million_calls_smaller() {
+        let million = row(1).of_calls(1_000_000);
+        let arguments = Arguments::try_parse_from(["faults", "--scale", "0.02"]).unwrap();
+        assert_eq!(arguments.trials_of(&million), 1);
+        assert_eq!(arguments.calls_of(&million), Some(20_000));
+    }
+
+    fn row(full: u32) -> Row {
+        Row::new("row", "a fault", full, |_, _| Box::pin(async { Ok(1) }))
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Line {
     /// Trials of the full run, and of this one.
     full: u32,
     pub(crate) wanted: u32,
+    /// Calls of a trial, and of a full one, where this run has smaller trials.
+    scaled: Option<(u32, u32)>,
     /// Trials in which the fault struck, and how often it did in all.
     trials: u32,
     struck: u64,
@@ -59,12 +61,13 @@ impl State {
 }
 
 impl Line {
-    pub(crate) fn of(row: &Row, wanted: u32) -> Self {
+    pub(crate) fn of(row: &Row, wanted: u32, calls: Option<u32>) -> Self {
         Self {
             name: row.name,
             fault: row.fault,
             full: row.full,
             wanted,
+            scaled: calls.zip(row.calls).filter(|(calls, full)| calls < full),
             trials: 0,
             struck: 0,
             calls: 0,
@@ -179,6 +182,7 @@ impl Line {
             "longestStallMs": u64::try_from(self.stall.as_millis()).unwrap_or(u64::MAX),
             "peakMemoryBytes": self.memory, "failedTrials": self.failed,
             "tookSeconds": self.took.as_secs(), "bound95": self.bound(), "lacks": self.lacks,
+            "callsOfTrial": self.scaled.map(|(calls, _)| calls),
             "measured": self.measured.map(|(what, longest)| {
                 json!({"what": what, "longestMs": u64::try_from(longest.as_millis()).unwrap_or(u64::MAX)})
             }),
@@ -186,9 +190,10 @@ impl Line {
     }
 
     fn as_markdown(&self) -> String {
-        let run = match self.trials.cmp(&self.full) {
-            std::cmp::Ordering::Less => format!("{} of {}", self.trials, self.full),
-            _ => self.trials.to_string(),
+        let run = match self.scaled {
+            Some((calls, full)) => format!("{calls} of {full} calls"),
+            None if self.trials < self.full => format!("{} of {}", self.trials, self.full),
+            None => self.trials.to_string(),
         };
         let bound = self.bound();
         let bound = bound.map_or_else(|| "–".to_owned(), |b| format!("{:.1} %", b * 100.0));

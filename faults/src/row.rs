@@ -14,6 +14,8 @@ use crate::world::{OwnService, Setup, World};
 pub(crate) struct Trial {
     /// Its number, from 0.
     pub(crate) number: u32,
+    /// Calls that it is made of, in a row whose trials are as large as one likes.
+    pub(crate) calls: u32,
     /// Everything that is left to chance in it.
     pub(crate) chance: StdRng,
     /// What it measured beyond what is counted of every row: what that is, and how long it took.
@@ -22,7 +24,7 @@ pub(crate) struct Trial {
 
 impl Trial {
     /// The `number`-th trial of a row: the same seed, the same chance.
-    pub(crate) fn new(row: &Row, seed: u64, number: u32) -> Self {
+    pub(crate) fn new(row: &Row, seed: u64, number: u32, calls: u32) -> Self {
         // FNV-1a: a number that stays the same from one release of Rust to the next.
         let name = row.name.bytes().chain(number.to_le_bytes());
         let mixed = name.fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -30,6 +32,7 @@ impl Trial {
         });
         Self {
             number,
+            calls,
             chance: StdRng::seed_from_u64(mixed),
             measured: None,
         }
@@ -50,6 +53,8 @@ pub(crate) struct Row {
     pub(crate) fault: &'static str,
     /// Trials of the full run.
     pub(crate) full: u32,
+    /// Calls of a full trial, where a scaled run makes the trial smaller; else it makes fewer trials.
+    pub(crate) calls: Option<u32>,
     /// Whether a trial is so short that `make test` runs it.
     pub(crate) short: bool,
     /// Whether it kills a service that other rows use.
@@ -74,6 +79,7 @@ impl Row {
             name,
             fault,
             full,
+            calls: None,
             short: true,
             alone: false,
             patience: Duration::from_mins(3),
@@ -98,6 +104,12 @@ impl Row {
     /// The same in other worlds.
     pub(crate) const fn in_worlds(mut self, setup: Setup) -> Self {
         self.setup = setup;
+        self
+    }
+
+    /// The same, one trial of so many calls.
+    pub(crate) const fn of_calls(mut self, calls: u32) -> Self {
+        self.calls = Some(calls);
         self
     }
 

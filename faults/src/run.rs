@@ -119,7 +119,7 @@ impl<'a> Runner<'a> {
             arguments,
             row,
             world: None,
-            line: Line::of(row, arguments.trials_of(row.full)),
+            line: Line::of(row, arguments.trials_of(row), arguments.calls_of(row)),
             told: Instant::now(),
         }
     }
@@ -134,7 +134,8 @@ impl<'a> Runner<'a> {
             if (number - first).is_multiple_of(IN_ONE_WORLD) {
                 self.end_world(number).await?;
             }
-            let mut trial = Trial::new(self.row, self.arguments.seed, number);
+            let calls = self.arguments.calls_of(self.row).unwrap_or_default();
+            let mut trial = Trial::new(self.row, self.arguments.seed, number, calls);
             // A world that does not start is a failed trial as well: what is broken may be ours.
             match self.trial(&mut trial).await {
                 Ok((struck, verdict)) => {

@@ -77,6 +77,12 @@ impl Control {
         Ok(world.tasks(org))
     }
 
+    /// The ids of the living Tasks, in whatever orgs, by the value that they have in a field. Copies no
+    /// Task: there may be a million.
+    pub fn living_tasks(&self, field: &str) -> std::collections::BTreeMap<String, Vec<String>> {
+        self.world().living_tasks(field)
+    }
+
     /// Groups of living Tasks, in whatever orgs, that share a value of a field.
     pub fn duplicates(&self, field: &str) -> Vec<Value> {
         self.world().duplicates(field)

@@ -43,7 +43,7 @@ pub(super) const ROWS: [Row; 3] = [
 ];
 
 /// Bytes that are no event.
-fn spoilt(chance: &mut rand::rngs::StdRng) -> Event {
+pub(super) fn spoilt(chance: &mut rand::rngs::StdRng) -> Event {
     let mut event = World::call(chance, "acme").ended();
     event.value = match chance.random_range(0..6) {
         0 => Vec::new(),

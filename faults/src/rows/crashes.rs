@@ -72,11 +72,11 @@ pub(super) const ROWS: [Row; 8] = [
 async fn kill(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     world.load(&mut trial.chance, &ACCOUNTS, 40)?;
     moment(&mut trial.chance, Duration::from_secs(2)).await;
-    if world.missing().is_empty() {
+    if !world.waits() {
         world.load(&mut trial.chance, &ACCOUNTS, 10)?;
         moment(&mut trial.chance, Duration::from_millis(300)).await;
     }
-    let under_way = !world.missing().is_empty();
+    let under_way = world.waits();
     let place = trial.chance.random_range(0..world.workers.len());
     world.workers[place].kill().await?;
     world.respawn(place, &Own::default())?;

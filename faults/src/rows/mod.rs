@@ -7,6 +7,7 @@ mod crashes;
 mod disks;
 mod hostile;
 mod kafka;
+mod millions;
 mod outages;
 mod partitions;
 mod postgres;
@@ -44,6 +45,7 @@ pub(crate) fn all() -> Vec<Row> {
         tokens::ROWS.as_slice(),
         calls::ROWS.as_slice(),
         clocks::ROWS.as_slice(),
+        millions::ROWS.as_slice(),
     ]
     .concat()
 }

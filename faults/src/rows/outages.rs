@@ -84,7 +84,7 @@ async fn down(
         world.load(&mut trial.chance, &ACCOUNTS, 5)?;
         tokio::time::sleep(length / 12).await;
     }
-    let waited = !world.missing().is_empty();
+    let waited = world.waits();
     for org in orgs {
         world.switch(org, json!({"maintenance": null}))?;
     }
@@ -102,7 +102,7 @@ async fn limit(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     world.load(&mut trial.chance, &ACCOUNTS, 20)?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     moment(&mut trial.chance, Duration::from_secs(4)).await;
-    let waited = !world.missing().is_empty();
+    let waited = world.waits();
     world.switch("Acme", json!({"used_today": 0}))?;
     Ok(u64::from(waited))
 }
@@ -118,7 +118,7 @@ async fn flood(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
         world.flushed().await?;
     }
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let waited = !world.missing().is_empty();
+    let waited = world.waits();
     for org in ["Acme", "Beta"] {
         world.switch(org, json!({"maintenance": null}))?;
     }

@@ -93,7 +93,7 @@ async fn read_only(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> 
     world.load(&mut trial.chance, &ACCOUNTS, 10)?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     moment(&mut trial.chance, Duration::from_secs(4)).await;
-    let waited = !world.missing().is_empty();
+    let waited = world.waits();
     world.services.administer(set("off")).await?;
     world.load(&mut trial.chance, &ACCOUNTS, 10)?;
     Ok(u64::from(waited))

@@ -83,7 +83,7 @@ async fn revoked(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     world.load(&mut trial.chance, &ACCOUNTS, 20)?;
     tokio::time::sleep(Duration::from_millis(500)).await;
     moment(&mut trial.chance, Duration::from_secs(3)).await;
-    let waited = !world.missing().is_empty();
+    let waited = world.waits();
     link_again(world, org).await?;
     Ok(u64::from(waited))
 }

@@ -8,7 +8,10 @@ use rand::rngs::StdRng;
 use rdkafka::producer::{BaseRecord, Producer as _};
 
 use super::call::{Call, Event};
-use super::{KNOWN, PATIENCE, Sent, World, tick};
+use super::{ACCOUNTS, KNOWN, PATIENCE, Sent, World, tick};
+
+/// Events that are sent before those are waited for: far below what the producer holds.
+const AT_ONCE: u32 = 5_000;
 
 impl World {
     /// A new call of one of the accounts.
@@ -34,6 +37,32 @@ impl World {
             made.push(call);
         }
         Ok(made)
+    }
+
+    /// Ends so many calls of all accounts, as fast as Kafka takes them. `among`: what is sent after each
+    /// ninety-nine of them.
+    pub(crate) async fn flood(
+        &mut self,
+        chance: &mut StdRng,
+        calls: u32,
+        among: Option<fn(&mut StdRng) -> Event>,
+    ) -> anyhow::Result<u32> {
+        let mut others = 0;
+        for number in 0..calls {
+            let account = ACCOUNTS[chance.random_range(0..ACCOUNTS.len())];
+            self.end(&Self::call(chance, account))?;
+            if number % 99 == 98
+                && let Some(among) = among
+            {
+                self.produce(&among(chance))?;
+                others += 1;
+            }
+            if number % AT_ONCE == 0 {
+                self.flushed().await?;
+            }
+        }
+        self.flushed().await?;
+        Ok(others)
     }
 
     /// A call rings.
@@ -92,9 +121,11 @@ impl World {
     /// Waits for the end of every call, or for the end of this patience.
     pub(crate) async fn settled(&mut self, patience: Duration) -> anyhow::Result<()> {
         let deadline = Instant::now() + patience;
-        while !self.missing().is_empty() && Instant::now() < deadline {
+        let mut waiting = self.waiting();
+        while !waiting.is_empty() && Instant::now() < deadline {
             self.look();
             tick().await;
+            self.narrow(&mut waiting);
         }
         Ok(())
     }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use rdkafka::TopicPartitionList;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::{World, topics};
 
@@ -46,19 +46,35 @@ impl World {
         })
     }
 
-    /// The sum of the offsets that the group has committed.
+    /// How many events the group has read, by the offsets that it has committed.
     pub(crate) async fn committed(&self) -> anyhow::Result<i64> {
+        Ok(self.progress().await?.0)
+    }
+
+    /// How many events the group has not read yet.
+    pub(crate) async fn lag(&self) -> anyhow::Result<i64> {
+        let (committed, all) = self.progress().await?;
+        Ok(all - committed)
+    }
+
+    /// How many events the group has read, and how many there are.
+    async fn progress(&self) -> anyhow::Result<(i64, i64)> {
         let asker = self.asker()?;
         let (topic, partitions) = topics(&self.name)[0].clone();
-        let mut list = TopicPartitionList::new();
-        list.add_partition_range(&topic, 0, partitions - 1);
-        let asked = move || asker.committed_offsets(list, WITHIN);
-        let committed = tokio::task::spawn_blocking(asked).await??;
-        let offsets = committed.elements();
-        Ok(offsets
-            .iter()
-            .filter_map(|place| place.offset().to_raw().filter(|offset| *offset > 0))
-            .sum())
+        let asked = move || {
+            let mut list = TopicPartitionList::new();
+            list.add_partition_range(&topic, 0, partitions - 1);
+            let (mut read, mut all) = (0, 0);
+            for place in asker.committed_offsets(list, WITHIN)?.elements() {
+                // Before the first commit there is no number.
+                if let Offset::Offset(offset) = place.offset() {
+                    read += offset;
+                }
+                all += asker.fetch_watermarks(&topic, place.partition(), WITHIN)?.1;
+            }
+            anyhow::Ok((read, all))
+        };
+        tokio::task::spawn_blocking(asked).await?
     }
 
     /// A client that asks about the group and is no member.

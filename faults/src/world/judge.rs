@@ -42,6 +42,15 @@ impl Verdict {
     }
 }
 
+impl Sent {
+    /// Whether its end or its answer is not told yet.
+    fn waits(&self, told: Option<&Told>) -> bool {
+        let ended = told.is_some_and(|told| told.end.is_some());
+        let looked_up = told.is_some_and(|told| told.looked_up);
+        self.ended && !ended || self.started && !looked_up
+    }
+}
+
 /// What there is to judge by.
 struct Evidence<'a> {
     sent: &'a BTreeMap<String, Sent>,
@@ -123,15 +132,28 @@ impl Evidence<'_> {
 }
 
 impl World {
-    /// The calls that wait for their end or for their answer.
-    pub(crate) fn missing(&self) -> Vec<String> {
-        let evidence = Evidence {
-            sent: &self.sent,
-            told: &self.results.told().calls,
-            tasks: &BTreeMap::new(),
-            reasons: self.setup.reasons,
-        };
-        evidence.missing()
+    /// Whether calls wait for their end or for their answer.
+    pub(crate) fn waits(&self) -> bool {
+        let told = self.results.told();
+        let waits = |(key, sent): (&String, &Sent)| sent.waits(told.calls.get(key));
+        self.sent.iter().any(waits)
+    }
+
+    /// The keys of the calls that wait. There may be a million: whoever asks again asks only for these.
+    pub(super) fn waiting(&self) -> Vec<String> {
+        let told = self.results.told();
+        let waits = |(key, sent): &(&String, &Sent)| sent.waits(told.calls.get(*key));
+        let waiting = self.sent.iter().filter(waits);
+        waiting.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Takes those that wait no more off the end of the list.
+    pub(super) fn narrow(&self, waiting: &mut Vec<String>) {
+        let told = self.results.told();
+        let waits = |key: &String| self.sent[key].waits(told.calls.get(key));
+        while waiting.last().is_some_and(|key| !waits(key)) {
+            waiting.pop();
+        }
     }
 
     /// How many events were refused so far.
@@ -145,7 +167,7 @@ impl World {
         let mut verdict = Evidence {
             sent: &self.sent,
             told: &self.results.told().calls,
-            tasks: &self.tasks()?,
+            tasks: &self.control().living_tasks("CallObject"),
             reasons: self.setup.reasons,
         }
         .verdict();
@@ -162,21 +184,6 @@ impl World {
             }
         }
         Ok(verdict)
-    }
-
-    /// The living Tasks by their call's key.
-    fn tasks(&self) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
-        let mut tasks: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for task in self.control().tasks(None)? {
-            let text = |name: &str| task[name].as_str().map(str::to_owned);
-            if task["IsDeleted"] == true {
-                continue;
-            }
-            if let (Some(key), Some(id)) = (text("CallObject"), text("Id")) {
-                tasks.entry(key).or_default().push(id);
-            }
-        }
-        Ok(tasks)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -32,8 +33,8 @@ pub(crate) struct Told {
     pub(crate) looked_up: bool,
     /// Facts that were told in two ways.
     pub(crate) contradictions: Vec<String>,
-    /// The event of each fact: its id and its data.
-    pub(super) facts: BTreeMap<&'static str, (String, Value)>,
+    /// The event of each fact, in its id and its data, as a hash: there may be a million calls.
+    pub(super) facts: BTreeMap<&'static str, u64>,
 }
 
 /// All that was told.
@@ -133,6 +134,11 @@ impl Tellings {
             "calllog.succeeded.v1" | "calllog.failed.v1" => "end",
             _ => return,
         };
+        let event = {
+            let mut hasher = DefaultHasher::new();
+            (&id, data.to_string()).hash(&mut hasher);
+            hasher.finish()
+        };
         let end = end_of(&data);
         let too_old = fact == "end" && end == End::Reason("too_old".to_owned());
         let text = |name: &str| data[name].as_str().unwrap_or_default().to_owned();
@@ -143,8 +149,7 @@ impl Tellings {
         match told.facts.entry(fact) {
             // A repeated event is the same event: with its id, and all that it says.
             Entry::Occupied(known) => {
-                let (known_id, known_data) = known.get();
-                let same = *known_id == id && *known_data == data;
+                let same = *known.get() == event;
                 // A call that is forgotten, and comes again after the horizon, is told as such.
                 if !same && !too_old && !same_again {
                     let contradiction = format!("one {fact}, told in two ways");
@@ -152,7 +157,7 @@ impl Tellings {
                 }
             }
             Entry::Vacant(new) => {
-                new.insert((id, data));
+                new.insert(event);
                 if fact == "end" {
                     told.end = Some((end, Instant::now()));
                 } else {

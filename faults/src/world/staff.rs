@@ -115,6 +115,12 @@ impl World {
         }
     }
 
+    /// The most memory that any worker had so far, in bytes.
+    pub(crate) fn peak(&mut self) -> u64 {
+        self.look();
+        self.peak
+    }
+
     /// Ends the workers in good order. `false`: one had to be killed.
     pub(crate) async fn drained(&mut self) -> anyhow::Result<bool> {
         self.look();

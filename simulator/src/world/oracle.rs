@@ -52,6 +52,18 @@ impl World {
             .collect()
     }
 
+    /// The ids of the living Tasks by the value that they have in a field, in whatever orgs.
+    pub(crate) fn living_tasks(&self, field: &str) -> BTreeMap<String, Vec<String>> {
+        let mut tasks: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (_, record) in self.every_task(None) {
+            if let Some(value) = record.text(field).filter(|_| !record.is_deleted()) {
+                let ids = tasks.entry(value.to_owned()).or_default();
+                ids.push(record.id.to_string());
+            }
+        }
+        tasks
+    }
+
     /// Values of a field that more than one living Task has, in whatever orgs.
     pub(crate) fn duplicates(&self, field: &str) -> Vec<Value> {
         let mut groups: BTreeMap<&str, Vec<(Id, Id)>> = BTreeMap::new();
