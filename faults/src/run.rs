@@ -171,7 +171,7 @@ impl<'a> Runner<'a> {
         world.staffed().await?;
         let struck = (self.row.strike)(world, trial).await?;
         world.settled(self.row.patience).await?;
-        Ok((struck, world.judge()?))
+        Ok((struck, world.judge()))
     }
 
     fn folder(&self, number: u32) -> PathBuf {
@@ -185,7 +185,7 @@ impl<'a> Runner<'a> {
             return Ok(());
         };
         let drained = world.drained().await?;
-        let verdict = world.judge()?;
+        let verdict = world.judge();
         let mut faults: Vec<String> = verdict.faults().collect();
         if !drained {
             faults.push("a worker does not end when it is told to".to_owned());

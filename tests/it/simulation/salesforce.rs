@@ -188,6 +188,9 @@ impl Salesforce {
 
     /// Changes a Task, with its key, whosever it was.
     fn change(&mut self, attempt: &OpenAttempt, id: &RecordId, unique: bool) -> Answer {
+        if let Some(refused) = self.duplicate(attempt, unique, Some(id)) {
+            return refused;
+        }
         let is_it = |t: &Task| &t.id == id && t.org == attempt.org;
         let found = self.tasks.iter().find(|(_, tasks)| tasks.iter().any(is_it));
         let mut task = if let Some((holder, _)) = found {
@@ -238,18 +241,31 @@ impl Salesforce {
         is_own || self.planned.get(task) == Some(org)
     }
 
+    /// What comes of a write under a unique field, where another Task than the written one has the
+    /// call's key.
+    fn duplicate(
+        &self,
+        attempt: &OpenAttempt,
+        unique: bool,
+        written: Option<&RecordId>,
+    ) -> Option<Answer> {
+        let taken = |t: &&Task| t.keyed && t.org == attempt.org && Some(&t.id) != written;
+        let mut others = self.tasks.get(&attempt.call).into_iter().flatten();
+        let there = others.find(taken).filter(|_| unique)?;
+        // What the read-back of rule 7 shows.
+        Some(if self.sees(&attempt.org) {
+            Answer::Exists(there.id.clone())
+        } else {
+            let scope = FailureScope::Record;
+            Answer::Failed(Failure::new(FailureClass::Done, scope, "DUPLICATE_VALUE"))
+        })
+    }
+
     fn create(&mut self, attempt: &OpenAttempt, unique: bool) -> Answer {
-        let tasks = self.tasks.entry(attempt.call.clone()).or_default();
-        let taken = |t: &&Task| unique && t.keyed && t.org == attempt.org;
-        if let Some(there) = tasks.iter().find(taken) {
-            // What the read-back of rule 7 shows.
-            return if self.blind.contains(&attempt.org) {
-                let scope = FailureScope::Record;
-                Answer::Failed(Failure::new(FailureClass::Done, scope, "DUPLICATE_VALUE"))
-            } else {
-                Answer::Exists(there.id.clone())
-            };
+        if let Some(refused) = self.duplicate(attempt, unique, None) {
+            return refused;
         }
+        let tasks = self.tasks.entry(attempt.call.clone()).or_default();
         self.next += 1;
         let id: RecordId = format!("00T{:012}", self.next)
             .parse()
