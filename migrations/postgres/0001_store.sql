@@ -113,8 +113,8 @@ create table calls (
     degraded jsonb,
     -- Its next request holds at most so many calls: it failed in a larger one.
     batch_limit integer,
-    -- An earlier request may have made its Task, where the API user does not see it.
-    hidden boolean not null default false,
+    -- Where an earlier request may have made its Task, unseen: the org and its unique field.
+    hidden jsonb,
     outcome jsonb,
     parked_reason text,
     dead_reason text,

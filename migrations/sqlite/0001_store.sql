@@ -107,8 +107,8 @@ create table calls (
     degraded text,
     -- Its next request holds at most so many calls: it failed in a larger one.
     batch_limit integer,
-    -- An earlier request may have made its Task, where the API user does not see it.
-    hidden integer not null default 0,
+    -- Where an earlier request may have made its Task, unseen: the org and its unique field.
+    hidden text,
     outcome text,
     parked_reason text,
     dead_reason text,

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::ids::RecordId;
-use super::task::TaskField;
+use super::task::{Hidden, TaskField};
 
 /// What can be done about a failure. The table that assigns each of Salesforce's answers to a
 /// class is `salesforce::error`.
@@ -222,9 +222,9 @@ pub enum Outcome {
         /// The next request with this call holds at most so many calls: it failed in a larger one.
         #[serde(default)]
         batch_limit: Option<u32>,
-        /// An earlier request may have made its Task, where the API user does not see it.
+        /// Where an earlier request may have made its Task, unseen.
         #[serde(default)]
-        hidden: bool,
+        hidden: Option<Hidden>,
     },
     /// Sent and not answered: reconcile, not before `look_at`. The attempt stays open.
     InDoubt {

@@ -12,6 +12,7 @@ use super::ids::{RecordId, UserId};
 use super::link::LinkedOrg;
 use super::matching::{Candidate, LookupAnswer, LookupResult, RecordType};
 use super::private::Private;
+use super::record_ids::OrgId;
 
 /// The Task fields that may be left out when an org refuses them. The key fields (`CallObject`
 /// and the unique field) are not among them: without them the promise cannot be kept (rule 1).
@@ -110,6 +111,24 @@ pub enum KeyMode {
         /// Whether the API user is proven to see Tasks that it made for others (rule 6).
         sees_all: bool,
     },
+}
+
+/// Where a call's Task may be, made by a request whose answer was lost, and not seen by the API user:
+/// nothing but this field refuses to double it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Hidden {
+    /// The org.
+    pub org: OrgId,
+    /// The API name of the org's unique field.
+    pub field: String,
+}
+
+impl Hidden {
+    /// Whether a create in this org, found again in this way, would be refused.
+    pub fn is_refused(&self, org: &OrgId, mode: &KeyMode) -> bool {
+        let same_field = matches!(mode, KeyMode::UniqueField { field } if *field == self.field);
+        same_field && *org == self.org
+    }
 }
 
 /// Who a Task belongs to, and how that was decided.

@@ -8,7 +8,7 @@ use super::ids::{
     AttemptId, CallId, Generation, InteractionId, OrgId, RecordId, Revision, ShardId,
 };
 use super::outcome::{ParkReason, SkipReason};
-use super::task::{KeyMode, TaskField};
+use super::task::{Hidden, KeyMode, TaskField};
 
 /// Which kind of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -56,8 +56,8 @@ pub struct Due {
     pub degraded: BTreeSet<TaskField>,
     /// Its next request holds at most so many calls; `None`: any number.
     pub batch_limit: Option<u32>,
-    /// An earlier request may have made its Task, where the API user does not see it.
-    pub hidden: bool,
+    /// Where an earlier request may have made its Task, unseen.
+    pub hidden: Option<Hidden>,
 }
 
 /// What an attempt does at Salesforce.

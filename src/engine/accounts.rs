@@ -12,7 +12,7 @@ use super::tokens::Token;
 use crate::domain::ids::{AccountId, CallId, Revision, ShardId};
 use crate::domain::link::LinkState;
 use crate::domain::outcome::SkipReason;
-use crate::domain::task::TaskField;
+use crate::domain::task::{Hidden, TaskField};
 use crate::domain::work::{Due, Lane};
 
 /// Where a call stands in one lane.
@@ -46,8 +46,8 @@ pub(super) struct Call {
     pub(super) search_limit: Option<u32>,
     /// The same for its Task.
     pub(super) batch_limit: Option<u32>,
-    /// Its Task may exist, unseen.
-    pub(super) hidden: bool,
+    /// Where its Task may exist, unseen.
+    pub(super) hidden: Option<Hidden>,
     /// Searches that failed.
     pub(super) searches: u32,
     /// When its Task is due, were it looked up.
@@ -72,7 +72,7 @@ impl Call {
             degraded: due.degraded.clone(),
             search_limit: None,
             batch_limit: due.batch_limit,
-            hidden: due.hidden,
+            hidden: due.hidden.clone(),
             searches: 0,
             task_due: due.due_at,
             lookup: Place::Idle,
@@ -123,7 +123,7 @@ impl Account {
             call.attempts = due.attempts;
             call.degraded.clone_from(&due.degraded);
             call.batch_limit = due.batch_limit;
-            call.hidden = due.hidden;
+            call.hidden.clone_from(&due.hidden);
             call.task_due = due.due_at;
         }
         call

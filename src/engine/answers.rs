@@ -193,7 +193,7 @@ impl Engine {
             attempts,
             degraded: &call.degraded,
             batch_limit: known.as_ref().and_then(|known| known.batch_limit),
-            hidden: call.hidden,
+            hidden: call.hidden.as_ref(),
             kind: &kind,
             send_by,
             ended_at,

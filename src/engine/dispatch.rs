@@ -13,7 +13,7 @@ use super::{Command, Decision};
 use crate::domain::ids::{AccountId, CallId};
 use crate::domain::link::{LinkState, LinkStatus};
 use crate::domain::outcome::{Outcome, ParkReason, SkipReason};
-use crate::domain::task::KeyMode;
+use crate::domain::task::Hidden;
 use crate::domain::work::Lane;
 
 impl Engine {
@@ -150,20 +150,26 @@ impl Engine {
         }
     }
 
-    /// Gives up the calls whose Task may be hidden, where the link has no unique field any more:
-    /// nothing would refuse a second Task.
+    /// Gives up the calls whose Task may be hidden where the link's org would not refuse a second
+    /// one: it is another org, or has not that unique field any more.
     fn record_unprotected(&mut self, turn: &mut Turn<'_>, id: &AccountId) {
         let account = self.accounts.get(id).expect("served accounts are known");
         let link = account.link.as_ref();
         let link = link.expect("recorded after its link is known").clone();
-        let mode = link.org.as_ref().map(|org| &org.key_mode);
-        if matches!(mode, Some(KeyMode::UniqueField { .. })) {
-            return;
-        }
-        let is_hidden = |call: &CallId| account.calls.get(call).is_some_and(|known| known.hidden);
+        let refused = |hidden: &Hidden| {
+            let org = link.org.as_ref();
+            org.is_some_and(|org| hidden.is_refused(&org.org, &org.key_mode))
+        };
+        let is_unprotected = |call: &CallId| {
+            let hidden = account
+                .calls
+                .get(call)
+                .and_then(|known| known.hidden.as_ref());
+            hidden.is_some_and(|hidden| !refused(hidden))
+        };
         let queued = account.tasks.iter().map(|(_, call)| call.clone());
-        let hidden: Vec<CallId> = queued.filter(is_hidden).collect();
-        for call in hidden {
+        let unprotected: Vec<CallId> = queued.filter(is_unprotected).collect();
+        for call in unprotected {
             self.record_unsent(turn, &link, &call, not_proven());
         }
     }
@@ -214,7 +220,7 @@ impl Engine {
         let Some(call) = self.batch_call(id).filter(|call| call.shard == link.shard) else {
             return;
         };
-        let outcome = admit(outcome, call.hidden);
+        let outcome = admit(outcome, call.hidden.is_some());
         let account = self
             .accounts
             .get_mut(&id.account)

@@ -14,7 +14,7 @@ use super::reconcile;
 use crate::domain::outcome::{
     Answer, DeadReason, Failure, FailureClass, FailureScope, LoggedAs, Outcome, ParkReason,
 };
-use crate::domain::task::TaskField;
+use crate::domain::task::{Hidden, TaskField};
 use crate::domain::work::AttemptKind;
 
 /// What was sent.
@@ -26,8 +26,8 @@ pub(super) struct Sent<'a> {
     pub(super) degraded: &'a BTreeSet<TaskField>,
     /// The most calls that its request was allowed to hold.
     pub(super) batch_limit: Option<u32>,
-    /// Its Task may exist already, unseen.
-    pub(super) hidden: bool,
+    /// Where its Task may exist already, unseen.
+    pub(super) hidden: Option<&'a Hidden>,
     /// Create, adopt or update.
     pub(super) kind: &'a AttemptKind,
     /// No byte was written after this.
@@ -81,7 +81,7 @@ pub(super) fn judge(
         Answer::NotSent(failure) => judge.not_sent(failure),
         Answer::Failed(failure) => judge.failed(failure),
     };
-    reconcile::admit(outcome, sent.hidden)
+    reconcile::admit(outcome, sent.hidden.is_some())
 }
 
 /// How large the halves of a batch are that failed as a whole.
@@ -190,7 +190,7 @@ impl Judge<'_> {
                 failure,
                 degraded,
                 batch_limit: self.sent.batch_limit,
-                hidden: self.sent.hidden,
+                hidden: self.sent.hidden.cloned(),
             };
         }
         if self.is_shared(&failure) {
@@ -220,7 +220,7 @@ impl Judge<'_> {
             failure,
             degraded: self.sent.degraded.clone(),
             batch_limit: Some(half(self.sent.together)),
-            hidden: self.sent.hidden,
+            hidden: self.sent.hidden.cloned(),
         }
     }
 
@@ -251,7 +251,7 @@ impl Judge<'_> {
             failure,
             degraded: self.sent.degraded.clone(),
             batch_limit: self.sent.batch_limit,
-            hidden: self.sent.hidden,
+            hidden: self.sent.hidden.cloned(),
         }
     }
 }
@@ -285,7 +285,7 @@ mod tests {
             attempts,
             degraded: &degraded,
             batch_limit: None,
-            hidden: false,
+            hidden: None,
             kind,
             send_by: NOW + Duration::from_secs(30),
             ended_at: Some(NOW - Duration::from_mins(1)),
@@ -437,7 +437,7 @@ mod tests {
                 attempts,
                 degraded: &degraded,
                 batch_limit: Some(1),
-                hidden: false,
+                hidden: None,
                 kind: &AttemptKind::Create,
                 send_by: NOW,
                 ended_at: Some(NOW),
@@ -457,12 +457,16 @@ mod tests {
         config.retry.at_least_for = Duration::ZERO;
         let mut rng = StdRng::seed_from_u64(1);
         let degraded = BTreeSet::new();
+        let hidden = Hidden {
+            org: "00D000000000001EAA".parse().expect("an org"),
+            field: "VCC_Call_Key__c".to_owned(),
+        };
         let mut judged = |attempts, class| {
             let sent = Sent {
                 attempts,
                 degraded: &degraded,
                 batch_limit: None,
-                hidden: true,
+                hidden: Some(&hidden),
                 kind: &AttemptKind::Create,
                 send_by: NOW,
                 ended_at: Some(NOW),
@@ -473,7 +477,10 @@ mod tests {
             judge(&config, NOW, &mut rng, &sent, around, answer)
         };
         let again = judged(1, FailureClass::Transient);
-        assert!(matches!(again, Outcome::RetryAt { hidden: true, .. }));
+        let Outcome::RetryAt { hidden: kept, .. } = again else {
+            panic!("it is sent again");
+        };
+        assert_eq!(kept, Some(hidden.clone()));
         let end = judged(30, FailureClass::Transient);
         assert_eq!(kind(&end), "dead Unknown");
         assert_eq!(kind(&judged(1, FailureClass::Bug)), "dead Unknown");

@@ -433,7 +433,7 @@ impl Engine {
             epoch: self.working_epoch(call.shard)?,
             revision: call.revision,
             degraded: call.degraded.clone(),
-            hidden: call.hidden,
+            hidden: call.hidden.clone(),
         })
     }
 

@@ -67,7 +67,7 @@ use crate::domain::link::{Health, LinkReason, LinkState};
 use crate::domain::matching::LookupResult;
 use crate::domain::outcome::{Answer, Failure, Outcome};
 use crate::domain::pause::Paused;
-use crate::domain::task::{KeyMode, TaskField};
+use crate::domain::task::{Hidden, KeyMode, TaskField};
 use crate::domain::work::{
     ApiUsage, AttemptKind, Due, Lane, OpenAttempt, ParkedPage, Refusal, Unparked,
 };
@@ -242,8 +242,8 @@ pub struct BatchCall {
     pub revision: Revision,
     /// What is left out.
     pub degraded: BTreeSet<TaskField>,
-    /// An earlier request may have made its Task, where the API user does not see it.
-    pub hidden: bool,
+    /// Where an earlier request may have made its Task, unseen.
+    pub hidden: Option<Hidden>,
 }
 
 /// A decision about one call, to be stored.

@@ -553,7 +553,7 @@ mod tests {
             attempts: 0,
             degraded: BTreeSet::new(),
             batch_limit: None,
-            hidden: false,
+            hidden: None,
         }
     }
 

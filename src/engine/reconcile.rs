@@ -18,7 +18,7 @@ use crate::domain::fault::Fault;
 use crate::domain::ids::{Generation, RecordId};
 use crate::domain::link::LinkState;
 use crate::domain::outcome::{DeadReason, Failure, FailureClass, FailureScope, LoggedAs, Outcome};
-use crate::domain::task::KeyMode;
+use crate::domain::task::{Hidden, KeyMode};
 use crate::domain::work::{AttemptKind, OpenAttempt, Sight};
 
 /// What reconciling found of one attempt.
@@ -201,7 +201,7 @@ impl Settler<'_> {
         if matches!(attempt.kind, AttemptKind::Update { .. }) {
             let end = config.final_at(attempt);
             return if now >= end {
-                Step::Over(Box::new(self.again(now, attempt, false)))
+                Step::Over(Box::new(self.again(now, attempt, None)))
             } else {
                 Step::Wait(end)
             };
@@ -236,11 +236,11 @@ impl Settler<'_> {
         }
         // What the API user cannot see may exist all the same (rule 6): it goes again only where
         // Salesforce would refuse to double it.
-        let hidden = !sight.sees_all;
-        let outcome = if hidden && !(sight.key_field && is_protected(attempt, link)) {
-            not_proven()
-        } else {
-            self.again(asked_at, attempt, hidden)
+        let refused = guard(attempt, link).filter(|_| sight.key_field);
+        let outcome = match (sight.sees_all, refused) {
+            (true, _) => self.again(asked_at, attempt, None),
+            (false, Some(hidden)) => self.again(asked_at, attempt, Some(hidden)),
+            (false, None) => not_proven(),
         };
         Conclusion::Over(Box::new(outcome))
     }
@@ -264,7 +264,12 @@ impl Settler<'_> {
 
     /// The request had no effect. Its calls go again in halves, as one of them may be the reason;
     /// only one that failed alone, again and again, is given up.
-    fn again(&mut self, now: DateTime<Utc>, attempt: &OpenAttempt, hidden: bool) -> Outcome {
+    fn again(
+        &mut self,
+        now: DateTime<Utc>,
+        attempt: &OpenAttempt,
+        hidden: Option<Hidden>,
+    ) -> Outcome {
         let mut failure = Failure::new(
             FailureClass::Ambiguous,
             FailureScope::Record,
@@ -280,7 +285,7 @@ impl Settler<'_> {
                 .clone_into(&mut failure.hint);
             let reason = DeadReason::RetriesExhausted;
             let failure = Some(failure);
-            return admit(Outcome::Dead { reason, failure }, hidden);
+            return admit(Outcome::Dead { reason, failure }, hidden.is_some());
         };
         "The request before had no effect; it is sent again.".clone_into(&mut failure.hint);
         Outcome::RetryAt {
@@ -298,14 +303,17 @@ pub(super) fn after_failure(config: &Config, now: DateTime<Utc>) -> DateTime<Utc
     now + config.repeat
 }
 
-/// Whether Salesforce itself would refuse a second Task of the call, if its unique field stands.
-fn is_protected(attempt: &OpenAttempt, link: &LinkState) -> bool {
-    let now = link
-        .org
-        .as_ref()
-        .filter(|org| org.org == attempt.org)
-        .map(|org| &org.key_mode);
-    matches!(attempt.mode, KeyMode::UniqueField { .. }) && now == Some(&attempt.mode)
+/// What refuses a second Task of the call, if it stands: Salesforce itself, by its unique field.
+fn guard(attempt: &OpenAttempt, link: &LinkState) -> Option<Hidden> {
+    let KeyMode::UniqueField { field } = &attempt.mode else {
+        return None;
+    };
+    let hidden = Hidden {
+        org: attempt.org.clone(),
+        field: field.clone(),
+    };
+    let org = link.org.as_ref()?;
+    hidden.is_refused(&org.org, &org.key_mode).then_some(hidden)
 }
 
 /// Nobody says of a call whose Task may be hidden that it has none, however it comes to its end.

@@ -181,6 +181,6 @@ impl WorkRow {
         self.replays += 1;
         self.attempts = 0;
         self.degraded.clear();
-        (self.batch_limit, self.hidden) = (None, false);
+        (self.batch_limit, self.hidden) = (None, None);
     }
 }

@@ -13,7 +13,7 @@ use crate::domain::ids::{
     AccountId, AttemptId, CallId, Generation, OrgId, RecordId, Revision, ShardId,
 };
 use crate::domain::outcome::{DeadReason, Outcome, ParkReason, SkipReason};
-use crate::domain::task::TaskField;
+use crate::domain::task::{Hidden, TaskField};
 use crate::domain::work::{AttemptKind, Refusal};
 
 /// The part of a call's row that work on it changes.
@@ -39,8 +39,8 @@ pub(super) struct WorkRow {
     pub(super) degraded: BTreeSet<TaskField>,
     /// Its next request holds at most so many calls.
     pub(super) batch_limit: Option<u32>,
-    /// Its Task may exist, unseen.
-    pub(super) hidden: bool,
+    /// Where its Task may exist, unseen.
+    pub(super) hidden: Option<Hidden>,
     /// The last outcome.
     pub(super) outcome: Option<Outcome>,
     /// Its Task.
@@ -176,7 +176,7 @@ impl WorkRow {
         self.state = state_after(&row.outcome);
         match &row.outcome {
             Outcome::Logged { task, .. } => {
-                (self.task, self.hidden) = (Some(task.clone()), false);
+                (self.task, self.hidden) = (Some(task.clone()), None);
             }
             Outcome::RetryAt {
                 at,
@@ -187,7 +187,7 @@ impl WorkRow {
             } => {
                 self.due_at = Some(*at);
                 self.degraded.clone_from(degraded);
-                (self.batch_limit, self.hidden) = (*batch_limit, *hidden);
+                (self.batch_limit, self.hidden) = (*batch_limit, hidden.clone());
             }
             Outcome::NotSent { at } => {
                 self.due_at = Some(*at);

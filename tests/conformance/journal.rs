@@ -8,7 +8,7 @@ use chrono::DateTime;
 use vcc_link::domain::ids::{Generation, Revision};
 use vcc_link::domain::link::{Health, LinkStatus};
 use vcc_link::domain::outcome::{Outcome, ParkReason, SkipReason};
-use vcc_link::domain::task::TaskField;
+use vcc_link::domain::task::{Hidden, TaskField};
 use vcc_link::domain::work::{AttemptKind, ParkedPage, Refusal, Unparked};
 use vcc_link::store::Written;
 use vcc_link::store::journal::BeginAttempt;
@@ -225,13 +225,17 @@ pub(crate) async fn retries_are_due_at_their_time(harness: Arc<dyn Harness>) {
     fixture.link("acme").await;
     fixture.append(vec![ended("acme", "c", 0)]).await;
     let degraded = BTreeSet::from([TaskField::WhoId, TaskField::Type]);
+    let hidden = Some(Hidden {
+        org: ORG.parse().expect("an org"),
+        field: "VCC_Call_Key__c".to_owned(),
+    });
     let begun = fixture.begin("acme", "c", 0).await;
     let retry = Outcome::RetryAt {
         at: at(900),
         failure: failure(),
         degraded: degraded.clone(),
         batch_limit: Some(7),
-        hidden: true,
+        hidden: hidden.clone(),
     };
     let mut row = fixture.outcome(&begun, 0, retry).await;
     row.event = Some(call_event("deferred"));
@@ -241,7 +245,7 @@ pub(crate) async fn retries_are_due_at_their_time(harness: Arc<dyn Harness>) {
         (due[0].due_at, due[0].attempts, &due[0].degraded),
         (at(900), 1, &degraded)
     );
-    assert_eq!((due[0].batch_limit, due[0].hidden), (Some(7), true));
+    assert_eq!((due[0].batch_limit, &due[0].hidden), (Some(7), &hidden));
 
     let begun = fixture.begin("acme", "c", 0).await;
     assert_eq!((begun.call.attempts, begun.call.deferrals), (2, 1));

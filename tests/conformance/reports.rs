@@ -53,7 +53,7 @@ pub(super) async fn one_of_each(fixture: &Fixture) {
                 failure: failed,
                 degraded,
                 batch_limit: None,
-                hidden: false,
+                hidden: None,
             },
         ),
     ];

@@ -124,7 +124,7 @@ fn outcomes(at: DateTime<Utc>) -> Vec<Outcome> {
             failure: failure.clone(),
             degraded: [].into(),
             batch_limit: None,
-            hidden: false,
+            hidden: None,
         },
         Outcome::InDoubt {
             look_at: at,

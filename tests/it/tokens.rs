@@ -132,7 +132,7 @@ impl World {
             attempts: 0,
             degraded: BTreeSet::new(),
             batch_limit: None,
-            hidden: false,
+            hidden: None,
         };
         self.hear(Input::Due {
             page: None,

@@ -69,4 +69,4 @@ returning account, interaction, shard, call_day, xmax = 0 as is_new,
     case when started_received_at = now() then started_event end as begun_by,
     case when ended_received_at = now() then ended_event end as ended_by,
     task_due_at, lookup_due_at, lookup_deadline, looked_up, ended_at, revision, skip, attempts,
-    degraded::text, batch_limit, hidden
+    degraded::text, batch_limit, hidden::text

@@ -21,7 +21,7 @@ macro_rules! due_page {
             "select account, interaction, shard, ",
             $due_at,
             " as due_at, lookup_deadline, looked_up, ended_at, revision, skip, attempts,
-                degraded::text, batch_limit, hidden
+                degraded::text, batch_limit, hidden::text
              from calls
              where shard = $1 and ",
             $due_at,

@@ -19,7 +19,7 @@ pub(super) async fn lock_calls<'a>(
     let (accounts, interactions) = key_columns(sorted);
     let rows = sqlx::query(
         "select account, interaction, shard, state, revision, attempt, attempts, deferrals, replays,
-            task_due_at, degraded::text, batch_limit, hidden, outcome::text, task, terminal_at
+            task_due_at, degraded::text, batch_limit, hidden::text, outcome::text, task, terminal_at
          from calls join unnest($1::text[], $2::text[]) as asked (account, interaction)
             using (account, interaction)
          order by account, interaction for update of calls",
@@ -45,13 +45,13 @@ pub(super) async fn write_calls(tx: &mut Tx, calls: &[(&CallId, &WorkRow)]) -> R
         "update calls set state = new.state, attempt = new.attempt, attempts = new.attempts,
             deferrals = new.deferrals, replays = new.replays, task_due_at = new.task_due_at,
             degraded = new.degraded::jsonb, batch_limit = new.batch_limit,
-            hidden = new.hidden, outcome = new.outcome::jsonb,
+            hidden = new.hidden::jsonb, outcome = new.outcome::jsonb,
             parked_reason = new.parked_reason, dead_reason = new.dead_reason, task = new.task,
             terminal_at = new.terminal_at
          from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::integer[],
                 $6::integer[], $7::timestamptz[], $8::text[], $9::text[], $10::text[],
                 $11::text[], $12::text[], $13::timestamptz[], $14::integer[],
-                $15::integer[], $16::boolean[])
+                $15::integer[], $16::text[])
             as new (account, interaction, state, attempt, attempts, deferrals, task_due_at,
                 degraded, outcome, parked_reason, dead_reason, task, terminal_at, batch_limit,
                 replays, hidden)
@@ -72,7 +72,7 @@ pub(super) async fn write_calls(tx: &mut Tx, calls: &[(&CallId, &WorkRow)]) -> R
     .bind(column(&rows, |r| r.terminal_at))
     .bind(column(&rows, |r| r.batch_limit.map(signed)))
     .bind(column(&rows, |r| signed(r.replays)))
-    .bind(column(&rows, |r| r.hidden))
+    .bind(column(&rows, |r| r.hidden.as_ref().map(to_json)))
     .execute(&mut **tx)
     .await?;
     Ok(())

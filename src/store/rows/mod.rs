@@ -131,7 +131,7 @@ pub(super) fn due_call(row: &impl Columns, lane: Lane, due_at: DateTime<Utc>) ->
         attempts: count(row, "attempts")?,
         degraded: degraded(row)?,
         batch_limit: count_opt(row, "batch_limit")?,
-        hidden: flag(row, "hidden")?,
+        hidden: json_opt(row, "hidden")?,
     })
 }
 
@@ -165,7 +165,7 @@ pub(super) fn work_row(row: &impl Columns) -> Result<WorkRow> {
         due_at: row.time("task_due_at")?,
         degraded: degraded(row)?,
         batch_limit: count_opt(row, "batch_limit")?,
-        hidden: flag(row, "hidden")?,
+        hidden: json_opt(row, "hidden")?,
         outcome: json_opt(row, "outcome")?,
         task: id_opt(row, "task")?,
         terminal_at: row.time("terminal_at")?,

@@ -52,7 +52,7 @@ pub(super) async fn write_calls(tx: &mut Tx, calls: &[(&CallId, &WorkRow)]) -> R
             &row.task,
             row.terminal_at.map(micros),
             signed(row.replays),
-            row.hidden,
+            row.hidden.as_ref().map(to_json),
         )
     });
     sqlx::query(

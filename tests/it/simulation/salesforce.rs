@@ -59,9 +59,8 @@ pub(super) struct Salesforce {
     refresh: BTreeSet<u64>,
     /// Refresh tokens that were used up, and how often they were used again.
     used: BTreeMap<u64, u32>,
-    /// Orgs whose API user sees no Task that it made, and those of which that was ever so.
+    /// Orgs whose API user sees no Task that it made.
     blind: BTreeSet<OrgId>,
-    blind_once: BTreeSet<OrgId>,
     /// Calls whose Task Salesforce does not create any more, and since when.
     pub(super) spoilers: BTreeMap<CallId, (At, Spoils)>,
     next: u64,
@@ -281,22 +280,10 @@ impl Salesforce {
         Answer::Created(id)
     }
 
-    /// The last of a call's Tasks must be its only one.
+    /// A call has one Task at most, in whichever orgs.
     fn check_single(&self, call: &CallId) {
-        let Some((last, others)) = self.tasks[call].split_last() else {
-            return;
-        };
-        let second = |t: &Task| t.org == last.org || !self.is_excused(t);
-        assert!(
-            !others.iter().any(second),
-            "two Tasks for {call}: {last:?} beside {others:?}"
-        );
-    }
-
-    /// Where the user saw nothing, the org's unique field was trusted; it refuses nothing in the
-    /// org that the account was linked to just then.
-    pub(super) fn is_excused(&self, task: &Task) -> bool {
-        task.keyed && self.blind_once.contains(&task.org)
+        let tasks = &self.tasks[call];
+        assert!(tasks.len() <= 1, "two Tasks for {call}: {tasks:?}");
     }
 
     /// From now on the org's API user sees the Tasks that it made for others, or does not.
@@ -305,7 +292,6 @@ impl Salesforce {
             self.blind.remove(org);
         } else {
             self.blind.insert(org.clone());
-            self.blind_once.insert(org.clone());
         }
     }
 

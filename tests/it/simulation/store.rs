@@ -13,7 +13,7 @@ use vcc_link::domain::matching::LookupResult;
 use vcc_link::domain::outcome::{DeadReason, Outcome, ParkReason, SkipReason};
 use vcc_link::domain::pause::{Pause, Paused, Scope};
 use vcc_link::domain::replay::{Effect, Stand, effect};
-use vcc_link::domain::task::TaskField;
+use vcc_link::domain::task::{Hidden, TaskField};
 use vcc_link::domain::work::{AttemptKind, Due, Lane, OpenAttempt, ParkedPage, Refusal, Unparked};
 use vcc_link::engine::{BatchCall, Decision};
 
@@ -59,7 +59,7 @@ pub(super) struct Row {
     attempts: u32,
     degraded: BTreeSet<TaskField>,
     batch_limit: Option<u32>,
-    hidden: bool,
+    hidden: Option<Hidden>,
     open: Option<AttemptId>,
 }
 
@@ -220,7 +220,7 @@ impl Store {
             attempts: 0,
             degraded: BTreeSet::new(),
             batch_limit: None,
-            hidden: false,
+            hidden: None,
             open: None,
         });
         let before = (row.call.started.is_some(), row.revision());
@@ -264,7 +264,7 @@ impl Store {
             attempts: row.attempts,
             degraded: row.degraded.clone(),
             batch_limit: row.batch_limit,
-            hidden: row.hidden,
+            hidden: row.hidden.clone(),
         })
     }
 
@@ -437,7 +437,7 @@ impl Store {
         let superseded = row.revision() > Some(decision.revision);
         row.task_due = None;
         match &decision.outcome {
-            Outcome::Logged { task, .. } => (row.task, row.hidden) = (Some(task.clone()), false),
+            Outcome::Logged { task, .. } => (row.task, row.hidden) = (Some(task.clone()), None),
             Outcome::RetryAt {
                 at,
                 degraded,
@@ -447,7 +447,7 @@ impl Store {
             } => {
                 row.task_due = Some(*at);
                 row.degraded.clone_from(degraded);
-                (row.batch_limit, row.hidden) = (*batch_limit, *hidden);
+                (row.batch_limit, row.hidden) = (*batch_limit, hidden.clone());
             }
             Outcome::NotSent { at } => row.task_due = Some(*at),
             Outcome::Parked { .. } if current_generation != decision.generation => {
@@ -553,7 +553,7 @@ impl Store {
             (row.done, row.hopeless, row.attempts) = (None, false, 0);
             row.replays += 1;
             row.degraded.clear();
-            (row.batch_limit, row.hidden) = (None, false);
+            (row.batch_limit, row.hidden) = (None, None);
         }
         row.stand = None;
         if effect == Effect::Send {
