@@ -21,6 +21,9 @@ create table accounts (
     profile_read_at timestamptz,
     -- The org that was unlinked last: calls that still wait were for it.
     left_org text collate "C",
+    -- The data key that seals what comes about its callers; null before the first, and once it was
+    -- destroyed. Here too, so that whoever locks the row knows it.
+    data_key text collate "C",
     org text collate "C" generated always as (linked_org ->> 'org') stored,
     api_user text collate "C" generated always as (linked_org ->> 'user') stored,
     check (shard between 0 and 255),
@@ -30,6 +33,16 @@ create table accounts (
 -- How many accounts an API user serves is counted at each Link: Salesforce keeps five approvals.
 create index accounts_by_api_user on accounts (org, api_user) where org is not null;
 create index accounts_by_shard on accounts (shard);
+
+-- The data keys of accounts, sealed by the key ring: they seal the bodies of calls, and the events that
+-- tell of calls. Apart from the accounts, so that a dump can leave them out. What was deleted or
+-- replaced is vacuumed at the next turn, as it should lie nowhere.
+create table account_keys (
+    account text collate "C" primary key,
+    id text collate "C" not null unique,
+    sealed bytea not null,
+    created_at timestamptz not null default now()
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 0);
 
 -- The tokens of one generation of a link, and the journal of their refresh.
 create table grants (

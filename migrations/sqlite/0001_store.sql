@@ -25,6 +25,9 @@ create table accounts (
     profile_read_at integer,
     -- The org that was unlinked last: calls that still wait were for it.
     left_org text,
+    -- The data key that seals what comes about its callers; null before the first, and once it was
+    -- destroyed.
+    data_key text,
     org text generated always as (linked_org ->> 'org') stored,
     api_user text generated always as (linked_org ->> 'user') stored,
     check (shard between 0 and 255),
@@ -34,6 +37,15 @@ create table accounts (
 -- How many accounts an API user serves is counted at each Link: Salesforce keeps five approvals.
 create index accounts_by_api_user on accounts (org, api_user) where org is not null;
 create index accounts_by_shard on accounts (shard);
+
+-- The data keys of accounts, sealed by the key ring: they seal the bodies of calls, and the events that
+-- tell of calls.
+create table account_keys (
+    account text primary key not null,
+    id text not null unique,
+    sealed blob not null,
+    created_at integer not null
+) strict;
 
 -- The tokens of one generation of a link, and the journal of their refresh.
 create table grants (

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -17,6 +18,7 @@ use super::{Global, moment, open_store, replay};
 use crate::domain::ids::{AccountId, CallId, InteractionId};
 use crate::domain::replay::Stand;
 use crate::sealing::Sealer;
+use crate::sealing::vault::Vault;
 use crate::store::Store;
 use crate::store::reports::{CallFilter, CallLine, CallState};
 use crate::telling::replay::Requests;
@@ -229,8 +231,8 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
                     account,
                     interaction,
                 },
-                &*store,
-                &sealer,
+                store,
+                sealer,
                 as_json,
             )
             .await
@@ -275,17 +277,20 @@ async fn list(filter: &CallFilter, store: &dyn Store, json: bool) -> anyhow::Res
 }
 
 /// Tells the story of one call.
-async fn why(id: CallId, store: &dyn Store, sealer: &Sealer, json: bool) -> anyhow::Result<()> {
+async fn why(id: CallId, store: Arc<dyn Store>, sealer: Sealer, json: bool) -> anyhow::Result<()> {
     let found = store
         .story(&id)
         .await
         .context("the call could not be read")?;
     let Some(found) = found else {
-        return not_stored(&id, store, sealer, json).await;
+        return not_stored(&id, &*store, &sealer, json).await;
     };
     let links = store.links(std::slice::from_ref(&id.account)).await;
     let links = links.context("the account's link could not be read")?;
-    let call = sealer.open_call(&found.call);
+    let vault = Vault::new(store, sealer);
+    let keys = vault.open(found.call.keys().collect()).await;
+    let keys = keys.context("the account's key could not be read")?;
+    let call = keys.call(&found.call);
     let told = Told {
         story: &found,
         call: call.as_ref(),

@@ -14,18 +14,22 @@ use super::{Global, open_store};
 use crate::clock;
 use crate::config::Config;
 use crate::crypto::{self, Key};
+use crate::domain::ids::KeyId;
 use crate::sealing::Sealer;
 use crate::sealing::rotation::{self, Census, Counts, Rotation};
-use crate::store::rings::SealedKind;
+use crate::store::rings::RingKind;
 
-/// Show, make and rotate the keys that seal tokens, bodies and events.
+/// Show, make and rotate the keys of the ring, which seal tokens and the data keys of accounts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 To change the key, without stopping anything:
   1. vcc-link keys add         makes a key: add it to crypto.keys of every process, restart each
   2. set crypto.primary to its id in every process, restart each
   3. vcc-link keys rotate      seals by it whatever another key sealed
-  4. vcc-link keys list        says which keys may go out of crypto.keys")]
+  4. vcc-link keys list        says which keys may go out of crypto.keys
+
+What is stored about calls is sealed by a data key of its account, and is left as it is: only the data
+keys are sealed anew.")]
 pub struct Args {
     /// How it is told.
     #[command(flatten)]
@@ -48,13 +52,16 @@ Examples:
         #[arg(long)]
         id: Option<String>,
     },
-    /// List every key: how many rows it seals, which key is the primary, and which may be removed.
+    /// List every key of the ring: how many rows it seals, which key is the primary, and which may be removed.
     #[command(after_help = "\
 Examples:
   vcc-link keys list
   vcc-link keys list --json | jq -r '.keys[] | select(.removable) | .id'")]
     List,
-    /// Seal by the primary key whatever another key sealed, while workers go on.
+    /// Seal by the primary key whatever another key of the ring sealed, while workers go on.
+    ///
+    /// That is tokens, the data keys of accounts, contacts, logins, events of links and quarantined
+    /// records. Bodies of calls and their events stay as they are, sealed by their accounts' data keys.
     ///
     /// A row is replaced only where nobody changed it meanwhile. It may be interrupted at any time,
     /// and run again.
@@ -82,7 +89,7 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
 /// Prints a key.
 fn add(id: Option<String>, global: &Global, as_json: bool) -> anyhow::Result<()> {
     let id = id.unwrap_or_else(|| clock::now().format("%Y-%m-%d").to_string());
-    if !crypto::is_key_id(&id) {
+    if id.parse::<KeyId>().is_err() {
         bail!("--id: write 1 to 32 letters, digits, '-', '_' or '.'");
     }
     // Before the first key the settings are wrong, which is no reason to make none.
@@ -154,13 +161,13 @@ impl Line<'_> {
 /// The keys, the primary first.
 fn lines<'a>(census: &'a Census, config: &'a crypto::Config) -> Vec<Line<'a>> {
     let known: BTreeSet<&str> = config.keys.iter().map(|key| key.id.as_str()).collect();
-    let used = census.keys.keys().map(String::as_str);
+    let used = census.keys.keys().map(KeyId::as_str);
     let all: BTreeSet<&str> = used.chain(known.iter().copied()).collect();
     let mut lines: Vec<Line<'a>> = all
         .into_iter()
         .map(|id| Line {
             id,
-            rows: census.keys.get(id).cloned().unwrap_or_default(),
+            rows: rows_of(census, id),
             primary: id == config.primary,
             known: known.contains(id),
         })
@@ -169,10 +176,17 @@ fn lines<'a>(census: &'a Census, config: &'a crypto::Config) -> Vec<Line<'a>> {
     lines
 }
 
+/// What a key sealed. An id that may be none, as the settings have it, sealed nothing.
+fn rows_of(census: &Census, id: &str) -> Counts {
+    let id = id.parse::<KeyId>().ok();
+    let rows = id.and_then(|id| census.keys.get(&id));
+    rows.cloned().unwrap_or_default()
+}
+
 /// The counts of all kinds, by their names.
 fn by_kind(rows: &Counts) -> Value {
-    let count = |kind: SealedKind| (kind, rows.get(&kind).copied().unwrap_or_default());
-    let counts: BTreeMap<SealedKind, u64> = SealedKind::ALL.into_iter().map(count).collect();
+    let count = |kind: RingKind| (kind, rows.get(&kind).copied().unwrap_or_default());
+    let counts: BTreeMap<RingKind, u64> = RingKind::ALL.into_iter().map(count).collect();
     json!(counts)
 }
 
@@ -194,13 +208,13 @@ fn to_json(lines: &[Line<'_>], unreadable: &Counts) -> String {
 /// The keys as a table.
 fn to_text(lines: &[Line<'_>], unreadable: &Counts) -> String {
     let mut text = format!("{:<24}", "key");
-    for kind in SealedKind::ALL {
+    for kind in RingKind::ALL {
         let _ = write!(text, " {:>14}", name(kind));
     }
     text.push('\n');
     let row = |text: &mut String, id: &str, rows: &Counts, says: &str| {
         let _ = write!(text, "{id:<24}");
-        for kind in SealedKind::ALL {
+        for kind in RingKind::ALL {
             let _ = write!(
                 text,
                 " {:>14}",
@@ -224,14 +238,14 @@ fn to_text(lines: &[Line<'_>], unreadable: &Counts) -> String {
 }
 
 /// A kind, as a heading.
-const fn name(kind: SealedKind) -> &'static str {
+const fn name(kind: RingKind) -> &'static str {
     match kind {
-        SealedKind::Tokens => "tokens",
-        SealedKind::Bodies => "bodies",
-        SealedKind::Outbox => "outbox events",
-        SealedKind::Quarantine => "quarantine",
-        SealedKind::Authorizations => "authorizations",
-        SealedKind::Contacts => "contacts",
+        RingKind::Tokens => "tokens",
+        RingKind::AccountKeys => "account keys",
+        RingKind::LinkEvents => "link events",
+        RingKind::Quarantine => "quarantine",
+        RingKind::Authorizations => "authorizations",
+        RingKind::Contacts => "contacts",
     }
 }
 
@@ -289,8 +303,8 @@ mod tests {
         };
         let mut census = Census::default();
         for id in ["lost", "old"] {
-            let rows = Counts::from([(SealedKind::Bodies, 3)]);
-            census.keys.insert(id.to_owned(), rows);
+            let rows = Counts::from([(RingKind::AccountKeys, 3)]);
+            census.keys.insert(id.parse().expect("an id"), rows);
         }
         let lines = lines(&census, &config);
         let told: Vec<(&str, bool)> = lines.iter().map(|l| (l.id, l.is_removable())).collect();
@@ -305,7 +319,7 @@ mod tests {
         assert!(text.contains("NOT in crypto.keys"), "{text}");
         let document: Value =
             serde_json::from_str(&to_json(&lines, &census.unreadable)).expect("JSON");
-        assert_eq!(document["keys"][2]["rows"]["bodies"], 3);
+        assert_eq!(document["keys"][2]["rows"]["account_keys"], 3);
         assert_eq!(document["keys"][2]["rows"]["tokens"], 0);
     }
 }

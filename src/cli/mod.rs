@@ -5,6 +5,7 @@
 mod audit;
 pub mod calls;
 pub mod check;
+mod erasures;
 pub mod keys;
 mod left;
 mod legacy;

@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Subcommand};
 use serde_json::{Value, json};
 
+use super::erasures;
 use super::links::operator;
 use super::output::{Output, print};
 use super::progress::Progress;
@@ -18,9 +19,9 @@ use crate::domain::link::{Actor, LinkStatus};
 use crate::domain::phone::{self, Number};
 use crate::sealing::Sealer;
 use crate::sealing::finding::{Finder, Found};
+use crate::store::account_keys::KeyEnd;
 use crate::store::privacy::{Erasable, ErasureNote, Subject};
 use crate::store::{Store, Written};
-use crate::telling::time;
 
 /// Erase what is stored about a phone number or an account, or list what was erased.
 #[derive(Debug, clap::Args)]
@@ -46,6 +47,9 @@ pub enum Action {
     /// Calls that are not over keep theirs, as there is a Task to be made of it: run it again later.
     /// A dead letter cannot be replayed afterwards. What stays elsewhere (Salesforce, Kafka, backups)
     /// is told. It may be interrupted, and run again.
+    ///
+    /// An account's data key is destroyed once nothing of it needs the key: then nothing that was sealed
+    /// by it opens any more, wherever it still lies.
     ///
     /// A number is found by opening every value, as none is stored where it could be searched for.
     #[command(
@@ -76,9 +80,6 @@ Example:
 /// Calls in one transaction.
 const PAGE: u32 = 500;
 
-/// Lines of the log.
-const LINES: u32 = 200;
-
 /// What came of an erasure.
 #[derive(Default)]
 struct Erased {
@@ -94,6 +95,8 @@ struct Erased {
     events: u64,
     /// Values that do not open.
     unreadable: u64,
+    /// What became of the account's data key, where it is an account.
+    key: Option<KeyEnd>,
 }
 
 /// Runs it.
@@ -102,7 +105,7 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<()> {
     let store = open_store(&config).await?;
     let as_json = args.output.json;
     match args.action {
-        Action::Log => log(&*store, as_json).await,
+        Action::Log => erasures::list(&*store, as_json).await,
         Action::Erase {
             number: Some(number),
             dry_run,
@@ -199,8 +202,12 @@ impl<'a> Erase<'a> {
         progress.end();
         let found = found.context("the quarantine could not be read")?;
         self.records(&found, &mut erased).await?;
-        if !self.dry_run && self.store.erase_history(account).await? == Written::Stale {
-            bail!("{account} was linked meanwhile: its history stays");
+        if !self.dry_run {
+            if self.store.erase_history(account).await? == Written::Stale {
+                bail!("{account} was linked meanwhile: its history stays");
+            }
+            let end = self.store.destroy_key(account).await;
+            erased.key = Some(end.context("its key is not destroyed; run it again")?);
         }
         self.conclude(Subject::Account, Some(account), &erased)
             .await
@@ -296,6 +303,7 @@ impl Erased {
             "notOver": self.kept.iter().map(name).collect::<Vec<Value>>(),
             "waitingEvents": self.events,
             "unreadable": self.unreadable,
+            "keyDestroyed": self.key.map(|key| key == KeyEnd::Destroyed),
             "remains": {
                 "salesforceTasks": tasks.collect::<Vec<Value>>(),
                 "kafkaTopics": topics(config),
@@ -328,6 +336,7 @@ impl Erased {
                 self.events
             );
         }
+        text.push_str(self.key.map_or("", says));
         text.push_str("What remains elsewhere, and is not ours to erase:\n");
         let _ = writeln!(
             text,
@@ -348,6 +357,19 @@ impl Erased {
     }
 }
 
+/// What became of an account's data key, in words.
+const fn says(key: KeyEnd) -> &'static str {
+    match key {
+        KeyEnd::Destroyed => {
+            "Its data key is destroyed: what it sealed opens nowhere any more, but in a backup with the key.\n"
+        }
+        KeyEnd::InUse => {
+            "Its data key stays, as calls that are not over, or their events, need it; run it again later.\n"
+        }
+        KeyEnd::Linked => "Its data key stays, as the account was linked meanwhile.\n",
+    }
+}
+
 /// The topics that hold what is about people.
 fn topics(config: &Config) -> Vec<&str> {
     let names = &config.kafka.topics;
@@ -355,46 +377,6 @@ fn topics(config: &Config) -> Vec<&str> {
     calls
         .chain([names.call_logs.as_str(), names.quarantine.as_str()])
         .collect()
-}
-
-/// Lists what was erased.
-async fn log(store: &dyn Store, as_json: bool) -> anyhow::Result<()> {
-    let notes = store.erasures(LINES).await?;
-    if notes.is_empty() && !as_json {
-        return print("Nothing was ever erased.\n");
-    }
-    print(&if as_json {
-        let entry = |note: &ErasureNote| {
-            json!({
-                "at": time(note.at),
-                "by": note.by,
-                "subject": note.subject,
-                "account": note.account,
-                "calls": note.calls,
-                "notOver": note.kept,
-                "quarantined": note.records,
-            })
-        };
-        json!(notes.iter().map(entry).collect::<Vec<Value>>()).to_string() + "\n"
-    } else {
-        notes.iter().map(line).collect()
-    })
-}
-
-/// A line of the log.
-fn line(note: &ErasureNote) -> String {
-    let whose = match &note.account {
-        Some(account) => format!("the account {account}"),
-        None => "a number".to_owned(),
-    };
-    format!(
-        "{}  {whose}, by {}: {} calls and {} quarantined records; {} calls were not over\n",
-        time(note.at),
-        note.by,
-        note.calls,
-        note.records,
-        note.kept
-    )
 }
 
 #[cfg(test)]

@@ -102,6 +102,12 @@ text_id!(
     "ASCII letters, digits, '-', '_' and '.'"
 );
 text_id!(
+    /// Names a key in every value that it seals.
+    KeyId, "a key's id", 32,
+    |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'),
+    "ASCII letters, digits, '-', '_' and '.'"
+);
+text_id!(
     /// One VCC interaction; usually a GUID. Unique within its account only.
     InteractionId, "an interaction id", 128,
     |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '~' | '@'),

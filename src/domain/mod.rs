@@ -14,6 +14,7 @@ pub mod fault;
 pub mod help;
 pub mod ids;
 pub mod invitation;
+pub mod key_head;
 pub mod link;
 pub mod matching;
 pub mod notice;

@@ -1,26 +1,23 @@
 //! Appending calls of which the database refuses some: by halves, until those stand alone.
 
 use crate::store;
-use crate::store::inbox::{Appended, IngestBatch, IngestCall};
+use crate::store::inbox::Appended;
 
 /// Appends calls by halves; returns what was appended, and the calls that are refused alone.
 /// `append` repeats what may be repeated, and gives `None` when told to stop meanwhile.
-pub(super) async fn bisect<F>(
-    calls: Vec<IngestCall>,
-    mut append: impl FnMut(IngestBatch) -> F,
-) -> Option<(Appended, Vec<IngestCall>)>
+pub(super) async fn bisect<C, F>(
+    calls: Vec<C>,
+    mut append: impl FnMut(Vec<C>) -> F,
+) -> Option<(Appended, Vec<C>)>
 where
+    C: Clone,
     F: Future<Output = Option<store::Result<Appended>>>,
 {
     let mut total = Appended::default();
     let mut refused = Vec::new();
     let mut parts = vec![calls];
     while let Some(mut part) = parts.pop() {
-        let batch = IngestBatch {
-            calls: part.clone(),
-            ..IngestBatch::default()
-        };
-        match append(batch).await? {
+        match append(part.clone()).await? {
             Ok(appended) => {
                 total.due.extend(appended.due);
                 total.new_calls += appended.new_calls;
@@ -44,37 +41,13 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::CallId;
-
-    fn call(interaction: &str) -> IngestCall {
-        IngestCall {
-            id: CallId {
-                account: "acme".parse().expect("an account"),
-                interaction: interaction.parse().expect("an interaction"),
-            },
-            call_day: chrono::NaiveDate::default(),
-            started: None,
-            ended: None,
-            too_old: Vec::new(),
-            events: 1,
-        }
-    }
-
-    fn names(calls: &[IngestCall]) -> Vec<String> {
-        calls
-            .iter()
-            .map(|call| call.id.interaction.to_string())
-            .collect()
-    }
 
     #[tokio::test]
     async fn whatever_the_error_only_its_cause_is_given_up() {
         let calls = ["a", "poison", "b", "c", "d", "refused", "e"];
-        let calls: Vec<IngestCall> = calls.into_iter().map(call).collect();
         let mut stored = Vec::new();
-        let bisected = bisect(calls, |batch| {
-            let names = names(&batch.calls);
-            let has = |name: &str| names.iter().any(|n| n == name);
+        let bisected = bisect(calls.to_vec(), |names| {
+            let has = |name: &str| names.contains(&name);
             let answer = if has("poison") {
                 Err(store::Error::Corrupt {
                     what: "account".into(),
@@ -94,14 +67,14 @@ mod tests {
             std::future::ready(Some(answer))
         });
         let (total, refused) = bisected.await.expect("not told to stop");
-        assert_eq!(names(&refused), ["poison", "refused"]);
+        assert_eq!(refused, ["poison", "refused"]);
         assert_eq!(stored, ["a", "b", "c", "d", "e"]);
         assert_eq!(total.new_calls, 5);
     }
 
     #[tokio::test]
     async fn told_to_stop_it_stops() {
-        let bisected = bisect(vec![call("a")], |_| std::future::ready(None)).await;
+        let bisected = bisect(vec!["a"], |_| std::future::ready(None)).await;
         assert!(bisected.is_none());
     }
 }

@@ -25,7 +25,7 @@ use crate::domain::work::{ApiUsage, AttemptKind, Lane, Refusal};
 use crate::engine::{BatchCall, BatchId, Input, Reply, ReplyResult};
 use crate::linking::Linking;
 use crate::salesforce::{Client, SendBy, Session};
-use crate::sealing::Sealer;
+use crate::sealing::vault::{OpeningKeys, Vault};
 use crate::store::inbox::StoredCall;
 use crate::store::journal::{BeginAttempt, Begun};
 use crate::store::{self, Fence, Store};
@@ -82,7 +82,7 @@ pub struct Dispatcher {
     /// The durable state.
     pub store: Arc<dyn Store>,
     /// Opens calls.
-    pub sealer: Sealer,
+    pub vault: Vault,
     /// Sessions.
     pub linking: Arc<Linking>,
     /// The requests.
@@ -171,10 +171,13 @@ impl Dispatcher {
         crate::crash_point("dispatch.begun");
         let mut replies = Vec::with_capacity(answers.len());
         let mut prepared = Vec::with_capacity(answers.len());
+        let noted = answers.iter().filter_map(|answer| answer.as_ref().ok());
+        let keys = noted.flat_map(|begun| begun.call.keys()).collect();
+        let keys = self.vault.open(keys).await;
         for (item, answer) in items.into_iter().zip(answers) {
             match answer {
                 Err(refusal) => replies.push(refused(item.call, refusal)),
-                Ok(begun) => match self.prepare(&item, &begun, &org, &owners) {
+                Ok(begun) => match self.prepare(&item, &begun, (&org, &owners), keys.as_ref()) {
                     Ok(ready) => prepared.push(ready),
                     Err(failure) => replies.push(unsent(&item, &begun, failure)),
                 },
@@ -210,8 +213,11 @@ impl Dispatcher {
             .calls(&ids)
             .await
             .map_err(|_| passing("store_unavailable"))?;
+        let keys = stored.iter().flat_map(StoredCall::keys).collect();
+        let keys = self.vault.open(keys).await;
+        let keys = keys.map_err(|_| passing("store_unavailable"))?;
         let opened = stored.into_iter().filter_map(|stored| {
-            let call = self.sealer.open_call(&stored).ok()?;
+            let call = keys.call(&stored).ok()?;
             Some((stored.id.clone(), OpenedCall { call, stored }))
         });
         Ok(opened.collect())
@@ -271,10 +277,11 @@ impl Dispatcher {
         &self,
         item: &BeginAttempt,
         begun: &Begun,
-        org: &LinkedOrg,
-        owners: &HashMap<CallId, task::Owner>,
+        (org, owners): (&LinkedOrg, &HashMap<CallId, task::Owner>),
+        keys: Result<&OpeningKeys, &store::Error>,
     ) -> Result<Prepared, Failure> {
-        let call = self.sealer.open_call(&begun.call).map_err(|error| {
+        let keys = keys.map_err(|_| passing("store_unavailable"))?;
+        let call = keys.call(&begun.call).map_err(|error| {
             let error = &error as &dyn std::error::Error;
             tracing::error!(call = %item.call, error, "a stored call cannot be opened");
             let mut failure = passing("call_unreadable");

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::append::bisect;
 use super::delay::Progress;
-use super::fold::Folder;
+use super::fold::{Folded, Folder};
 use super::places::{Moved, Places, advances, next_offsets, stored_name};
 use crate::clock;
 use crate::crypto::Context;
@@ -37,8 +37,9 @@ use crate::kafka::wire::decode::{Decoded, decode};
 use crate::kafka::wire::quarantine::quarantined;
 use crate::readiness::Component;
 use crate::sealing::Sealer;
+use crate::sealing::vault::Vault;
 use crate::store::inbox::{Appended, IngestBatch, Partition, QuarantineRow};
-use crate::store::{Error, Store, until_stored};
+use crate::store::{self, Error, Store, until_stored};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Consumed;
 
@@ -119,6 +120,8 @@ pub struct Ingest {
     pub store: Arc<dyn Store>,
     /// Seals quarantined bytes.
     pub sealer: Sealer,
+    /// Seals calls.
+    pub vault: Vault,
     /// To the quarantine topic.
     pub producer: Producer,
     /// The quarantine topic.
@@ -305,16 +308,18 @@ impl Ingest {
         }
         let endings: Vec<Ending> = read.events.iter().filter_map(ending).collect();
         let events = read.events.into_iter().map(|(event, _)| event).collect();
-        let mut batch = self.folder.fold(now, events);
+        let calls = Folder::fold(events);
+        let mut rest = IngestBatch::default();
         for (record, reason) in read.rejected {
-            batch
-                .quarantined
+            rest.quarantined
                 .push(self.quarantined(now, &records[record], reason));
         }
-        self.publish_quarantined(&records, &batch.quarantined).await;
+        self.publish_quarantined(&records, &rest.quarantined).await;
         let next = next_offsets(&records);
-        batch.offsets = advances(&from, &next);
-        let landing = self.append(batch, &records, &origins, cancel).await?;
+        rest.offsets = advances(&from, &next);
+        let landing = self
+            .append((calls, rest), &records, &origins, cancel)
+            .await?;
         crate::crash_point("ingest.appended");
         self.progress
             .send_modify(|progress| progress.end(clock::now()));
@@ -461,19 +466,38 @@ impl Ingest {
         }
     }
 
+    /// Appends calls with the rest of their batch, until the store answers. They are sealed for each
+    /// try, as their accounts' keys may be others by then.
+    async fn seal_and_append(
+        &self,
+        calls: Vec<Folded>,
+        rest: IngestBatch,
+        cancel: &CancellationToken,
+    ) -> Option<store::Result<Appended>> {
+        let (accounts, now) = (Folded::accounts(&calls), clock::now());
+        let append = || {
+            self.vault.seal(&accounts, |keys| {
+                let batch = IngestBatch {
+                    calls: self.folder.rows(now, &calls, &keys),
+                    ..rest.clone()
+                };
+                async move { self.store.append(&batch).await }
+            })
+        };
+        until_stored(cancel, "append", append).await
+    }
+
     /// Appends a batch. If the database refuses a row, the calls are appended by halves until the
     /// refused ones stand alone; those are quarantined with the rest.
     async fn append(
         &self,
-        batch: IngestBatch,
+        (calls, mut rest): (Vec<Folded>, IngestBatch),
         records: &[Received],
         origins: &HashMap<CallId, Vec<usize>>,
         cancel: &CancellationToken,
     ) -> Option<Landing> {
-        let append = async |batch: IngestBatch| {
-            until_stored(cancel, "append", || self.store.append(&batch)).await
-        };
-        let error = match append(batch.clone()).await? {
+        let append = async |calls, rest| self.seal_and_append(calls, rest, cancel).await;
+        let error = match append(calls.clone(), rest.clone()).await? {
             Ok(appended) => return Some(Landing::Stored(appended, Vec::new())),
             Err(Error::Behind) => return Some(Landing::Behind),
             Err(error) => error,
@@ -482,13 +506,10 @@ impl Ingest {
             error = &error as &dyn std::error::Error,
             "a batch is refused, bisecting it"
         );
-        let mut rest = IngestBatch {
-            calls: vec![],
-            ..batch.clone()
-        };
-        let (mut total, refused) = bisect(batch.calls, append).await?;
+        let alone = async |calls| append(calls, IngestBatch::default()).await;
+        let (mut total, refused) = bisect(calls, alone).await?;
         let of = |call: &CallId| origins.get(call).into_iter().flatten().copied();
-        let refused: Vec<usize> = refused.iter().flat_map(|call| of(&call.id)).collect();
+        let refused: Vec<usize> = refused.iter().flat_map(|call| of(call.id())).collect();
         let now = clock::now();
         let row = |place: &usize| {
             let reason = "the database refuses this event; please report it";
@@ -497,7 +518,7 @@ impl Ingest {
         let rows: Vec<QuarantineRow> = refused.iter().map(row).collect();
         self.publish_quarantined(records, &rows).await;
         rest.quarantined.extend(rows);
-        match append(rest).await? {
+        match append(Vec::new(), rest).await? {
             Ok(appended) => total.due.extend(appended.due),
             Err(Error::Behind) => return Some(Landing::Behind),
             Err(error) => {

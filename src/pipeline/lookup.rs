@@ -28,8 +28,8 @@ use crate::domain::work::ApiUsage;
 use crate::engine::{BatchCall, BatchId, Input};
 use crate::linking::Linking;
 use crate::salesforce::Session;
-use crate::sealing::Sealer;
-use crate::store::inbox::LookupRow;
+use crate::sealing::vault::{SealingKeys, Vault};
+use crate::store::inbox::{LookupRow, StoredCall};
 use crate::store::{Fence, Store, Written};
 use crate::telemetry::Metrics;
 
@@ -86,7 +86,7 @@ pub struct Lookups {
     /// The durable state.
     pub store: Arc<dyn Store>,
     /// Opens calls, seals answers.
-    pub sealer: Sealer,
+    pub vault: Vault,
     /// Sessions.
     pub linking: Arc<Linking>,
     /// The searches.
@@ -245,10 +245,13 @@ impl Lookups {
             .calls(&ids)
             .await
             .map_err(|_| passing("store_unavailable"))?;
+        let keys = stored.iter().flat_map(StoredCall::keys).collect();
+        let keys = self.vault.open(keys).await;
+        let keys = keys.map_err(|_| passing("store_unavailable"))?;
         Ok(stored
             .iter()
             .filter_map(|stored| {
-                let call = self.sealer.open_call(stored);
+                let call = keys.call(stored);
                 let call = call.map_err(|error| {
                     let error = &error as &dyn std::error::Error;
                     tracing::error!(call = %stored.id, error, "a stored call cannot be opened");
@@ -363,24 +366,27 @@ impl Lookups {
         calls: &[BatchCall],
         generation: Generation,
         bodies: &HashMap<CallId, Read>,
-        answers: Vec<(CallId, LookupAnswer)>,
+        mut answers: Vec<(CallId, LookupAnswer)>,
     ) -> Vec<CallId> {
         let by_id: HashMap<&CallId, &BatchCall> = calls.iter().map(|c| (&c.call, c)).collect();
-        let rows: Vec<LookupRow> = answers
-            .iter()
-            .filter_map(|(id, answer)| {
-                let call = by_id.get(id)?;
-                let fence = Fence {
-                    shard: call.shard,
-                    epoch: call.epoch,
-                };
-                Some(self.row(id, fence, generation, bodies.get(id), answer))
-            })
-            .collect();
-        if rows.is_empty() {
+        answers.retain(|(id, _)| by_id.contains_key(id));
+        if answers.is_empty() {
             return vec![];
         }
-        let written = match self.store.record_lookups(&rows).await {
+        let accounts = answers.iter().map(|(id, _)| id.account.clone()).collect();
+        let row = |(id, answer): &(CallId, LookupAnswer), keys: &SealingKeys| {
+            let call = by_id[id];
+            let fence = Fence {
+                shard: call.shard,
+                epoch: call.epoch,
+            };
+            self.row(id, fence, generation, (bodies.get(id), answer), keys)
+        };
+        let record = |keys: SealingKeys| {
+            let rows: Vec<LookupRow> = answers.iter().map(|answer| row(answer, &keys)).collect();
+            async move { self.store.record_lookups(&rows).await }
+        };
+        let written = match self.vault.seal(&accounts, record).await {
             Ok(written) => written,
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
@@ -398,11 +404,11 @@ impl Lookups {
                 self.metrics.looked_up(answer, started.facts.started_at);
             }
         }
-        let done = rows
+        let done = answers
             .into_iter()
             .zip(written)
             .filter(|(_, w)| *w != Written::Stale);
-        done.map(|(row, _)| row.id).collect()
+        done.map(|((id, _), _)| id).collect()
     }
 
     /// The row of one answer. Only a begin is answered with an event.
@@ -411,8 +417,8 @@ impl Lookups {
         id: &CallId,
         fence: Fence,
         generation: Generation,
-        read: Option<&Read>,
-        answer: &LookupAnswer,
+        (read, answer): (Option<&Read>, &LookupAnswer),
+        keys: &SealingKeys,
     ) -> LookupRow {
         let started = read.and_then(|read| read.call.started.as_deref());
         let generation = read.and_then(|read| read.generation).unwrap_or(generation);
@@ -432,8 +438,8 @@ impl Lookups {
             id: id.clone(),
             fence,
             generation,
-            answer: self.sealer.answer(id, answer),
-            event: event.map(|event| self.sealer.event(fence.shard, &event)),
+            answer: keys.answer(id, answer),
+            event: event.map(|event| keys.event(fence.shard, id, &event)),
         }
     }
 }

@@ -1,20 +1,20 @@
 //! Recording: the engine's decisions, each with the event that tells of it, in one transaction.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::domain::call::Call;
 use crate::domain::event::{CallLog, Published};
-use crate::domain::ids::{AttemptId, CallId, OrgId, RecordId};
+use crate::domain::ids::{AccountId, AttemptId, CallId, OrgId, RecordId};
 use crate::domain::outcome::Outcome;
 use crate::domain::task::OwnerSource;
 use crate::engine::{Decision, Input};
-use crate::sealing::Sealer;
+use crate::sealing::vault::{OpeningKeys, SealingKeys, Vault};
 use crate::store::inbox::StoredCall;
 use crate::store::journal::OutcomeRow;
 use crate::store::until_stored;
@@ -75,7 +75,7 @@ pub struct Recorder {
     /// The durable state.
     pub store: Arc<dyn Store>,
     /// Opens calls, seals events.
-    pub sealer: Sealer,
+    pub vault: Vault,
     /// What was sent.
     pub sent: Arc<SentNotes>,
     /// Wakes the relay.
@@ -90,12 +90,18 @@ impl Recorder {
     /// Stores decisions until the store answers; `None` when told to stop before.
     pub async fn record(&self, decisions: Vec<Decision>) -> Option<Input> {
         let calls = self.calls_to_tell_of(&decisions).await?;
-        let rows: Vec<OutcomeRow> = decisions
+        let told: Vec<Told<'_>> = decisions
             .iter()
-            .map(|d| self.row(d, calls.get(&d.call)))
+            .map(|d| self.told(d, calls.get(&d.call)))
             .collect();
+        let accounts = told.iter().filter(|told| told.event.is_some());
+        let accounts = accounts.map(|told| told.decision.call.account.clone());
+        let accounts: BTreeSet<AccountId> = accounts.collect();
         let written = until_stored(&self.cancel, "record_outcomes", || {
-            self.store.record_outcomes(&rows)
+            self.vault.seal(&accounts, |keys| {
+                let rows: Vec<OutcomeRow> = told.iter().map(|told| told.row(&keys)).collect();
+                async move { self.store.record_outcomes(&rows).await }
+            })
         })
         .await?;
         crate::crash_point("record.stored");
@@ -106,7 +112,7 @@ impl Recorder {
                 error,
                 "the store refuses outcomes; their attempts will be reconciled"
             );
-            vec![Written::Stale; rows.len()]
+            vec![Written::Stale; told.len()]
         });
         self.published.notify_one();
         self.count(&decisions, &calls, &written);
@@ -153,43 +159,31 @@ impl Recorder {
         if ids.is_empty() {
             return Some(HashMap::new());
         }
-        let stored = until_stored(&self.cancel, "calls", || self.store.calls(&ids)).await?;
-        let stored = stored.unwrap_or_default();
-        Some(
-            stored
-                .into_iter()
-                .map(|s| (s.id.clone(), self.opened(s)))
-                .collect(),
-        )
+        let read = || async {
+            let stored = self.store.calls(&ids).await?;
+            let keys = stored.iter().flat_map(StoredCall::keys).collect();
+            let keys = self.vault.open(keys).await?;
+            Ok((stored, keys))
+        };
+        let read = until_stored(&self.cancel, "calls", read).await?;
+        let Ok((stored, keys)) = read else {
+            return Some(HashMap::new());
+        };
+        let opened = stored.into_iter().map(|s| (s.id.clone(), opened(s, &keys)));
+        Some(opened.collect())
     }
 
-    /// A call whose bodies cannot be opened is still recorded and told of, by its ids alone.
-    fn opened(&self, stored: StoredCall) -> (StoredCall, Option<Call>) {
-        let call = self.sealer.open_call(&stored).inspect_err(|error| {
-            let error = error as &dyn std::error::Error;
-            tracing::error!(call = %stored.id, error, "a stored call cannot be opened");
-        });
-        (stored, call.ok())
-    }
-
-    /// The row of one decision.
-    fn row(&self, decision: &Decision, call: Option<&(StoredCall, Option<Call>)>) -> OutcomeRow {
+    /// A decision, and what is published of it.
+    fn told<'a>(
+        &self,
+        decision: &'a Decision,
+        call: Option<&(StoredCall, Option<Call>)>,
+    ) -> Told<'a> {
         let at = clock::now();
-        let event = is_told(&decision.outcome).then(|| {
-            let log = self.log(decision, call, at);
-            self.sealer
-                .event(decision.shard, &Published::CallLog(Box::new(log)))
-        });
-        OutcomeRow {
-            call: decision.call.clone(),
-            fence: Fence {
-                shard: decision.shard,
-                epoch: decision.epoch,
-            },
-            attempt: decision.attempt,
-            revision: decision.revision,
-            generation: decision.generation,
-            outcome: decision.outcome.clone(),
+        let event = is_told(&decision.outcome)
+            .then(|| Published::CallLog(Box::new(self.log(decision, call, at))));
+        Told {
+            decision,
             replay: event.as_ref().and(call).map(|(stored, _)| stored.replays),
             event,
             at,
@@ -201,7 +195,7 @@ impl Recorder {
         &self,
         decision: &Decision,
         call: Option<&(StoredCall, Option<Call>)>,
-        at: chrono::DateTime<Utc>,
+        at: DateTime<Utc>,
     ) -> CallLog {
         let sent = decision.attempt.and_then(|attempt| self.sent.get(attempt));
         let (stored, call) = call.map_or((None, None), |(s, c)| (Some(s), c.as_ref()));
@@ -230,6 +224,49 @@ impl Recorder {
             traceparent: traced(decision, call),
         }
     }
+}
+
+/// A decision, and what is published of it.
+struct Told<'a> {
+    /// The decision.
+    decision: &'a Decision,
+    /// What is published.
+    event: Option<Published>,
+    /// How often the call was replayed, as the event tells.
+    replay: Option<u32>,
+    /// When it was decided.
+    at: DateTime<Utc>,
+}
+
+impl Told<'_> {
+    /// Its row.
+    fn row(&self, keys: &SealingKeys) -> OutcomeRow {
+        let decision = self.decision;
+        let event = self.event.as_ref();
+        OutcomeRow {
+            call: decision.call.clone(),
+            fence: Fence {
+                shard: decision.shard,
+                epoch: decision.epoch,
+            },
+            attempt: decision.attempt,
+            revision: decision.revision,
+            generation: decision.generation,
+            outcome: decision.outcome.clone(),
+            replay: self.replay,
+            event: event.map(|event| keys.event(decision.shard, &decision.call, event)),
+            at: self.at,
+        }
+    }
+}
+
+/// A call whose bodies cannot be opened is still recorded and told of, by its ids alone.
+fn opened(stored: StoredCall, keys: &OpeningKeys) -> (StoredCall, Option<Call>) {
+    let call = keys.call(&stored).inspect_err(|error| {
+        let error = error as &dyn std::error::Error;
+        tracing::error!(call = %stored.id, error, "a stored call cannot be opened");
+    });
+    (stored, call.ok())
 }
 
 /// The trace context of a published result: a span of ours within the producer's trace; the

@@ -16,11 +16,12 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::event::Topic;
+use crate::domain::event::{Published, Topic};
 use crate::domain::ids::ShardId;
 use crate::kafka::producer::Producer;
 use crate::kafka::wire::encode::{Encoded, Encoder};
-use crate::sealing::Sealer;
+use crate::sealing::vault::{OpeningKeys, Vault};
+use crate::sealing::{self, Sealer};
 use crate::store::outbox::Unpublished;
 use crate::store::{self, Fence, Store, Written};
 use crate::telemetry::Metrics;
@@ -40,8 +41,10 @@ const AGAIN: Duration = Duration::from_secs(5);
 pub struct Relay {
     /// The durable state.
     pub store: Arc<dyn Store>,
-    /// Opens events.
+    /// Opens events that tell of links.
     pub sealer: Sealer,
+    /// Opens events that tell of calls.
+    pub vault: Vault,
     /// Domain events to bytes.
     pub encoder: Encoder,
     /// To Kafka.
@@ -78,6 +81,17 @@ pub struct Round {
     stale: BTreeSet<Fence>,
     /// When the next may begin; `None` while nothing is left behind.
     again: Option<Instant>,
+}
+
+/// What a row comes to.
+enum Ready {
+    /// It may go out.
+    Message(Encoded),
+    /// Its account was erased since: nobody can publish it, in a database that was restored without
+    /// the keys of accounts erased meanwhile.
+    Erased,
+    /// It waits for the key that opens it.
+    Shut,
 }
 
 /// What events are ordered by.
@@ -159,7 +173,7 @@ impl Relay {
         let Some(last) = rows.last().map(|row| row.position) else {
             return Ok(Step::default());
         };
-        let sent = self.publish(&rows).await;
+        let sent = self.publish(&rows).await?;
         crate::crash_point("relay.published");
         let mut marked = 0;
         for (shard, positions) in sent {
@@ -181,17 +195,29 @@ impl Relay {
     }
 
     /// Publishes rows; returns the positions to mark, by shard.
-    async fn publish(&mut self, rows: &[Unpublished]) -> BTreeMap<ShardId, Vec<i64>> {
-        let (ready, messages): (Vec<(&Unpublished, Key)>, Vec<Encoded>) = rows
-            .iter()
-            .filter_map(|row| {
-                let message = self.encode(row)?;
-                let key = (message.topic, message.key.clone());
-                (!self.round.waiting.contains(&key)).then_some(((row, key), message))
-            })
-            .unzip();
-        let acks = self.producer.publish(messages).await;
+    async fn publish(
+        &mut self,
+        rows: &[Unpublished],
+    ) -> store::Result<BTreeMap<ShardId, Vec<i64>>> {
+        let of_calls = rows.iter().filter(|row| row.row.topic == Topic::CallLogs);
+        let keys = of_calls.filter_map(|row| row.row.body.key()).collect();
+        let keys = self.vault.open(keys).await?;
         let mut sent: BTreeMap<ShardId, Vec<i64>> = BTreeMap::new();
+        let (mut ready, mut messages) = (Vec::new(), Vec::new());
+        for row in rows {
+            match self.encode(row, &keys) {
+                Ready::Message(message) => {
+                    let key = (message.topic, message.key.clone());
+                    if !self.round.waiting.contains(&key) {
+                        ready.push((row, key));
+                        messages.push(message);
+                    }
+                }
+                Ready::Erased => sent.entry(row.row.shard).or_default().push(row.position),
+                Ready::Shut => {}
+            }
+        }
+        let acks = self.producer.publish(messages).await;
         for ((row, key), ack) in ready.into_iter().zip(acks) {
             let topic = topic_name(row.row.topic);
             self.metrics
@@ -204,18 +230,37 @@ impl Relay {
                 sent.entry(row.row.shard).or_default().push(row.position);
             }
         }
-        sent
+        Ok(sent)
     }
 
-    /// The bytes of one row. A row that cannot be opened waits for the key that opens it.
-    fn encode(&self, row: &Unpublished) -> Option<Encoded> {
-        match self.sealer.open_event(&row.row) {
-            Ok(event) => Some(self.encoder.encode(&event)),
+    /// One row for Kafka.
+    fn encode(&self, row: &Unpublished, keys: &OpeningKeys) -> Ready {
+        match self.open(row, keys) {
+            Ok(Some(event)) => Ready::Message(self.encoder.encode(&event)),
+            Ok(None) => {
+                tracing::warn!(
+                    event = %row.row.id,
+                    "an event is dropped: its account was erased, and its key with it"
+                );
+                Ready::Erased
+            }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(event = %row.row.id, error, "an outbox row cannot be opened");
-                None
+                Ready::Shut
             }
+        }
+    }
+
+    /// Opens one row; `None`: its account was erased.
+    fn open(
+        &self,
+        row: &Unpublished,
+        keys: &OpeningKeys,
+    ) -> Result<Option<Published>, sealing::Error> {
+        match row.row.topic {
+            Topic::CallLogs => keys.event(&row.row),
+            Topic::LinkStatus => self.sealer.open_event(&row.row).map(Some),
         }
     }
 }

@@ -107,7 +107,10 @@ async fn keys(config: &Config, store: &Database) -> Finding {
         Err(error) => return Finding::bad(ABOUT, chain(&error)),
     };
     match check_keys(&*store.store(), &sealer).await {
-        Ok(()) => Finding::ok(ABOUT, "open the tokens that are stored"),
+        Ok(()) => Finding::ok(
+            ABOUT,
+            "open the tokens and the accounts' keys that are stored",
+        ),
         Err(error) => Finding::bad(ABOUT, chain(&error)),
     }
 }

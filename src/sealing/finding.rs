@@ -7,18 +7,22 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Sealer;
+use super::vault::Vault;
+use super::{Quarantined, Sealer};
 use crate::domain::ids::{AccountId, CallId};
 use crate::domain::phone::Number;
 use crate::store::inbox::Partition;
-use crate::store::rings::{Place, SealedKind, SealedRow};
-use crate::store::{self, Store};
+use crate::store::rings::{Place, RingKind, SealedKind, SealedRow};
+use crate::store::{self, Sealed, Store};
 
 /// Values opened together.
 const PAGE: u32 = 500;
 
 /// No sealed value begins so: the whole of each is read.
 const NONE: &[u8] = b"?";
+
+/// Records that are no valid event.
+const QUARANTINE: SealedKind = SealedKind::ByRing(RingKind::Quarantine);
 
 /// What is about somebody.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,18 +37,25 @@ pub struct Found {
     pub unreadable: u64,
 }
 
-/// Looks through all sealed values.
+/// Looks through all values that may be about callers.
 pub struct Finder {
     /// Where they are.
     store: Arc<dyn Store>,
-    /// What opens them.
+    /// What opens quarantined records.
     sealer: Sealer,
+    /// What opens everything else.
+    vault: Vault,
 }
 
 impl Finder {
     /// A finder.
-    pub const fn new(store: Arc<dyn Store>, sealer: Sealer) -> Self {
-        Self { store, sealer }
+    pub fn new(store: Arc<dyn Store>, sealer: Sealer) -> Self {
+        let vault = Vault::new(Arc::clone(&store), sealer.clone());
+        Self {
+            store,
+            sealer,
+            vault,
+        }
     }
 
     /// What is about a number; `tell` hears how many values were looked at, page by page.
@@ -55,21 +66,29 @@ impl Finder {
     ) -> store::Result<Found> {
         let mut found = Found::default();
         let mut seen = 0;
-        for kind in [
-            SealedKind::Bodies,
-            SealedKind::Outbox,
-            SealedKind::Quarantine,
-        ] {
+        for kind in [SealedKind::Bodies, SealedKind::CallEvents, QUARANTINE] {
             let mut after = None;
             loop {
                 let page = self.store.sealed(kind, after.as_ref(), NONE, PAGE).await?;
                 seen += page.len() as u64;
+                let keys = match kind {
+                    SealedKind::ByRing(_) => None,
+                    SealedKind::Bodies | SealedKind::CallEvents => {
+                        let sealed = page.iter().filter_map(|row| row.sealed.as_ref());
+                        let ids = sealed.filter_map(Sealed::key).collect();
+                        Some(self.vault.open(ids).await?)
+                    }
+                };
                 for row in &page {
                     let Some(sealed) = &row.sealed else { continue };
-                    match self.sealer.mentions(&row.place, sealed, number) {
-                        Ok(true) => found.take(row),
-                        Ok(false) => {}
-                        Err(_) => found.unreadable += 1,
+                    let mentioned = match &keys {
+                        Some(keys) => keys.mentions(&row.place, sealed, number).ok(),
+                        None => self.sealer.opened(row).map(|r| r.mentions(number)),
+                    };
+                    match mentioned {
+                        Some(true) => found.take(row),
+                        Some(false) => {}
+                        None => found.unreadable += 1,
                     }
                 }
                 tell(seen);
@@ -91,11 +110,11 @@ impl Finder {
         let mut found = Found::default();
         let (mut after, mut seen) = (None, 0);
         loop {
-            let kind = SealedKind::Quarantine;
-            let page = self.store.sealed(kind, after.as_ref(), NONE, PAGE).await?;
+            let page = self.store.sealed(QUARANTINE, after.as_ref(), NONE, PAGE);
+            let page = page.await?;
             seen += page.len() as u64;
             for row in &page {
-                match self.sealer.names(row, account.as_str()) {
+                match self.sealer.opened(row).map(|r| r.names(account.as_str())) {
                     Some(true) => found.take(row),
                     Some(false) => {}
                     None => found.unreadable += 1,
@@ -119,17 +138,19 @@ impl Found {
                 self.records.push((partition.clone(), *offset));
             }
             Place::Event { .. } => self.events += 1,
-            Place::Tokens { .. } | Place::Authorization { .. } | Place::Contact { .. } => {}
+            Place::Tokens { .. }
+            | Place::Authorization { .. }
+            | Place::Contact { .. }
+            | Place::AccountKey { .. } => {}
         }
     }
 }
 
 impl Sealer {
-    /// Whether a quarantined record names this text; `None` where it does not open.
-    fn names(&self, row: &SealedRow, text: &str) -> Option<bool> {
+    /// A quarantined record of a page; `None` where it does not open.
+    fn opened(&self, row: &SealedRow) -> Option<Quarantined> {
         let context = super::context_of(&row.place);
         let sealed = row.sealed.as_ref()?;
-        let record = self.open::<super::Quarantined>(&context, sealed, "quarantined record");
-        record.ok().map(|record| record.names(text))
+        self.open(&context, sealed, "quarantined record").ok()
     }
 }

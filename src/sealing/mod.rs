@@ -3,9 +3,13 @@
 //!
 //! The stored form is JSON of the domain types, so a later release reads what an earlier one
 //! wrote as long as new fields have defaults. The store sees [`Sealed`] bytes only.
+//!
+//! What is about callers is sealed by a data key of its account ([`vault`]), everything else by the key
+//! ring itself ([`Sealer`]).
 
 pub mod finding;
 pub mod rotation;
+pub mod vault;
 
 use std::sync::Arc;
 
@@ -13,20 +17,18 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::{Context, KeyRing};
-use crate::domain::call::{Call, CallEnded, CallStarted};
 use crate::domain::event::Published;
 use crate::domain::ids::{CallId, ShardId};
-use crate::domain::matching::LookupAnswer;
 use crate::domain::phone::{self, Number};
 use crate::store::Sealed;
-use crate::store::inbox::{QuarantineRow, StoredCall};
+use crate::store::inbox::QuarantineRow;
 use crate::store::outbox::OutboxRow;
 use crate::store::rings::{BodyKind, Place};
 
 /// Why a sealed row cannot be read back.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The key ring cannot open it.
+    /// Its key cannot open it.
     #[error(transparent)]
     Crypto(#[from] crate::crypto::Error),
     /// It was opened, and is not of the form that this binary knows. Its content is not told.
@@ -39,7 +41,7 @@ pub enum Error {
     },
 }
 
-/// Seals and opens the rows of calls and events.
+/// Seals and opens by the key ring.
 #[derive(Clone)]
 pub struct Sealer {
     /// The key ring of the settings.
@@ -73,22 +75,7 @@ impl Sealer {
         Self::of(&config).expect("a key")
     }
 
-    /// Seals a call's begin.
-    pub fn started(&self, body: &CallStarted) -> Sealed {
-        self.seal(&body_of(&body.facts.id, BodyKind::Started), body)
-    }
-
-    /// Seals a call's end.
-    pub fn ended(&self, body: &CallEnded) -> Sealed {
-        self.seal(&body_of(&body.facts.id, BodyKind::Ended), body)
-    }
-
-    /// Seals a lookup's answer.
-    pub fn answer(&self, call: &CallId, answer: &LookupAnswer) -> Sealed {
-        self.seal(&body_of(call, BodyKind::Lookup), answer)
-    }
-
-    /// Seals an event to publish, as the row that its relay will read.
+    /// Seals an event that tells of a link, as the row that its relay will read.
     pub fn event(&self, shard: ShardId, event: &Published) -> OutboxRow {
         let id = event.id();
         let body = self.seal(&Context::Event { id: id.clone() }, event);
@@ -100,20 +87,9 @@ impl Sealer {
         }
     }
 
-    /// Opens an event to publish.
+    /// Opens an event that tells of a link.
     pub fn open_event(&self, row: &OutboxRow) -> Result<Published, Error> {
         self.open(&Context::Event { id: row.id.clone() }, &row.body, "event")
-    }
-
-    /// Opens a stored call.
-    pub fn open_call(&self, stored: &StoredCall) -> Result<Call, Error> {
-        let id = &stored.id;
-        Ok(Call {
-            id: id.clone(),
-            started: self.open_body(id, BodyKind::Started, stored.started.as_ref())?,
-            ended: self.open_body(id, BodyKind::Ended, stored.ended.as_ref())?,
-            lookup: self.open_body(id, BodyKind::Lookup, stored.lookup.as_ref())?,
-        })
     }
 
     /// Opens a quarantined record.
@@ -128,9 +104,7 @@ impl Sealer {
 
     /// Seals any other value under its own context.
     pub fn seal<T: Serialize>(&self, context: &Context, value: &T) -> Sealed {
-        let plain = serde_json::to_vec(value)
-            .expect("domain values have string keys and no failing serializer");
-        Sealed(self.keys.seal(context, &plain))
+        Sealed(self.keys.seal(context, &form(value)))
     }
 
     /// Opens any other value under its own context; `what` names it in the error.
@@ -151,36 +125,15 @@ impl Sealer {
         Ok(Sealed(self.keys.seal(&context, &plain)))
     }
 
-    /// Whether this number stands in a sealed value, wherever it has its place.
-    pub fn mentions(&self, place: &Place, sealed: &Sealed, number: &Number) -> Result<bool, Error> {
-        let context = context_of(place);
-        if let Place::Quarantine { .. } = place {
-            let record: Quarantined = self.open(&context, sealed, "quarantined record")?;
-            return Ok(record.mentions(number));
-        }
-        let plain = self.keys.open(&context, &sealed.0)?;
-        Ok(phone::is_mentioned(
-            number,
-            &String::from_utf8_lossy(&plain),
-        ))
-    }
-
     /// The key ring.
     pub fn keys(&self) -> &KeyRing {
         &self.keys
     }
+}
 
-    /// Opens one body of a call, if it is there.
-    fn open_body<T: DeserializeOwned>(
-        &self,
-        call: &CallId,
-        kind: BodyKind,
-        sealed: Option<&Sealed>,
-    ) -> Result<Option<Box<T>>, Error> {
-        sealed
-            .map(|s| self.open(&body_of(call, kind), s, kind.as_str()))
-            .transpose()
-    }
+/// The stored form of a value.
+fn form<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("domain values have string keys and no failing serializer")
 }
 
 /// A record that is no valid event, as ingest seals it: key, headers, and the value cut to a bound.
@@ -241,6 +194,10 @@ fn context_of(place: &Place) -> Context {
             account: account.clone(),
             generation: *generation,
             token_sequence: *token_sequence,
+        },
+        Place::AccountKey { account, id } => Context::AccountKey {
+            account: account.clone(),
+            id: id.clone(),
         },
         Place::Body { call, kind, .. } => body_of(call, *kind),
         Place::Event { id, .. } => Context::Event { id: id.clone() },

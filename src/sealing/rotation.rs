@@ -1,4 +1,5 @@
-//! Rotating keys: which key sealed how much, and sealing anew what the primary key did not.
+//! Rotating the keys of the ring: which sealed how much, and sealing anew what the primary key did not.
+//! What is about callers is no part of it: the data keys that seal it are sealed anew, and stay the same.
 //!
 //! It goes on beside everything else. Each page is a transaction of its own in which a value is
 //! replaced only where it stands unchanged, so it may be stopped anywhere and run again.
@@ -8,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Sealer;
-use crate::crypto;
-use crate::store::rings::{Replacement, SealedKind, SealedRow};
+use crate::domain::ids::KeyId;
+use crate::domain::key_head;
+use crate::store::rings::{Replacement, RingKind, SealedKind, SealedRow};
 use crate::store::{self, Store};
 
 /// Values looked at together.
@@ -22,14 +24,14 @@ const PASSES: usize = 5;
 /// Time for whoever holds a value to be done with it.
 const BETWEEN_PASSES: Duration = Duration::from_millis(200);
 
-/// How many values of each kind are sealed by a key.
-pub type Counts = BTreeMap<SealedKind, u64>;
+/// How many values of each kind are sealed by a key of the ring.
+pub type Counts = BTreeMap<RingKind, u64>;
 
 /// What was found of every key in use, and of the primary key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Census {
     /// By the key's id.
-    pub keys: BTreeMap<String, Counts>,
+    pub keys: BTreeMap<KeyId, Counts>,
     /// Values that no key sealed.
     pub unreadable: Counts,
 }
@@ -47,7 +49,7 @@ pub struct Progress {
     pub unreadable: u64,
 }
 
-/// Looks through all sealed values.
+/// Looks through all values that the ring seals.
 pub struct Rotation {
     /// Where they are.
     store: Arc<dyn Store>,
@@ -65,13 +67,14 @@ impl Rotation {
     pub async fn census(&self, mut tell: impl FnMut(u64)) -> store::Result<Census> {
         let mut census = Census::default();
         let mut seen = 0;
-        for kind in SealedKind::ALL {
+        for kind in RingKind::ALL {
             let mut after = None;
             loop {
-                let page = self.store.sealed(kind, after.as_ref(), &[], PAGE).await?;
+                let of = SealedKind::ByRing(kind);
+                let page = self.store.sealed(of, after.as_ref(), &[], PAGE).await?;
                 for row in &page {
-                    let counts = match crypto::key_id(&row.head) {
-                        Some(id) => census.keys.entry(id.to_owned()).or_default(),
+                    let counts = match key_head::split(&row.head) {
+                        Some((id, _)) => census.keys.entry(id).or_default(),
                         None => &mut census.unreadable,
                     };
                     *counts.entry(kind).or_default() += 1;
@@ -100,7 +103,7 @@ impl Rotation {
                 resealed: before,
                 ..Progress::default()
             };
-            for kind in SealedKind::ALL {
+            for kind in RingKind::ALL {
                 self.rotate_kind(kind, &mut progress, &mut tell).await?;
             }
             if progress.resealed == before && progress.left == 0 {
@@ -113,14 +116,15 @@ impl Rotation {
     /// One pass through the values of a kind.
     async fn rotate_kind(
         &self,
-        kind: SealedKind,
+        kind: RingKind,
         progress: &mut Progress,
         tell: &mut impl FnMut(&Progress),
     ) -> store::Result<()> {
         let current = self.sealer.keys().primary_head();
         let mut after = None;
         loop {
-            let page = self.store.sealed(kind, after.as_ref(), &current, PAGE);
+            let of = SealedKind::ByRing(kind);
+            let page = self.store.sealed(of, after.as_ref(), &current, PAGE);
             let page = page.await?;
             let Some(last) = page.last() else {
                 return Ok(());

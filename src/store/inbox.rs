@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 
 use super::outbox::OutboxRow;
 use super::{Fence, Result, Sealed};
-use crate::domain::ids::{AccountId, CallId, EventId, Generation, RecordId, Revision, ShardId};
+use crate::domain::ids::{
+    AccountId, CallId, EventId, Generation, KeyId, RecordId, Revision, ShardId,
+};
 use crate::domain::outcome::SkipReason;
 use crate::domain::work::{Due, Lane};
 
@@ -152,6 +154,14 @@ pub struct StoredCall {
     pub replays: u32,
 }
 
+impl StoredCall {
+    /// The keys that open its bodies: one, unless a body is changed from outside.
+    pub fn keys(&self) -> impl Iterator<Item = KeyId> {
+        let bodies = [&self.started, &self.ended, &self.lookup];
+        bodies.into_iter().flatten().filter_map(Sealed::key)
+    }
+}
+
 /// One lookup's answer, to be kept and published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LookupRow {
@@ -224,7 +234,8 @@ pub trait Inbox: Send + Sync {
     /// A revision never revives a call that ended unlogged as `too old`, nor one that was given up
     /// as *unknown* or *unresolved in previous org*: sending that again could make a second Task,
     /// so only a person may.
-    /// A call of an account that is not known yet gets the account's row, unlinked.
+    /// Bodies and events are sealed by the keys of their calls' accounts, or the batch is refused
+    /// ([`AccountKeys`](super::AccountKeys)).
     ///
     /// Owners of shards with due calls are woken (see [`Inbox::listen`]) when the transaction
     /// commits; listeners of this same store are not, as the caller is told what is due.

@@ -20,6 +20,7 @@
 //!
 //! Architecture invariant: SQL occurs below this module only, and in `migrations/`.
 
+pub mod account_keys;
 mod answers;
 pub mod audit;
 pub mod authorizations;
@@ -54,8 +55,10 @@ pub mod sqlite;
 mod values;
 mod wakes;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
+pub use account_keys::AccountKeys;
 pub use audit::Audit;
 pub use authorizations::Authorizations;
 pub use config::Config;
@@ -76,11 +79,13 @@ pub use replays::Replays;
 pub use reports::Reports;
 pub use rings::Rings;
 
-use crate::domain::ids::{Epoch, ShardId};
+use crate::domain::ids::{AccountId, Epoch, KeyId, ShardId};
+use crate::domain::key_head;
 
 /// All rooms of one database.
 pub trait Store:
-    Audit
+    AccountKeys
+    + Audit
     + Authorizations
     + ContactBook
     + Inbox
@@ -100,7 +105,8 @@ pub trait Store:
 }
 
 impl<T> Store for T where
-    T: Audit
+    T: AccountKeys
+        + Audit
         + Authorizations
         + ContactBook
         + Inbox
@@ -157,6 +163,23 @@ pub enum Error {
         /// Which column, never its content.
         what: String,
     },
+    /// Values are not sealed by the keys that their accounts have: those were destroyed meanwhile.
+    /// Nothing is written. Forget the keys, seal anew and write again.
+    #[error("{} accounts do not have the keys any more that sealed their values", .accounts.len())]
+    KeyGone {
+        /// The accounts.
+        accounts: BTreeSet<AccountId>,
+    },
+    /// The data key of an account does not open, for a reason that its settings can mend: said by who
+    /// seals, as the store opens nothing.
+    #[error("the data key of {account} does not open; it is tried again by itself")]
+    KeyShut {
+        /// The account.
+        account: AccountId,
+        /// Which key of the ring is missing.
+        #[source]
+        source: Source,
+    },
     /// Anything else the driver says.
     #[error("the database answered with an error")]
     Other(#[source] Source),
@@ -168,9 +191,16 @@ pub type Source = Box<dyn std::error::Error + Send + Sync>;
 /// The result of a store method.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Bytes that only the key ring can open.
+/// Bytes that only who has their key can open.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Sealed(pub Vec<u8>);
+
+impl Sealed {
+    /// The key that opens it; `None` where it is no sealed value.
+    pub fn key(&self) -> Option<KeyId> {
+        Some(key_head::split(&self.0)?.0)
+    }
+}
 
 impl fmt::Debug for Sealed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -28,7 +28,7 @@ where
         .build();
     loop {
         match method().await {
-            Err(error @ (Error::Unavailable(_) | Error::Other(_))) => {
+            Err(error @ (Error::Unavailable(_) | Error::KeyShut { .. } | Error::Other(_))) => {
                 tracing::warn!(
                     what,
                     error = &error as &dyn std::error::Error,

@@ -1,5 +1,5 @@
-//! Every sealed value of the database, in its place: so that keys can be counted, and their values
-//! sealed anew by another.
+//! Every sealed value of the database, in its place: so that the ring's keys can be counted, and their
+//! values sealed anew by another; and so that what is about a number can be found.
 
 use async_trait::async_trait;
 use chrono::NaiveDate;
@@ -9,40 +9,48 @@ use super::inbox::Partition;
 use super::values::{Columns, call_id, corrupt, from_word, id, id_opt, number, text};
 use super::{Result, Sealed};
 use crate::domain::ids::{
-    AccountId, AuthorizationId, CallId, ContactId, EventId, Generation, TokenSequence,
+    AccountId, AuthorizationId, CallId, ContactId, EventId, Generation, KeyId, TokenSequence,
 };
 
-/// How many bytes of a sealed value are read to know its key: no key's id ends later.
-pub const HEAD: usize = 34;
-
-/// Which sealed values.
+/// Which of the values that the key ring seals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum SealedKind {
+pub enum RingKind {
     /// The tokens of links, of those too that are over and not given up yet.
     Tokens,
-    /// The bodies of calls.
-    Bodies,
-    /// Events to publish. A published one has lost its body.
-    Outbox,
-    /// Records that are no valid event.
-    Quarantine,
     /// The secrets of admins on their way to Salesforce and back.
     Authorizations,
     /// Where contacts are told, and what their webhooks are signed with.
     Contacts,
+    /// The data keys of accounts.
+    AccountKeys,
+    /// Events to publish that tell of links. A published one has lost its body.
+    LinkEvents,
+    /// Records that are no valid event.
+    Quarantine,
 }
 
-impl SealedKind {
+impl RingKind {
     /// All of them, what opens doors first.
     pub const ALL: [Self; 6] = [
         Self::Tokens,
         Self::Authorizations,
         Self::Contacts,
-        Self::Outbox,
-        Self::Bodies,
+        Self::AccountKeys,
+        Self::LinkEvents,
         Self::Quarantine,
     ];
+}
+
+/// Which sealed values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealedKind {
+    /// Sealed by the key ring.
+    ByRing(RingKind),
+    /// The bodies of calls, sealed by their accounts' data keys.
+    Bodies,
+    /// Events to publish that tell of calls, sealed likewise. A published one has lost its body.
+    CallEvents,
 }
 
 /// Which of a call's bodies.
@@ -88,6 +96,13 @@ pub enum Place {
         kind: BodyKind,
         /// The partition that holds it, where bodies are parted by day.
         day: Option<NaiveDate>,
+    },
+    /// The data key of an account.
+    AccountKey {
+        /// The account.
+        account: AccountId,
+        /// The key.
+        id: KeyId,
     },
     /// An event to publish.
     Event {
@@ -136,6 +151,7 @@ impl Place {
                 kind.as_str().to_owned(),
                 day.unwrap_or_default().to_string(),
             ],
+            Self::AccountKey { account, id } => vec![account.to_string(), id.to_string()],
             Self::Event { position, .. } => vec![position.to_string()],
             Self::Quarantine { partition, offset } => vec![
                 partition.topic.clone(),
@@ -153,7 +169,7 @@ impl Place {
 pub struct SealedRow {
     /// Where it stands.
     pub place: Place,
-    /// Its first [`HEAD`] bytes.
+    /// Its first [`LONGEST`](crate::domain::key_head::LONGEST) bytes.
     pub head: Vec<u8>,
     /// The whole of it, unless it begins as the page's reader wishes it to.
     pub sealed: Option<Sealed>,
@@ -188,7 +204,7 @@ pub trait Rings: Send + Sync {
 
     /// Puts values in the place of others, and says how many. One that is not as it was any more, or
     /// that somebody changes at this moment, is left as it is, without waiting for anybody.
-    async fn replace_sealed(&self, kind: SealedKind, values: &[Replacement]) -> Result<u64>;
+    async fn replace_sealed(&self, kind: RingKind, values: &[Replacement]) -> Result<u64>;
 }
 
 /// A row of a page, from the columns of its kind, `head` and `sealed`.
@@ -202,32 +218,50 @@ pub(super) fn sealed_row(kind: SealedKind, row: &impl Columns) -> Result<SealedR
 
 /// Where a row's value stands.
 fn place(kind: SealedKind, row: &impl Columns) -> Result<Place> {
+    let kind = match kind {
+        SealedKind::ByRing(kind) => kind,
+        SealedKind::Bodies => return body(row),
+        SealedKind::CallEvents => return event(row),
+    };
     Ok(match kind {
-        SealedKind::Tokens => Place::Tokens {
+        RingKind::Tokens => Place::Tokens {
             account: id(row, "account")?,
             generation: Generation(number(row, "generation")?),
             token_sequence: TokenSequence(number(row, "token_sequence")?),
         },
-        SealedKind::Bodies => Place::Body {
-            call: call_id(row)?,
-            kind: from_word(row, "kind")?,
-            day: id_opt(row, "day")?,
-        },
-        SealedKind::Outbox => Place::Event {
+        RingKind::AccountKeys => Place::AccountKey {
+            account: id(row, "account")?,
             id: id(row, "id")?,
-            position: number(row, "position")?,
         },
-        SealedKind::Quarantine => Place::Quarantine {
+        RingKind::LinkEvents => event(row)?,
+        RingKind::Quarantine => Place::Quarantine {
             partition: Partition {
                 topic: text(row, "topic")?.to_owned(),
                 partition: row.int("partition")?.ok_or_else(|| corrupt("partition"))?,
             },
             offset: number(row, "kafka_offset")?,
         },
-        SealedKind::Authorizations => Place::Authorization { id: id(row, "id")? },
-        SealedKind::Contacts => Place::Contact {
+        RingKind::Authorizations => Place::Authorization { id: id(row, "id")? },
+        RingKind::Contacts => Place::Contact {
             account: id(row, "account")?,
             id: id(row, "contact")?,
         },
+    })
+}
+
+/// Where a call's body stands.
+fn body(row: &impl Columns) -> Result<Place> {
+    Ok(Place::Body {
+        call: call_id(row)?,
+        kind: from_word(row, "kind")?,
+        day: id_opt(row, "day")?,
+    })
+}
+
+/// Where an event stands.
+fn event(row: &impl Columns) -> Result<Place> {
+    Ok(Place::Event {
+        id: id(row, "id")?,
+        position: number(row, "position")?,
     })
 }

@@ -10,7 +10,7 @@ use super::journal::{BeginAttempt, OutcomeRow};
 use super::reports::CallState;
 use super::{Fence, Written};
 use crate::domain::ids::{
-    AccountId, AttemptId, CallId, Generation, OrgId, RecordId, Revision, ShardId,
+    AccountId, AttemptId, CallId, Generation, KeyId, OrgId, RecordId, Revision, ShardId,
 };
 use crate::domain::outcome::{DeadReason, Outcome, ParkReason, SkipReason};
 use crate::domain::task::{Hidden, TaskField};
@@ -67,6 +67,8 @@ pub(super) struct Locked {
     pub(super) shard: ShardId,
     /// Its link.
     pub(super) link: LiveLink,
+    /// Its data key.
+    pub(super) key: Option<KeyId>,
 }
 
 /// An attempt as noted.

@@ -116,7 +116,7 @@ pub(crate) async fn a_calls_end_is_found_among_its_events(harness: Arc<dyn Harne
     let id = terminal_id(&call_id("acme", "a"), Revision(0));
     row.event = Some(OutboxRow {
         id: id.clone(),
-        ..call_event("e")
+        ..call_event("acme", "e")
     });
     fixture.record(&row).await;
     fixture.log("acme", "b").await;

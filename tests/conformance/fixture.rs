@@ -9,6 +9,7 @@ use vcc_link::domain::event::Topic;
 use vcc_link::domain::ids::{
     AccountId, CallId, Generation, OrgId, RecordId, Revision, Sequence, ShardId,
 };
+use vcc_link::domain::key_head;
 use vcc_link::domain::link::{
     Actor, App, Environment, Health, LinkReason, LinkState, LinkStatus, LinkedOrg, Username,
 };
@@ -17,6 +18,7 @@ use vcc_link::domain::outcome::{
 };
 use vcc_link::domain::task::KeyMode;
 use vcc_link::domain::work::{AttemptKind, Due, Lane, OpenAttempt};
+use vcc_link::store::account_keys::AccountKey;
 use vcc_link::store::inbox::{Appended, IngestBatch, IngestCall, IngestEnded, IngestStarted};
 use vcc_link::store::journal::{BeginAttempt, Begun, OutcomeRow};
 use vcc_link::store::links::{LinkChange, LinkWrite, NewLink};
@@ -139,6 +141,7 @@ impl Fixture {
             calls,
             ..IngestBatch::default()
         };
+        give_keys(&*self.store, &batch.calls).await;
         self.store.append(&batch).await.expect("append")
     }
 
@@ -261,7 +264,7 @@ impl Fixture {
 
     /// Writes events of a call of the account that is not stored, as it is too old.
     pub(crate) async fn publish(&self, account: &str, ids: &[&str]) {
-        let too_old = ids.iter().map(|id| call_event(id)).collect();
+        let too_old = ids.iter().map(|id| call_event(account, id)).collect();
         let call = IngestCall {
             too_old,
             ..ended(account, "too-old", 0)
@@ -340,7 +343,7 @@ pub(crate) fn started(account: &str, call: &str) -> IngestCall {
         event: format!("{call}/started").parse().expect("event"),
         time: at(0),
         lookup_deadline: Some(at(5)),
-        body: Sealed(format!("{call} started").into_bytes()),
+        body: under_key(account, &format!("{call} started")),
     };
     IngestCall {
         started: Some(begin),
@@ -356,7 +359,7 @@ pub(crate) fn ended(account: &str, call: &str, revision: i32) -> IngestCall {
         revision: Revision(revision),
         ended_at: at(60),
         skip: None,
-        body: Sealed(format!("{call} ended {revision}").into_bytes()),
+        body: under_key(account, &format!("{call} ended {revision}")),
     };
     IngestCall {
         ended: Some(end),
@@ -364,13 +367,36 @@ pub(crate) fn ended(account: &str, call: &str, revision: i32) -> IngestCall {
     }
 }
 
+/// The data key of an account, which opens nothing: the store looks at its id alone.
+pub(crate) fn key_of(account: &str) -> AccountKey {
+    AccountKey {
+        account: account_id(account),
+        id: format!("key-of-{account}").parse().expect("key"),
+        sealed: Sealed(format!("the key of {account}").into_bytes()),
+    }
+}
+
+/// Gives the accounts of calls their data keys.
+pub(crate) async fn give_keys(store: &dyn Store, calls: &[IngestCall]) {
+    let accounts: BTreeSet<&AccountId> = calls.iter().map(|call| &call.id.account).collect();
+    let keys = accounts.into_iter().map(|account| key_of(account.as_str()));
+    let keys: Vec<AccountKey> = keys.collect();
+    store.keep_keys(&keys).await.expect("keep_keys");
+}
+
+/// What stands for a value that is sealed by the data key of an account.
+pub(crate) fn under_key(account: &str, text: &str) -> Sealed {
+    let head = key_head::of(&key_of(account).id);
+    Sealed([head.as_slice(), text.as_bytes()].concat())
+}
+
 /// An event of a call.
-pub(crate) fn call_event(id: &str) -> OutboxRow {
+pub(crate) fn call_event(account: &str, id: &str) -> OutboxRow {
     OutboxRow {
         id: id.parse().expect("event"),
         shard: ShardId(0),
         topic: Topic::CallLogs,
-        body: Sealed(id.as_bytes().to_vec()),
+        body: under_key(account, id),
     }
 }
 
@@ -379,7 +405,7 @@ pub(crate) fn link_event(account: &str, sequence: Sequence) -> OutboxRow {
     let id = format!("link/{account}/{sequence}");
     OutboxRow {
         topic: Topic::LinkStatus,
-        ..call_event(&id)
+        ..call_event(account, &id)
     }
 }
 

@@ -10,7 +10,6 @@ use vcc_link::domain::call::{
     Durations, EventMeta, Party, Service,
 };
 use vcc_link::domain::ids::{CallId, Revision};
-use vcc_link::store::Sealed;
 use vcc_link::store::inbox::{IngestCall, IngestEnded, IngestStarted};
 
 use super::Harness;
@@ -116,6 +115,19 @@ impl Drawn {
     }
 }
 
+/// An end without particulars.
+pub(crate) fn call_ended(call: &CallId, revision: i32) -> CallEnded {
+    let drawn = Drawn {
+        id: "ended",
+        time: i64::from(revision),
+        revision: Some(revision),
+    };
+    match drawn.of(call) {
+        CallEvent::Ended(ended) => *ended,
+        CallEvent::Started(_) => unreachable!("it has a revision"),
+    }
+}
+
 /// A call without particulars.
 fn facts(call: &CallId) -> CallFacts {
     CallFacts {
@@ -137,7 +149,8 @@ fn facts(call: &CallId) -> CallFacts {
 /// The row of a folded call, its bodies told apart by what ranks them.
 fn row(call: &Call, events: usize) -> IngestCall {
     let body = |meta: &EventMeta, rest: &str| {
-        Sealed(format!("{} {} {rest}", meta.id, meta.time).into_bytes())
+        let account = call.id.account.as_str();
+        under_key(account, &format!("{} {} {rest}", meta.id, meta.time))
     };
     IngestCall {
         id: call.id.clone(),

@@ -58,8 +58,8 @@ pub(crate) async fn what_is_appended_is_due_once(harness: Arc<dyn Harness>) {
         calls.iter().map(|c| c.id.clone()).collect::<Vec<_>>(),
         [ids[0].clone(), ids[2].clone()]
     );
-    assert_eq!(calls[0].ended, Some(Sealed(b"c2 ended 0".to_vec())));
-    assert_eq!(calls[1].started, Some(Sealed(b"c1 started".to_vec())));
+    assert_eq!(calls[0].ended, Some(under_key("acme", "c2 ended 0")));
+    assert_eq!(calls[1].started, Some(under_key("acme", "c1 started")));
 }
 
 /// A higher revision of a logged call is due, as an update of its Task; a lower one is not.
@@ -85,7 +85,7 @@ pub(crate) async fn a_higher_revision_is_due_again(harness: Arc<dyn Harness>) {
     );
     let begun = fixture.begin("acme", "c", 2).await;
     assert_eq!(begun.call.task, Some(task_id()));
-    assert_eq!(begun.call.ended, Some(Sealed(b"c ended 2".to_vec())));
+    assert_eq!(begun.call.ended, Some(under_key("acme", "c ended 2")));
 }
 
 /// Neither a call that was too old nor one that may have a Task is revived by a revision.
@@ -165,6 +165,7 @@ fn read(partition: Partition, from: Option<i64>, next: i64) -> Advance {
 /// A batch that begins behind the store's offset is refused whole: the events between are missing.
 pub(crate) async fn no_offset_moves_past_what_is_missing(harness: Arc<dyn Harness>) {
     let store = Fixture::new(&*harness).await.store;
+    give_keys(&*store, &[ended("acme", "c", 0)]).await;
     let [known, other] = [3, 4].map(|partition| Partition {
         topic: "vcc.calls".to_owned(),
         partition,
@@ -280,8 +281,8 @@ pub(crate) async fn the_first_answer_stands(harness: Arc<dyn Harness>) {
         id: call_id("acme", call),
         fence,
         generation: NEVER_LINKED,
-        answer: Sealed(text.as_bytes().to_vec()),
-        event: event.map(call_event),
+        answer: under_key("acme", text),
+        event: event.map(|id| call_event("acme", id)),
     };
     let rows = [
         row("c", "first", Some("e1")),
@@ -308,7 +309,7 @@ pub(crate) async fn the_first_answer_stands(harness: Arc<dyn Harness>) {
         .calls(&[call_id("acme", "c")])
         .await
         .expect("calls");
-    assert_eq!(calls[0].lookup, Some(Sealed(b"first".to_vec())));
+    assert_eq!(calls[0].lookup, Some(under_key("acme", "first")));
     assert!(fixture.due("acme").await[0].looked_up);
     let mut stale = row("c", "fifth", Some("e5"));
     stale.fence.epoch = stale.fence.epoch.next();
@@ -334,8 +335,8 @@ pub(crate) async fn every_begin_is_told_once(harness: Arc<dyn Harness>) {
             id: call_id("acme", call),
             fence,
             generation: NEVER_LINKED,
-            answer: Sealed(text.as_bytes().to_vec()),
-            event: event.map(call_event),
+            answer: under_key("acme", text),
+            event: event.map(|id| call_event("acme", id)),
         };
         let written = fixture.store.record_lookups(&[row]).await;
         written.expect("record_lookups")[0]
@@ -365,7 +366,10 @@ pub(crate) async fn every_begin_is_told_once(harness: Arc<dyn Harness>) {
         .into_iter()
         .map(|call| call.lookup.expect("answered").0)
         .collect();
-    assert_eq!(stored, [b"first".to_vec(), b"seen".to_vec()]);
+    assert_eq!(
+        stored,
+        ["first", "seen"].map(|text| under_key("acme", text).0)
+    );
     // An earlier begin that takes the place of the first asks for nothing more.
     let mut earlier = started("acme", "behind");
     let begin = earlier.started.as_mut().expect("a begin");
@@ -384,7 +388,7 @@ pub(crate) async fn a_call_too_old_is_taken_in_while_it_is_known(harness: Arc<dy
     fixture.log("acme", "logged").await;
     fixture.park("acme", "parked", ParkReason::LinkBroken).await;
     let too_old = |call: &str, revision| IngestCall {
-        too_old: vec![call_event(&format!("too-old/{call}/{revision}"))],
+        too_old: vec![call_event("acme", &format!("too-old/{call}/{revision}"))],
         ..ended("acme", call, revision)
     };
     let unknown = || {

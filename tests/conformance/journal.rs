@@ -188,7 +188,7 @@ pub(crate) async fn an_outcome_is_taken_once(harness: Arc<dyn Harness>) {
     fixture.append(vec![ended("acme", "c", 0)]).await;
     let begun = fixture.begin("acme", "c", 0).await;
     let mut row = fixture.outcome(&begun, 0, created()).await;
-    row.event = Some(call_event("logged"));
+    row.event = Some(call_event("acme", "logged"));
     let mut stale = row.clone();
     stale.fence.epoch = stale.fence.epoch.next();
     let rows = [stale, row.clone(), row.clone()];
@@ -238,7 +238,7 @@ pub(crate) async fn retries_are_due_at_their_time(harness: Arc<dyn Harness>) {
         hidden: hidden.clone(),
     };
     let mut row = fixture.outcome(&begun, 0, retry).await;
-    row.event = Some(call_event("deferred"));
+    row.event = Some(call_event("acme", "deferred"));
     assert_eq!(fixture.record(&row).await, Written::Yes);
     let due = fixture.due("acme").await;
     assert_eq!(

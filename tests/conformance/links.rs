@@ -308,7 +308,7 @@ pub(crate) async fn only_what_stands_is_told_again(harness: Arc<dyn Harness>) {
     let told = |sequence: Sequence, event: &str| Restated {
         account: linked.account.clone(),
         sequence,
-        event: call_event(event),
+        event: call_event("acme", event),
     };
     let restate = async |fence, link: Restated| {
         let written = fixture.store.restate_links(fence, &[link]).await;

@@ -1,6 +1,7 @@
 //! What every database must do: one suite for each room of the store, written once against
 //! `Arc<dyn Store>` and run on each database by [`conformance_tests!`].
 
+pub(crate) mod account_keys;
 pub(crate) mod audit;
 pub(crate) mod authorizations;
 pub(crate) mod contacts;
@@ -45,6 +46,12 @@ macro_rules! conformance_tests {
     ($run:path) => {
         $crate::store::conformance::conformance_tests! {
             $run;
+            account_keys:
+                of_two_makers_of_a_key_one_wins,
+                no_call_is_taken_in_under_a_key_that_is_gone,
+                nothing_is_told_under_a_key_that_is_gone,
+                a_key_is_destroyed_once_nothing_needs_it,
+                what_a_destroyed_key_sealed_opens_nowhere;
             audit:
                 each_call_is_in_the_ledger_once,
                 a_calls_end_is_found_among_its_events,

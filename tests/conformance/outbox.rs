@@ -26,7 +26,7 @@ pub(crate) async fn events_come_in_order(harness: Arc<dyn Harness>) {
     assert_eq!(waiting.len(), 2);
     let in_shard = |id: &str| OutboxRow {
         shard: here,
-        ..call_event(id)
+        ..call_event("acme", id)
     };
     assert_eq!(
         [&waiting[0].row, &waiting[1].row],

@@ -60,7 +60,7 @@ pub(super) async fn one_of_each(fixture: &Fixture) {
     for (call, outcome) in outcomes {
         let begun = fixture.begin("acme", call, 0).await;
         let mut row = fixture.outcome(&begun, 0, outcome).await;
-        row.event = Some(call_event(&format!("event-of-{call}")));
+        row.event = Some(call_event("acme", &format!("event-of-{call}")));
         fixture.record(&row).await;
     }
     fixture.begin("acme", "sending", 0).await;

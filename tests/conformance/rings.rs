@@ -5,18 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vcc_link::crypto::{self, Context, Key};
-use vcc_link::domain::ids::{Generation, Revision, TokenSequence};
+use vcc_link::domain::ids::{CallId, Generation, TokenSequence};
+use vcc_link::domain::key_head::LONGEST;
 use vcc_link::sealing::Sealer;
 use vcc_link::sealing::rotation::{Counts, Rotation};
-use vcc_link::store::inbox::{IngestBatch, IngestCall, Partition, QuarantineRow};
+use vcc_link::sealing::vault::Vault;
+use vcc_link::store::inbox::{IngestBatch, Partition, QuarantineRow, StoredCall};
 use vcc_link::store::links::{NewLink, RefreshClaim, RefreshResult, RefreshWish};
-use vcc_link::store::rings::{BodyKind, HEAD, Place, Replacement, SealedKind, SealedRow};
+use vcc_link::store::rings::{Replacement, RingKind, SealedKind, SealedRow};
 use vcc_link::store::{Fence, Sealed, Store, Written};
 
 use super::Harness;
 use super::authorizations::begun;
 use super::contacts::{add, add_sealed, contact_id};
 use super::fixture::*;
+use super::folding::call_ended;
 
 /// All values of a kind, read in pages of two.
 async fn all(store: &dyn Store, kind: SealedKind, current: &[u8]) -> Vec<SealedRow> {
@@ -45,12 +48,17 @@ fn quarantined(offset: i64, body: &[u8]) -> QuarantineRow {
     }
 }
 
-/// Five values of each kind, and of each kind but one the events that tell of links.
+/// Five values of each kind.
 async fn fill(fixture: &Fixture) {
     for n in 0..5 {
         fixture.link(&format!("account-{n}")).await;
         let call = format!("call-{n}");
-        fixture.append(vec![ended("account-0", &call, 0)]).await;
+        let account = format!("account-{n}");
+        let mut too_old = ended(&account, "too-old", 0);
+        too_old.too_old = vec![call_event(&account, &format!("told-{n}"))];
+        fixture
+            .append(vec![ended(&account, &call, 0), too_old])
+            .await;
         let secret = Sealed(format!("secret {n}").into_bytes());
         let authorization = begun(&format!("authorization-{n}"));
         let noted = fixture.store.begin_authorization(&authorization, &secret);
@@ -68,7 +76,11 @@ async fn fill(fixture: &Fixture) {
 pub(crate) async fn every_sealed_value_is_paged(harness: Arc<dyn Harness>) {
     let fixture = Fixture::new(&*harness).await;
     fill(&fixture).await;
-    for kind in SealedKind::ALL {
+    let by_ring = RingKind::ALL.map(SealedKind::ByRing);
+    for kind in [SealedKind::Bodies, SealedKind::CallEvents]
+        .into_iter()
+        .chain(by_ring)
+    {
         let heads = all(&*fixture.store, kind, b"").await;
         assert_eq!(heads.len(), 5, "{kind:?}");
         assert!(heads.iter().all(|row| row.sealed.is_none()), "{kind:?}");
@@ -76,7 +88,7 @@ pub(crate) async fn every_sealed_value_is_paged(harness: Arc<dyn Harness>) {
         for (head, row) in heads.iter().zip(&others) {
             assert_eq!(head.place, row.place);
             let sealed = &row.sealed.as_ref().expect("begins otherwise").0;
-            assert_eq!(head.head, sealed[..sealed.len().min(HEAD)]);
+            assert_eq!(head.head, sealed[..sealed.len().min(LONGEST)]);
         }
         let current = &others[2].sealed.as_ref().expect("begins otherwise").0;
         let but_one = all(&*fixture.store, kind, current).await;
@@ -94,8 +106,9 @@ pub(crate) async fn every_sealed_value_is_paged(harness: Arc<dyn Harness>) {
 pub(crate) async fn only_an_unchanged_value_is_replaced(harness: Arc<dyn Harness>) {
     let fixture = Fixture::new(&*harness).await;
     fill(&fixture).await;
-    for kind in SealedKind::ALL {
-        let rows = all(&*fixture.store, kind, b"?").await;
+    for kind in RingKind::ALL {
+        let of = SealedKind::ByRing(kind);
+        let rows = all(&*fixture.store, of, b"?").await;
         let replacement = |row: &SealedRow, before: &[u8], after: &[u8]| Replacement {
             place: row.place.clone(),
             before: Sealed(before.to_vec()),
@@ -110,32 +123,38 @@ pub(crate) async fn only_an_unchanged_value_is_replaced(harness: Arc<dyn Harness
         let mut wanted = rows;
         wanted[3].sealed = Some(Sealed(b"anew".to_vec()));
         wanted[3].head = b"anew".to_vec();
-        assert_eq!(all(&*fixture.store, kind, b"?").await, wanted);
+        assert_eq!(all(&*fixture.store, of, b"?").await, wanted);
     }
 }
 
 /// Who writes while the keys are rotated, by the old key, as a process does that has its settings
-/// still.
+/// still: tokens, and the keys of accounts that it meets.
 struct Writer {
     store: Arc<dyn Store>,
     sealer: Sealer,
+    vault: Vault,
     fence: Fence,
 }
 
 /// Rounds of a writer.
 const ROUNDS: i32 = 60;
 
-/// What a value says.
-type Said = (i32, String);
-
 impl Writer {
-    /// A call's body, which says which revision it is of.
-    fn ended(&self, call: &str, revision: i32) -> IngestCall {
-        let mut row = ended("acme", call, revision);
-        let context = body_of(call);
-        let end = row.ended.as_mut().expect("an end");
-        end.body = self.sealer.seal(&context, &(revision, call.to_owned()));
-        row
+    /// Appends a call's end, which says which revision it is of.
+    async fn append(&self, id: &CallId, revision: i32) {
+        let end = call_ended(id, revision);
+        let (account, call) = (id.account.as_str(), id.interaction.as_str());
+        let accounts = [id.account.clone()].into();
+        let appended = self.vault.seal(&accounts, |keys| {
+            let mut row = ended(account, call, revision);
+            row.ended.as_mut().expect("an end").body = keys.ended(&end);
+            let batch = IngestBatch {
+                calls: vec![row],
+                ..IngestBatch::default()
+            };
+            async move { self.store.append(&batch).await }
+        });
+        appended.await.expect("append");
     }
 
     /// Tokens, which say where they are in their sequence.
@@ -143,21 +162,13 @@ impl Writer {
         self.sealer.seal(&tokens_of(sequence), &sequence)
     }
 
-    /// A call more each round, and a revision of one before; a refresh of the tokens.
+    /// A call more each round, of a new account now and then, and a revision of one before; a refresh of
+    /// the tokens.
     async fn write(&self) {
         for round in 0..ROUNDS {
-            let calls = vec![
-                self.ended(&format!("call-{round}"), 0),
-                self.ended(&format!("call-{}", round / 2), round + 1),
-            ];
-            // One after the other, so that the revision finds its call.
-            for call in calls {
-                let batch = IngestBatch {
-                    calls: vec![call],
-                    ..IngestBatch::default()
-                };
-                self.store.append(&batch).await.expect("append");
-            }
+            self.append(&call_of(round), 0).await;
+            // Behind it, so that the revision finds its call.
+            self.append(&call_of(round / 2), round + 1).await;
             self.refresh(i64::from(round) + 1).await;
         }
     }
@@ -195,11 +206,9 @@ impl Writer {
     }
 }
 
-fn body_of(call: &str) -> Context {
-    Context::Body {
-        call: call_id("acme", call),
-        kind: BodyKind::Ended.as_str(),
-    }
+/// The call of a round; each ten rounds have an account of their own.
+fn call_of(round: i32) -> CallId {
+    call_id(&format!("account-{}", round / 10), &format!("call-{round}"))
 }
 
 fn tokens_of(sequence: i64) -> Context {
@@ -231,9 +240,11 @@ fn sealer(keys: &[&Key]) -> Sealer {
 pub(crate) async fn keys_are_rotated_under_load(harness: Arc<dyn Harness>) {
     let fixture = Fixture::new(&*harness).await;
     let [old, new] = ["old", "new"].map(|id| Key::random(id.to_owned()));
+    let by_old = sealer(&[&old, &new]);
     let mut writer = Writer {
         store: Arc::clone(&fixture.store),
-        sealer: sealer(&[&old, &new]),
+        vault: Vault::new(Arc::clone(&fixture.store), by_old.clone()),
+        sealer: by_old,
         fence: fixture.fence_of("acme").await,
     };
     let expected = fixture.link_of("acme").await.sequence;
@@ -263,28 +274,31 @@ pub(crate) async fn keys_are_rotated_under_load(harness: Arc<dyn Harness>) {
     assert_eq!(again.resealed, 0, "nothing is left to do");
 
     let census = rotation.census(|_| {}).await.expect("counted");
-    let rounds = u64::try_from(ROUNDS).expect("few");
+    let accounts = u64::try_from(ROUNDS / 10).expect("few");
     let wanted = Counts::from([
-        (SealedKind::Tokens, 1),
-        (SealedKind::Bodies, rounds),
-        (SealedKind::Outbox, 1),
-        (SealedKind::Contacts, 1),
+        (RingKind::Tokens, 1),
+        (RingKind::AccountKeys, accounts),
+        (RingKind::LinkEvents, 1),
+        (RingKind::Contacts, 1),
     ]);
-    assert_eq!(census.keys, BTreeMap::from([("new".to_owned(), wanted)]));
+    let new_id = "new".parse().expect("an id");
+    assert_eq!(census.keys, BTreeMap::from([(new_id, wanted)]));
     assert!(census.unreadable.is_empty());
-    everything_stands(&*fixture.store, &sealer(&[&new])).await;
+    everything_stands(&fixture.store, &sealer(&[&new])).await;
 }
 
 /// The last that was written stands in each place, and opens.
-async fn everything_stands(store: &dyn Store, sealer: &Sealer) {
-    for row in all(store, SealedKind::Bodies, b"?").await {
-        let Place::Body { call, .. } = &row.place else {
-            panic!("{row:?}");
-        };
-        let call = call.interaction.as_str();
-        let number: i32 = call.trim_start_matches("call-").parse().expect("a number");
-        let sealed = row.sealed.expect("read");
-        let said: Said = sealer.open(&body_of(call), &sealed, "body").expect("opens");
+async fn everything_stands(store: &Arc<dyn Store>, sealer: &Sealer) {
+    let calls: Vec<CallId> = (0..ROUNDS).map(call_of).collect();
+    let stored = store.calls(&calls).await.expect("calls");
+    assert_eq!(stored.len(), calls.len());
+    let keys = Vault::new(Arc::clone(store), sealer.clone());
+    let keys = keys
+        .open(stored.iter().flat_map(StoredCall::keys).collect())
+        .await;
+    let keys = keys.expect("keys");
+    for (number, stored) in (0..ROUNDS).zip(&stored) {
+        let ended = keys.call(stored).expect("opens").ended.expect("an end");
         // The later of the two rounds that revised it.
         let last = 2 * number + 1;
         let revision = if last < ROUNDS {
@@ -294,16 +308,20 @@ async fn everything_stands(store: &dyn Store, sealer: &Sealer) {
         } else {
             0
         };
-        assert_eq!(said, (Revision(revision).0, call.to_owned()));
+        assert_eq!(
+            (ended.facts.id, ended.revision.0),
+            (call_of(number), revision)
+        );
     }
-    let tokens = all(store, SealedKind::Tokens, b"?").await.remove(0);
+    let of = |kind| all(&**store, SealedKind::ByRing(kind), b"?");
+    let tokens = of(RingKind::Tokens).await.remove(0);
     let sequence = i64::from(ROUNDS) + 1;
     let sealed = tokens.sealed.expect("read");
     let found: i64 = sealer
         .open(&tokens_of(sequence), &sealed, "token pair")
         .expect("opens");
     assert_eq!(found, sequence);
-    let contact = all(store, SealedKind::Contacts, b"?").await.remove(0);
+    let contact = of(RingKind::Contacts).await.remove(0);
     let sealed = contact.sealed.expect("read");
     let found: String = sealer
         .open(&contact_of("ops"), &sealed, "contact")

@@ -159,7 +159,7 @@ async fn a_missing_schema_is_told() {
 /// A row that the database refuses takes its whole batch back, and its content is not repeated.
 #[tokio::test]
 async fn a_refused_row_takes_its_batch_back() {
-    use conformance::fixture::{at, ended};
+    use conformance::fixture::{at, ended, give_keys};
     use vcc_link::store::Recovery as _;
     use vcc_link::store::inbox::{Advance, IngestBatch, Partition, QuarantineRow};
     use vcc_link::store::recovery::{Standing, Witness};
@@ -187,6 +187,7 @@ async fn a_refused_row_takes_its_batch_back() {
             next: 2,
         }],
     };
+    give_keys(&database.store, &batch.calls).await;
     let refused = database
         .store
         .append(&batch)

@@ -43,6 +43,7 @@ use crate::pipeline::watchdog::Watchdog;
 use crate::readiness::Readiness;
 use crate::salesforce::Client;
 use crate::sealing::Sealer;
+use crate::sealing::vault::Vault;
 use crate::store::{Fence, Store};
 use crate::telemetry::Metrics;
 
@@ -82,6 +83,7 @@ pub(super) struct Worker {
 struct Shared {
     store: Arc<dyn Store>,
     sealer: Sealer,
+    vault: Vault,
     salesforce: Client,
     linking: Arc<Linking>,
     published: Arc<Notify>,
@@ -118,6 +120,7 @@ impl Worker {
         );
         let shared = Shared {
             store: Arc::clone(&store),
+            vault: Vault::new(Arc::clone(&store), sealer.clone()),
             sealer,
             salesforce,
             linking: Arc::new(linking.with_metrics(metrics.clone())),
@@ -181,16 +184,12 @@ impl Worker {
         readiness: &Readiness,
     ) -> watch::Receiver<Progress> {
         let (progress, progressed) = watch::channel(Progress::default());
-        let folder = Folder::new(
-            config.ingest.clone(),
-            config.policy.clone(),
-            shared.sealer.clone(),
-        );
         let ingest = Ingest {
             consumer,
-            folder,
+            folder: Folder::new(config.ingest.clone(), config.policy.clone()),
             store: Arc::clone(&shared.store),
             sealer: shared.sealer.clone(),
+            vault: shared.vault.clone(),
             producer,
             quarantine_topic: config.kafka.topics.quarantine.clone(),
             max_event_bytes: config.kafka.max_event_bytes,
@@ -224,7 +223,7 @@ impl Worker {
             },
             lookups: Lookups {
                 store: Arc::clone(&shared.store),
-                sealer: shared.sealer.clone(),
+                vault: shared.vault.clone(),
                 linking: Arc::clone(&shared.linking),
                 callers: Callers::new(shared.salesforce.clone(), &config.lookup.own_numbers),
                 published: Arc::clone(&shared.published),
@@ -233,7 +232,7 @@ impl Worker {
             },
             dispatcher: Dispatcher {
                 store: Arc::clone(&shared.store),
-                sealer: shared.sealer.clone(),
+                vault: shared.vault.clone(),
                 linking: Arc::clone(&shared.linking),
                 salesforce: shared.salesforce.clone(),
                 owners: Owners::new(shared.salesforce.clone()),
@@ -249,7 +248,7 @@ impl Worker {
             },
             recorder: Recorder {
                 store: Arc::clone(&shared.store),
-                sealer: shared.sealer.clone(),
+                vault: shared.vault.clone(),
                 sent,
                 published: Arc::clone(&shared.published),
                 cancel: self.background.clone(),
@@ -373,6 +372,7 @@ impl Worker {
         let relay = Relay {
             store: shared.store,
             sealer: shared.sealer,
+            vault: shared.vault,
             encoder: Encoder::new(config.kafka.encoding),
             producer,
             owned: shared.owned,

@@ -44,6 +44,7 @@ use crate::linking::Linking;
 use crate::notices::Notices;
 use crate::salesforce::Client;
 use crate::sealing::Sealer;
+use crate::sealing::vault::Vault;
 use crate::store::Store;
 use crate::trial::Trial;
 
@@ -59,6 +60,8 @@ pub struct Sidecar {
     pub store: Arc<dyn Store>,
     /// Seals sessions.
     pub sealer: Sealer,
+    /// Opens calls.
+    pub vault: Vault,
     /// Tests a link as an admin wishes.
     pub trial: Arc<Trial>,
     /// How long the calls of an unlinked account wait for it to be linked again.
@@ -120,6 +123,7 @@ impl Sidecar {
             config,
             linking: parts.linking,
             notices: parts.notices,
+            vault: Vault::new(Arc::clone(&parts.store), parts.sealer.clone()),
             store: parts.store,
             sealer: parts.sealer,
             trial: Arc::new(parts.trial),

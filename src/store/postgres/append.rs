@@ -10,14 +10,15 @@ use super::fold::fold;
 use super::outbox::insert_events;
 use super::recovery::looked_at;
 use super::values::{column, get, key_columns};
-use super::{Postgres, Result, Session, Tx};
-use crate::domain::ids::{AccountId, CallId, ShardId};
+use super::{Postgres, Result, Tx};
+use crate::domain::ids::{AccountId, CallId};
 use crate::store::Error;
+use crate::store::account_keys::check_keys;
 use crate::store::folded::Folded;
 use crate::store::inbox::{Advance, Appended, IngestBatch, IngestCall, QuarantineRow};
 use crate::store::outbox::Publish;
 use crate::store::rules::{Locked, shard_of};
-use crate::store::values::{call_id, corrupt, shard_column};
+use crate::store::values::{call_id, corrupt};
 use crate::store::wakes::Told;
 
 impl Postgres {
@@ -56,7 +57,9 @@ async fn append_calls(tx: &mut Tx, calls: &[IngestCall]) -> Result<Appended> {
     if calls.is_empty() {
         return Ok(appended);
     }
-    let accounts = ensure_accounts(tx, calls).await?;
+    let wanted: BTreeSet<&AccountId> = calls.iter().map(|call| &call.id.account).collect();
+    let accounts = lock_accounts(tx, &wanted).await?;
+    check_keys(&accounts, calls.iter().flat_map(IngestCall::under_key))?;
     let calls = publish_too_old(tx, calls, &accounts).await?;
     let rows = fold(tx, &calls, &accounts).await?;
     let sent: BTreeMap<_, _> = calls.iter().map(|call| (&call.id, call)).collect();
@@ -121,40 +124,6 @@ async fn lock_known(tx: &mut Tx, calls: &[IngestCall]) -> Result<BTreeSet<CallId
     .fetch_all(&mut **tx)
     .await?;
     rows.iter().map(call_id).collect()
-}
-
-/// Gives each account a row, and locks it so that no link moves it meanwhile.
-async fn ensure_accounts(tx: &mut Tx, calls: &[IngestCall]) -> Result<BTreeMap<AccountId, Locked>> {
-    let wanted: BTreeSet<&AccountId> = calls.iter().map(|call| &call.id.account).collect();
-    let found = lock_accounts(tx, &wanted).await?;
-    if found.len() == wanted.len() {
-        return Ok(found);
-    }
-    insert_accounts(
-        tx,
-        wanted.iter().copied().filter(|id| !found.contains_key(*id)),
-    )
-    .await?;
-    lock_accounts(tx, &wanted).await
-}
-
-/// Inserts accounts that are not known yet, unlinked, sorted.
-pub(super) async fn insert_accounts<'a>(
-    connection: &mut Session,
-    accounts: impl Iterator<Item = &'a AccountId>,
-) -> Result<()> {
-    let (names, shards): (Vec<&str>, Vec<i16>) = accounts
-        .map(|account| (account.as_str(), shard_column(ShardId::of(account, None))))
-        .unzip();
-    sqlx::query(
-        "insert into accounts (account, shard)
-         select * from unnest($1::text[], $2::smallint[]) on conflict (account) do nothing",
-    )
-    .bind(names)
-    .bind(shards)
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 /// Keeps what could not be decoded, each offset once.

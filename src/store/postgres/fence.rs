@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Session;
-use crate::domain::ids::AccountId;
+use crate::domain::ids::{AccountId, ShardId};
 use crate::store::rules::Locked;
 use crate::store::values::{id, shard_column};
 use crate::store::wakes::Told;
@@ -46,7 +46,7 @@ pub(super) async fn lock_accounts(
 ) -> Result<BTreeMap<AccountId, Locked>> {
     let names: Vec<&str> = accounts.iter().map(|account| account.as_str()).collect();
     let found = sqlx::query(
-        "select account, shard, generation, org, status, health from accounts
+        "select account, shard, generation, org, status, health, data_key from accounts
          where account = any($1) order by account for key share",
     )
     .bind(names)
@@ -56,6 +56,25 @@ pub(super) async fn lock_accounts(
         .iter()
         .map(|row| Ok((id(row, "account")?, rows::locked(row)?)))
         .collect()
+}
+
+/// Inserts accounts that are not known yet, unlinked, sorted.
+pub(super) async fn insert_accounts<'a>(
+    connection: &mut Session,
+    accounts: impl Iterator<Item = &'a AccountId>,
+) -> Result<()> {
+    let (names, shards): (Vec<&str>, Vec<i16>) = accounts
+        .map(|account| (account.as_str(), shard_column(ShardId::of(account, None))))
+        .unzip();
+    sqlx::query(
+        "insert into accounts (account, shard)
+         select * from unnest($1::text[], $2::smallint[]) on conflict (account) do nothing",
+    )
+    .bind(names)
+    .bind(shards)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Wakes whom it concerns when the transaction commits, unless there is nothing to tell. One

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::append::insert_accounts;
 use super::authorizations::{end_with_link, insert_history};
+use super::fence::insert_accounts;
 use super::fence::{held, tell};
 use super::outbox::insert_events;
 use super::{Postgres, Result, Session, Tx};

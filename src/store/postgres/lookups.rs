@@ -11,6 +11,7 @@ use super::values::{column, get, key_columns};
 use super::{Postgres, Result, Tx};
 use crate::domain::ids::{AccountId, CallId};
 use crate::store::Written;
+use crate::store::account_keys::check_keys;
 use crate::store::answers::{Asked, Kept, events, judge};
 use crate::store::inbox::LookupRow;
 
@@ -20,7 +21,8 @@ impl Postgres {
         let mut tx = self.begin().await?;
         let held = held(&mut tx, rows.iter().map(|row| row.fence)).await?;
         let accounts: BTreeSet<&AccountId> = rows.iter().map(|row| &row.id.account).collect();
-        lock_accounts(&mut tx, &accounts).await?;
+        let accounts = lock_accounts(&mut tx, &accounts).await?;
+        check_keys(&accounts, rows.iter().flat_map(LookupRow::under_key))?;
         let (calls, days) = lock_asked(&mut tx, rows).await?;
         let (written, kept) = judge(rows, &held, calls);
         write_answers(&mut tx, &kept, &days).await?;

@@ -15,6 +15,7 @@
 //! **Batches** are one statement each, over `unnest` of columns: their text, and so their plan,
 //! does not depend on how many rows there are.
 
+mod account_keys;
 mod append;
 mod attempts;
 mod audit;

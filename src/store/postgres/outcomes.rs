@@ -10,6 +10,7 @@ use super::{Postgres, Result, Tx};
 use crate::domain::ids::{AccountId, AttemptId, Revision};
 use crate::domain::outcome::Outcome;
 use crate::store::Written;
+use crate::store::account_keys::check_keys;
 use crate::store::journal::OutcomeRow;
 use crate::store::ledger::{Changes, Ledger};
 use crate::store::rules::Noted;
@@ -32,8 +33,9 @@ impl Postgres {
 async fn open<'a>(tx: &mut Tx, rows: &'a [OutcomeRow]) -> Result<Ledger<'a>> {
     let held = held(tx, rows.iter().map(|row| row.fence)).await?;
     let accounts: BTreeSet<&AccountId> = rows.iter().map(|row| &row.call.account).collect();
-    let generations = lock_accounts(tx, &accounts)
-        .await?
+    let accounts = lock_accounts(tx, &accounts).await?;
+    check_keys(&accounts, rows.iter().flat_map(OutcomeRow::under_key))?;
+    let generations = accounts
         .into_iter()
         .map(|(account, locked)| (account, locked.link.generation))
         .collect();

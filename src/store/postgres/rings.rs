@@ -7,7 +7,8 @@ use async_trait::async_trait;
 
 use super::values::column;
 use super::{Postgres, Result};
-use crate::store::rings::{HEAD, Place, Replacement, Rings, SealedKind, SealedRow, sealed_row};
+use crate::domain::key_head;
+use crate::store::rings::{Place, Replacement, RingKind, Rings, SealedKind, SealedRow, sealed_row};
 
 /// A page: `$1` how values begin that are left out, `$2` the length of a head, `$3` how many, `$4`
 /// the key of the place before it.
@@ -68,7 +69,7 @@ impl Rings for Postgres {
         let rows = sqlx::query(page(kind))
             .persistent(false)
             .bind(current)
-            .bind(i32::try_from(HEAD).expect("it is small"))
+            .bind(i32::try_from(key_head::LONGEST).expect("it is small"))
             .bind(i64::from(limit))
             .bind(after.map(Place::key))
             .fetch_all(&self.pool)
@@ -76,7 +77,7 @@ impl Rings for Postgres {
         rows.iter().map(|row| sealed_row(kind, row)).collect()
     }
 
-    async fn replace_sealed(&self, kind: SealedKind, values: &[Replacement]) -> Result<u64> {
+    async fn replace_sealed(&self, kind: RingKind, values: &[Replacement]) -> Result<u64> {
         let Some(first) = values.first() else {
             return Ok(0);
         };
@@ -95,7 +96,7 @@ impl Rings for Postgres {
 /// The page of a kind.
 const fn page(kind: SealedKind) -> &'static str {
     match kind {
-        SealedKind::Tokens => page!(
+        SealedKind::ByRing(RingKind::Tokens) => page!(
             "account, generation, token_sequence",
             "tokens",
             "grants where $4::text[] is null
@@ -109,27 +110,40 @@ const fn page(kind: SealedKind) -> &'static str {
                 and (call_day, account, interaction, kind) < ($4[4]::date, $4[1], $4[2], $4[3]))
              order by call_day desc, account desc, interaction desc, kind desc limit $3"
         ),
-        SealedKind::Outbox => page!(
+        SealedKind::CallEvents => page!(
             "id, position",
             "body",
-            "outbox where published_at is null
+            "outbox where published_at is null and interaction is not null
                 and ($4::text[] is null or position < $4[1]::bigint)
              order by position desc limit $3"
         ),
-        SealedKind::Quarantine => page!(
+        SealedKind::ByRing(RingKind::LinkEvents) => page!(
+            "id, position",
+            "body",
+            "outbox where published_at is null and interaction is null
+                and ($4::text[] is null or position < $4[1]::bigint)
+             order by position desc limit $3"
+        ),
+        SealedKind::ByRing(RingKind::AccountKeys) => page!(
+            "account, id",
+            "sealed",
+            "account_keys where $4::text[] is null or account < $4[1]
+             order by account desc limit $3"
+        ),
+        SealedKind::ByRing(RingKind::Quarantine) => page!(
             "topic, partition, kafka_offset",
             "body",
             "quarantine where $4::text[] is null
                 or (topic, partition, kafka_offset) < ($4[1], $4[2]::integer, $4[3]::bigint)
              order by topic desc, partition desc, kafka_offset desc limit $3"
         ),
-        SealedKind::Authorizations => page!(
+        SealedKind::ByRing(RingKind::Authorizations) => page!(
             "id",
             "secret",
             "authorizations where secret is not null and ($4::text[] is null or id < $4[1])
              order by id desc limit $3"
         ),
-        SealedKind::Contacts => page!(
+        SealedKind::ByRing(RingKind::Contacts) => page!(
             "account, contact",
             "target",
             "contacts where $4::text[] is null or (account, contact) < ($4[1], $4[2])
@@ -139,9 +153,9 @@ const fn page(kind: SealedKind) -> &'static str {
 }
 
 /// The replacing of a kind.
-const fn replace(kind: SealedKind) -> &'static str {
+const fn replace(kind: RingKind) -> &'static str {
     match kind {
-        SealedKind::Tokens => replace!(
+        RingKind::Tokens => replace!(
             "grants",
             "tokens",
             "account, generation, token_sequence",
@@ -149,23 +163,22 @@ const fn replace(kind: SealedKind) -> &'static str {
                 $5::text[]::bigint[]) as v (before, after, account, generation, token_sequence)",
             "kept.account = free.account and kept.generation = free.generation"
         ),
-        SealedKind::Bodies => replace!(
-            "call_bodies",
-            "body",
-            "account, interaction, kind, call_day",
-            "unnest($1::bytea[], $2::bytea[], $3::text[], $4::text[], $5::text[],
-                $6::text[]::date[]) as v (before, after, account, interaction, kind, call_day)",
-            "kept.account = free.account and kept.interaction = free.interaction
-                and kept.kind = free.kind and kept.call_day = free.call_day"
+        RingKind::AccountKeys => replace!(
+            "account_keys",
+            "sealed",
+            "account, id",
+            "unnest($1::bytea[], $2::bytea[], $3::text[], $4::text[])
+                as v (before, after, account, id)",
+            "kept.account = free.account and kept.id = free.id"
         ),
-        SealedKind::Outbox => replace!(
+        RingKind::LinkEvents => replace!(
             "outbox",
             "body",
             "position",
             "unnest($1::bytea[], $2::bytea[], $3::text[]::bigint[]) as v (before, after, position)",
             "kept.position = free.position"
         ),
-        SealedKind::Quarantine => replace!(
+        RingKind::Quarantine => replace!(
             "quarantine",
             "body",
             "topic, partition, kafka_offset",
@@ -174,14 +187,14 @@ const fn replace(kind: SealedKind) -> &'static str {
             "kept.topic = free.topic and kept.partition = free.partition
                 and kept.kafka_offset = free.kafka_offset"
         ),
-        SealedKind::Authorizations => replace!(
+        RingKind::Authorizations => replace!(
             "authorizations",
             "secret",
             "id",
             "unnest($1::bytea[], $2::bytea[], $3::text[]) as v (before, after, id)",
             "kept.id = free.id"
         ),
-        SealedKind::Contacts => replace!(
+        RingKind::Contacts => replace!(
             "contacts",
             "target",
             "account, contact",

@@ -48,6 +48,7 @@ pub(super) fn locked(row: &impl Columns) -> Result<Locked> {
             org: id_opt(row, "org")?,
             live: status != LinkStatus::Unlinked && health != Health::Broken,
         },
+        key: id_opt(row, "data_key")?,
     })
 }
 

@@ -8,8 +8,9 @@ use super::fold::fold;
 use super::outbox::insert_events;
 use super::values::{Joined, batch, keys, micros};
 use super::{Result, Sqlite, Tx};
-use crate::domain::ids::{AccountId, CallId, ShardId};
+use crate::domain::ids::{AccountId, CallId};
 use crate::store::Error;
+use crate::store::account_keys::check_keys;
 use crate::store::folded::Folded;
 use crate::store::inbox::{Advance, Appended, IngestBatch, IngestCall, Partition, QuarantineRow};
 use crate::store::outbox::Publish;
@@ -44,8 +45,8 @@ async fn append_calls(tx: &mut Tx, calls: &[IngestCall]) -> Result<Appended> {
         return Ok(appended);
     }
     let wanted: BTreeSet<&AccountId> = calls.iter().map(|call| &call.id.account).collect();
-    insert_accounts(tx, wanted.iter().copied()).await?;
     let accounts = accounts(tx, &wanted).await?;
+    check_keys(&accounts, calls.iter().flat_map(IngestCall::under_key))?;
     let calls = publish_too_old(tx, calls, &accounts).await?;
     let rows = fold(tx, &calls, &accounts).await?;
     let sent: BTreeMap<_, _> = calls.iter().map(|call| (&call.id, call)).collect();
@@ -101,25 +102,6 @@ async fn known(tx: &mut Tx, calls: &[IngestCall]) -> Result<BTreeSet<CallId>> {
     .fetch_all(&mut *tx.inner)
     .await?;
     rows.iter().map(call_id).collect()
-}
-
-/// Inserts those accounts that are not known yet, unlinked.
-pub(super) async fn insert_accounts<'a>(
-    tx: &mut Tx,
-    accounts: impl Iterator<Item = &'a AccountId>,
-) -> Result<()> {
-    sqlx::query(
-        "insert into accounts (account, shard, since)
-         select value ->> 0, value ->> 1, $2 from json_each($1) where true
-         on conflict (account) do nothing",
-    )
-    .bind(batch(accounts, |account| {
-        (account, ShardId::of(account, None))
-    }))
-    .bind(tx.micros())
-    .execute(&mut *tx.inner)
-    .await?;
-    Ok(())
 }
 
 /// Keeps what could not be decoded, each offset once.

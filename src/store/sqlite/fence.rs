@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Tx;
 use super::values::batch;
-use crate::domain::ids::AccountId;
+use crate::domain::ids::{AccountId, ShardId};
 use crate::store::rules::Locked;
 use crate::store::values::{id, to_json};
 use crate::store::wakes::Told;
@@ -42,7 +42,7 @@ pub(super) async fn accounts(
     accounts: &BTreeSet<&AccountId>,
 ) -> Result<BTreeMap<AccountId, Locked>> {
     let found = sqlx::query(
-        "select account, shard, generation, org, status, health from accounts
+        "select account, shard, generation, org, status, health, data_key from accounts
          where account in (select value from json_each($1))",
     )
     .bind(to_json(accounts))
@@ -52,6 +52,25 @@ pub(super) async fn accounts(
         .iter()
         .map(|row| Ok((id(row, "account")?, rows::locked(row)?)))
         .collect()
+}
+
+/// Inserts those accounts that are not known yet, unlinked.
+pub(super) async fn insert_accounts<'a>(
+    tx: &mut Tx,
+    accounts: impl Iterator<Item = &'a AccountId>,
+) -> Result<()> {
+    sqlx::query(
+        "insert into accounts (account, shard, since)
+         select value ->> 0, value ->> 1, $2 from json_each($1) where true
+         on conflict (account) do nothing",
+    )
+    .bind(batch(accounts, |account| {
+        (account, ShardId::of(account, None))
+    }))
+    .bind(tx.micros())
+    .execute(&mut *tx.inner)
+    .await?;
+    Ok(())
 }
 
 /// Wakes whom it concerns when the transaction commits, unless there is nothing to tell.

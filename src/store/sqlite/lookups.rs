@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::bodies::{Body, insert_bodies};
-use super::fence::held;
+use super::fence::{accounts, held};
 use super::outbox::insert_events;
 use super::values::{batch, keys};
 use super::{Result, Sqlite, Tx};
-use crate::domain::ids::CallId;
+use crate::domain::ids::{AccountId, CallId};
 use crate::store::Written;
+use crate::store::account_keys::check_keys;
 use crate::store::answers::{Asked, Kept, events, judge};
 use crate::store::inbox::LookupRow;
 
@@ -17,6 +18,9 @@ impl Sqlite {
     pub(super) async fn record_answers(&self, rows: &[LookupRow]) -> Result<Vec<Written>> {
         let mut tx = self.begin().await?;
         let held = held(&mut tx, rows.iter().map(|row| row.fence)).await?;
+        let wanted: BTreeSet<&AccountId> = rows.iter().map(|row| &row.id.account).collect();
+        let accounts = accounts(&mut tx, &wanted).await?;
+        check_keys(&accounts, rows.iter().flat_map(LookupRow::under_key))?;
         let calls = asked(&mut tx, rows).await?;
         let (written, kept) = judge(rows, &held, calls);
         write_answers(&mut tx, &kept).await?;

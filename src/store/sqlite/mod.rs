@@ -12,6 +12,7 @@
 //! **Batches** are one statement each, over `json_each` of one text. Bytes, which JSON cannot
 //! hold, come beside it as one value, which the statement cuts.
 
+mod account_keys;
 mod append;
 mod attempts;
 mod audit;

@@ -10,6 +10,7 @@ use super::{Result, Sqlite, Tx};
 use crate::domain::ids::{AccountId, AttemptId};
 use crate::domain::outcome::Outcome;
 use crate::store::Written;
+use crate::store::account_keys::check_keys;
 use crate::store::journal::OutcomeRow;
 use crate::store::ledger::{Changes, Ledger};
 use crate::store::rules::Noted;
@@ -32,8 +33,9 @@ impl Sqlite {
 async fn open<'a>(tx: &mut Tx, rows: &'a [OutcomeRow]) -> Result<Ledger<'a>> {
     let held = held(tx, rows.iter().map(|row| row.fence)).await?;
     let wanted: BTreeSet<&AccountId> = rows.iter().map(|row| &row.call.account).collect();
-    let generations = accounts(tx, &wanted)
-        .await?
+    let accounts = accounts(tx, &wanted).await?;
+    check_keys(&accounts, rows.iter().flat_map(OutcomeRow::under_key))?;
+    let generations = accounts
         .into_iter()
         .map(|(account, found)| (account, found.link.generation))
         .collect();

@@ -5,7 +5,8 @@ use async_trait::async_trait;
 
 use super::values::{Joined, batch};
 use super::{Result, Sqlite};
-use crate::store::rings::{HEAD, Place, Replacement, Rings, SealedKind, SealedRow, sealed_row};
+use crate::domain::key_head;
+use crate::store::rings::{Place, Replacement, RingKind, Rings, SealedKind, SealedRow, sealed_row};
 use crate::store::values::to_json;
 
 /// A page: `$1` how values begin that are left out, `$2` the length of a head, `$3` how many, `$4`
@@ -56,7 +57,7 @@ impl Rings for Sqlite {
     ) -> Result<Vec<SealedRow>> {
         let rows = sqlx::query(page(kind))
             .bind(current)
-            .bind(i64::try_from(HEAD).expect("it is small"))
+            .bind(i64::try_from(key_head::LONGEST).expect("it is small"))
             .bind(i64::from(limit))
             .bind(after.map(|place| to_json(&place.key())))
             .fetch_all(&self.readers)
@@ -64,7 +65,7 @@ impl Rings for Sqlite {
         rows.iter().map(|row| sealed_row(kind, row)).collect()
     }
 
-    async fn replace_sealed(&self, kind: SealedKind, values: &[Replacement]) -> Result<u64> {
+    async fn replace_sealed(&self, kind: RingKind, values: &[Replacement]) -> Result<u64> {
         let mut joined = Joined::new();
         let rows = batch(values, |value| {
             let (before, before_length) = joined.push(&value.before);
@@ -87,7 +88,7 @@ impl Rings for Sqlite {
 /// The page of a kind.
 const fn page(kind: SealedKind) -> &'static str {
     match kind {
-        SealedKind::Tokens => page!(
+        SealedKind::ByRing(RingKind::Tokens) => page!(
             "account, generation, token_sequence",
             "tokens",
             "grants where (account, generation)
@@ -101,27 +102,40 @@ const fn page(kind: SealedKind) -> &'static str {
                 < (coalesce($4 ->> 0, x''), $4 ->> 1, $4 ->> 2)
              order by account desc, interaction desc, kind desc limit $3"
         ),
-        SealedKind::Outbox => page!(
+        SealedKind::CallEvents => page!(
             "id, position",
             "body",
-            "outbox where published_at is null
+            "outbox where published_at is null and interaction is not null
                 and position < coalesce(cast($4 ->> 0 as integer), x'')
              order by position desc limit $3"
         ),
-        SealedKind::Quarantine => page!(
+        SealedKind::ByRing(RingKind::LinkEvents) => page!(
+            "id, position",
+            "body",
+            "outbox where published_at is null and interaction is null
+                and position < coalesce(cast($4 ->> 0 as integer), x'')
+             order by position desc limit $3"
+        ),
+        SealedKind::ByRing(RingKind::AccountKeys) => page!(
+            "account, id",
+            "sealed",
+            "account_keys where account < coalesce($4 ->> 0, x'')
+             order by account desc limit $3"
+        ),
+        SealedKind::ByRing(RingKind::Quarantine) => page!(
             "topic, partition, kafka_offset",
             "body",
             "quarantine where (topic, partition, kafka_offset) < (coalesce($4 ->> 0, x''),
                 cast($4 ->> 1 as integer), cast($4 ->> 2 as integer))
              order by topic desc, partition desc, kafka_offset desc limit $3"
         ),
-        SealedKind::Authorizations => page!(
+        SealedKind::ByRing(RingKind::Authorizations) => page!(
             "id",
             "secret",
             "authorizations where secret is not null and id < coalesce($4 ->> 0, x'')
              order by id desc limit $3"
         ),
-        SealedKind::Contacts => page!(
+        SealedKind::ByRing(RingKind::Contacts) => page!(
             "account, contact",
             "target",
             "contacts where (account, contact) < (coalesce($4 ->> 0, x''), $4 ->> 1)
@@ -131,36 +145,35 @@ const fn page(kind: SealedKind) -> &'static str {
 }
 
 /// The replacing of a kind.
-const fn replace(kind: SealedKind) -> &'static str {
+const fn replace(kind: RingKind) -> &'static str {
     match kind {
-        SealedKind::Tokens => replace!(
+        RingKind::Tokens => replace!(
             "grants",
             "tokens",
             "account = place ->> '$[0][0]'
                 and generation = cast(place ->> '$[0][1]' as integer)
                 and token_sequence = cast(place ->> '$[0][2]' as integer)"
         ),
-        SealedKind::Bodies => replace!(
-            "call_bodies",
-            "body",
-            "account = place ->> '$[0][0]' and interaction = place ->> '$[0][1]'
-                and kind = place ->> '$[0][2]'"
+        RingKind::AccountKeys => replace!(
+            "account_keys",
+            "sealed",
+            "account = place ->> '$[0][0]' and id = place ->> '$[0][1]'"
         ),
-        SealedKind::Outbox => replace!(
+        RingKind::LinkEvents => replace!(
             "outbox",
             "body",
             "position = cast(place ->> '$[0][0]' as integer)"
         ),
-        SealedKind::Quarantine => replace!(
+        RingKind::Quarantine => replace!(
             "quarantine",
             "body",
             "topic = place ->> '$[0][0]' and partition = cast(place ->> '$[0][1]' as integer)
                 and kafka_offset = cast(place ->> '$[0][2]' as integer)"
         ),
-        SealedKind::Authorizations => {
+        RingKind::Authorizations => {
             replace!("authorizations", "secret", "id = place ->> '$[0][0]'")
         }
-        SealedKind::Contacts => replace!(
+        RingKind::Contacts => replace!(
             "contacts",
             "target",
             "account = place ->> '$[0][0]' and contact = place ->> '$[0][1]'"
@@ -183,7 +196,12 @@ mod tests {
         let config = Config::default();
         Sqlite::migrate(&path, &config).await.expect("migrate");
         let store = Sqlite::open(&path, &config).await.expect("open");
-        for kind in SealedKind::ALL {
+        let of_accounts = [SealedKind::Bodies, SealedKind::CallEvents];
+        for kind in RingKind::ALL
+            .map(SealedKind::ByRing)
+            .into_iter()
+            .chain(of_accounts)
+        {
             let asked = format!("explain query plan {}", page(kind));
             let plan = sqlx::query(AssertSqlSafe(asked)).fetch_all(&store.readers);
             for step in plan.await.expect("a plan") {

@@ -12,7 +12,7 @@ use vcc_link::store::recovery::{Standing, Witness};
 
 use super::api::{come_back, told};
 use super::world::{ADMIN_MACHINE, API_USER, Browser, VIEWER_MACHINE, World};
-use crate::store::conformance::fixture::ended;
+use crate::store::conformance::fixture::{ended, give_keys};
 
 /// Requests that are made of each operation.
 const REQUESTS: usize = 300;
@@ -33,6 +33,7 @@ async fn every_answer_is_as_the_document_says() {
     };
     let standing = world.store.recognise(&Witness::default()).await;
     assert_eq!(standing.expect("recognise"), Standing::Recognised);
+    give_keys(&*world.store, &batch.calls).await;
     world.store.append(&batch).await.expect("a call");
     let document = api::document();
     let mut rng = StdRng::seed_from_u64(7);

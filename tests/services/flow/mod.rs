@@ -6,6 +6,7 @@
 mod calls;
 mod crashes;
 mod displaced;
+mod erased;
 mod fleet;
 mod hostile;
 mod limits;

@@ -436,13 +436,17 @@ impl World {
         administer(format!("alter database {name}_backup rename to {name}")).await;
     }
 
-    /// Has everybody who touches a table wait until the lock is dropped.
-    pub(super) async fn lock(&self, table: &str) -> sqlx::PgConnection {
+    /// A connection to its database, which is on the server.
+    pub(super) async fn connect(&self) -> sqlx::PgConnection {
         let mut url = url::Url::parse(&service("VCC_LINK_TEST_DATABASE_URL")).expect("a URL");
         url.set_path(&self.name);
-        let mut connection = sqlx::PgConnection::connect(url.as_str())
-            .await
-            .expect("a connection");
+        let connection = sqlx::PgConnection::connect(url.as_str()).await;
+        connection.expect("a connection")
+    }
+
+    /// Has everybody who touches a table wait until the lock is dropped.
+    pub(super) async fn lock(&self, table: &str) -> sqlx::PgConnection {
+        let mut connection = self.connect().await;
         let lock = format!("begin; lock table {table} in access exclusive mode");
         connection
             .execute(sqlx::AssertSqlSafe(lock))

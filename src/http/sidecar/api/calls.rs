@@ -44,7 +44,8 @@ pub(super) async fn why(
         .store
         .links(std::slice::from_ref(&id.account))
         .await?;
-    let call = sidecar.sealer.open_call(&story.call);
+    let keys = sidecar.vault.open(story.call.keys().collect()).await?;
+    let call = keys.call(&story.call);
     let told = Told {
         story: &story,
         call: call.as_ref(),

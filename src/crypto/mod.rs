@@ -1,10 +1,15 @@
-//! Seals and opens tokens, bodies and events; the only file that sees key bytes.
+//! Seals and opens tokens, bodies and events; the only room that sees key bytes.
 //!
-//! A sealed value is `version ‖ length of the key's id ‖ the key's id ‖ nonce ‖ ciphertext`, by
+//! A sealed value is a head with the key's id ([`key_head`]), then `nonce ‖ ciphertext`, by
 //! AES-256-GCM-SIV, which stays safe if a nonce should ever repeat. The associated data is what
 //! the value is and where it belongs ([`Context`]), so a sealed value that is copied to another
-//! row does not open there. The key's id stands in the value: keys can be added and the primary
-//! changed while old values stay readable.
+//! row does not open there.
+//!
+//! The ring's keys ([`KeyRing`]) come from the settings. What is about callers is sealed by a data key
+//! of its account ([`DataKey`]), which is itself a value that the ring sealed: it can be destroyed, and
+//! all that it sealed with it.
+
+mod context;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,14 +22,11 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+pub use self::context::Context;
 use crate::domain::fault::Fault;
-use crate::domain::ids::{
-    AccountId, AuthorizationId, CallId, ContactId, EventId, Generation, InvitationId, TokenSequence,
-};
+use crate::domain::ids::{AccountId, AuthorizationId, InvitationId, KeyId};
+use crate::domain::key_head;
 use crate::domain::private::masked;
-
-/// The form of a sealed value. Another form gets another number.
-const VERSION: u8 = 1;
 
 /// One key of the ring.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -66,7 +68,7 @@ impl Config {
             return;
         }
         for (n, key) in self.keys.iter().enumerate() {
-            if !is_key_id(&key.id) {
+            if key.id.parse::<KeyId>().is_err() {
                 let advice = "write 1 to 32 letters, digits, '-', '_' or '.'";
                 faults.push(Fault::new(format!("crypto.keys[{n}].id"), advice));
             }
@@ -84,14 +86,6 @@ impl Config {
             faults.push(Fault::new("crypto.primary", advice));
         }
     }
-}
-
-/// Whether a text may name a key.
-pub fn is_key_id(id: &str) -> bool {
-    (1..=32).contains(&id.len())
-        && id
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
 /// The bytes of a key, if there are 32.
@@ -112,7 +106,7 @@ pub enum Error {
     )]
     UnknownKey {
         /// The key's id, as the value says.
-        id: String,
+        id: KeyId,
     },
     /// It was changed, cut, copied from another place, or sealed by other bytes of that id.
     #[error("a sealed value does not open: it was changed, or it belongs to another row")]
@@ -137,122 +131,66 @@ pub fn invitation_id(secret: &SecretString) -> InvitationId {
     id.parse().expect("43 characters of base64url")
 }
 
-/// What a sealed value is, and where it belongs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Context {
-    /// A link's tokens, at one place of their sequence.
-    Tokens {
-        /// The account.
-        account: AccountId,
-        /// The link's generation.
-        generation: Generation,
-        /// Which tokens of that generation.
-        token_sequence: TokenSequence,
-    },
-    /// A body of a call.
-    Body {
-        /// The call.
-        call: CallId,
-        /// Which of its bodies.
-        kind: &'static str,
-    },
-    /// An event to publish.
-    Event {
-        /// The event's id.
-        id: EventId,
-    },
-    /// The secret of an authorization.
-    Authorization {
-        /// The authorization.
-        id: AuthorizationId,
-    },
-    /// Where a contact is told.
-    Contact {
-        /// The account.
-        account: AccountId,
-        /// The contact.
-        id: ContactId,
-    },
-    /// An admin's session, which the browser keeps.
-    Session {
-        /// What the browser may do with it.
-        purpose: &'static str,
-    },
-    /// Bytes that are no valid event.
-    Quarantine {
-        /// The topic that they stood in.
-        topic: String,
-        /// The partition.
-        partition: i32,
-        /// The offset.
-        offset: i64,
-    },
+/// A key, ready for use.
+struct Cipher {
+    /// What stands in each value that it seals.
+    id: KeyId,
+    /// Its bytes.
+    key: LessSafeKey,
 }
 
-impl Context {
-    /// The associated data. Each part's length is written before it, so that no two contexts give
-    /// the same bytes.
-    fn associated_data(&self) -> Vec<u8> {
-        let mut data = Vec::with_capacity(128);
-        let mut part = |bytes: &[u8]| {
-            data.extend((bytes.len() as u64).to_be_bytes());
-            data.extend(bytes);
-        };
-        match self {
-            Self::Tokens {
-                account,
-                generation,
-                token_sequence,
-            } => {
-                part(b"tokens");
-                part(account.as_str().as_bytes());
-                part(&generation.0.to_be_bytes());
-                part(&token_sequence.0.to_be_bytes());
-            }
-            Self::Body { call, kind } => {
-                part(b"body");
-                part(call.account.as_str().as_bytes());
-                part(call.interaction.as_str().as_bytes());
-                part(kind.as_bytes());
-            }
-            Self::Authorization { id } => {
-                part(b"authorization");
-                part(id.as_str().as_bytes());
-            }
-            Self::Contact { account, id } => {
-                part(b"contact");
-                part(account.as_str().as_bytes());
-                part(id.as_str().as_bytes());
-            }
-            Self::Session { purpose } => {
-                part(b"session");
-                part(purpose.as_bytes());
-            }
-            Self::Event { id } => {
-                part(b"event");
-                part(id.as_str().as_bytes());
-            }
-            Self::Quarantine {
-                topic,
-                partition,
-                offset,
-            } => {
-                part(b"quarantine");
-                part(topic.as_bytes());
-                part(&partition.to_be_bytes());
-                part(&offset.to_be_bytes());
-            }
+impl Cipher {
+    /// A key of these bytes.
+    fn new(id: KeyId, bytes: &[u8; 32]) -> Self {
+        let unbound = UnboundKey::new(&AES_256_GCM_SIV, bytes).expect("the cipher's keys have 32");
+        Self {
+            id,
+            key: LessSafeKey::new(unbound),
         }
-        data
+    }
+
+    /// Seals a value in its place.
+    fn seal(&self, context: &Context, plain: &[u8]) -> Vec<u8> {
+        let mut nonce = [0; NONCE_LEN];
+        aws_lc_rs::rand::fill(&mut nonce).expect("the operating system gives random bytes");
+        let mut sealed = key_head::of(&self.id);
+        sealed.reserve(NONCE_LEN + plain.len() + 16);
+        sealed.extend(nonce);
+        let mut body = plain.to_vec();
+        self.key
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(context.associated_data()),
+                &mut body,
+            )
+            .expect("a body is far below the cipher's limit of 64 GiB");
+        sealed.extend(body);
+        sealed
+    }
+
+    /// Opens a value in its place, without its head.
+    fn open(&self, context: &Context, rest: &[u8]) -> Result<Vec<u8>, Error> {
+        let (nonce, body) = rest
+            .split_first_chunk::<NONCE_LEN>()
+            .ok_or(Error::Tampered)?;
+        let mut body = body.to_vec();
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let plain = self
+            .key
+            .open_in_place(nonce, Aad::from(context.associated_data()), &mut body)
+            .map_err(|_| Error::Tampered)?
+            .len();
+        body.truncate(plain);
+        Ok(body)
     }
 }
 
-/// The keys, ready for use. One seals; all open.
+/// The keys of the settings, ready for use. One seals; all open.
 pub struct KeyRing {
     /// The id of the key that seals.
-    primary: String,
+    primary: KeyId,
     /// Every key by its id.
-    keys: HashMap<String, LessSafeKey>,
+    keys: HashMap<KeyId, Cipher>,
 }
 
 impl fmt::Debug for KeyRing {
@@ -267,69 +205,101 @@ impl fmt::Debug for KeyRing {
 }
 
 impl KeyRing {
-    /// The id of the key that seals.
-    pub fn primary(&self) -> &str {
-        &self.primary
-    }
-
     /// The ring of validated settings.
     pub fn new(config: &Config) -> Result<Self, Error> {
-        let keys: HashMap<String, LessSafeKey> = config
+        let primary: KeyId = config.primary.parse().map_err(|_| Error::NoPrimary)?;
+        let keys: HashMap<KeyId, Cipher> = config
             .keys
             .iter()
             .filter_map(|key| {
-                let unbound = UnboundKey::new(&AES_256_GCM_SIV, &key_bytes(key)?).ok()?;
-                Some((key.id.clone(), LessSafeKey::new(unbound)))
+                let id: KeyId = key.id.parse().ok()?;
+                Some((id.clone(), Cipher::new(id, &key_bytes(key)?)))
             })
             .collect();
-        if !keys.contains_key(&config.primary) {
+        if !keys.contains_key(&primary) {
             return Err(Error::NoPrimary);
         }
-        Ok(Self {
-            primary: config.primary.clone(),
-            keys,
-        })
+        Ok(Self { primary, keys })
     }
 
     /// How every value begins that the primary key sealed, and no other.
     pub fn primary_head(&self) -> Vec<u8> {
-        head(&self.primary)
+        key_head::of(&self.primary)
     }
 
     /// Seals a value in its place, by the primary key.
     pub fn seal(&self, context: &Context, plain: &[u8]) -> Vec<u8> {
-        let mut nonce = [0; NONCE_LEN];
-        aws_lc_rs::rand::fill(&mut nonce).expect("the operating system gives random bytes");
-        let mut sealed = head(&self.primary);
-        sealed.reserve(NONCE_LEN + plain.len() + 16);
-        sealed.extend(nonce);
-        let mut body = plain.to_vec();
-        self.keys[&self.primary]
-            .seal_in_place_append_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(context.associated_data()),
-                &mut body,
-            )
-            .expect("a body is far below the cipher's limit of 64 GiB");
-        sealed.extend(body);
-        sealed
+        self.keys[&self.primary].seal(context, plain)
     }
 
     /// Opens a value in its place.
     pub fn open(&self, context: &Context, sealed: &[u8]) -> Result<Vec<u8>, Error> {
-        let (id, nonce, body) = split(sealed).ok_or(Error::Tampered)?;
-        let key = self
-            .keys
-            .get(id)
-            .ok_or_else(|| Error::UnknownKey { id: id.to_owned() })?;
-        let mut body = body.to_vec();
-        let nonce = Nonce::assume_unique_for_key(nonce);
-        let plain = key
-            .open_in_place(nonce, Aad::from(context.associated_data()), &mut body)
-            .map_err(|_| Error::Tampered)?
-            .len();
-        body.truncate(plain);
-        Ok(body)
+        let (id, rest) = key_head::split(sealed).ok_or(Error::Tampered)?;
+        let key = self.keys.get(&id).ok_or(Error::UnknownKey { id })?;
+        key.open(context, rest)
+    }
+
+    /// A data key of random bytes and a random id for an account; and itself, sealed by the primary
+    /// key, as it may be stored.
+    pub fn make_data_key(&self, account: &AccountId) -> (DataKey, Vec<u8>) {
+        let mut id = [0; 16];
+        aws_lc_rs::rand::fill(&mut id).expect("the operating system gives random bytes");
+        let id: KeyId = URL_SAFE_NO_PAD
+            .encode(id)
+            .parse()
+            .expect("22 characters of base64url");
+        let bytes = random_bytes();
+        let context = Context::AccountKey {
+            account: account.clone(),
+            id: id.clone(),
+        };
+        let sealed = self.seal(&context, &bytes);
+        (DataKey(Cipher::new(id, &bytes)), sealed)
+    }
+
+    /// Opens the data key of an account.
+    pub fn open_data_key(
+        &self,
+        account: &AccountId,
+        id: &KeyId,
+        sealed: &[u8],
+    ) -> Result<DataKey, Error> {
+        let context = Context::AccountKey {
+            account: account.clone(),
+            id: id.clone(),
+        };
+        let bytes = self.open(&context, sealed)?;
+        let bytes = bytes.try_into().map_err(|_| Error::Tampered)?;
+        Ok(DataKey(Cipher::new(id.clone(), &bytes)))
+    }
+}
+
+/// The data key of an account, opened.
+pub struct DataKey(Cipher);
+
+impl fmt::Debug for DataKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DataKey({})", self.0.id)
+    }
+}
+
+impl DataKey {
+    /// What stands in each value that it seals.
+    pub const fn id(&self) -> &KeyId {
+        &self.0.id
+    }
+
+    /// Seals a value in its place.
+    pub fn seal(&self, context: &Context, plain: &[u8]) -> Vec<u8> {
+        self.0.seal(context, plain)
+    }
+
+    /// Opens a value in its place.
+    pub fn open(&self, context: &Context, sealed: &[u8]) -> Result<Vec<u8>, Error> {
+        match key_head::split(sealed) {
+            Some((id, rest)) if id == self.0.id => self.0.open(context, rest),
+            _ => Err(Error::Tampered),
+        }
     }
 }
 
@@ -366,41 +336,12 @@ pub fn same(one: &str, other: &str) -> bool {
     verify_slices_are_equal(one.as_bytes(), other.as_bytes()).is_ok()
 }
 
-/// The id of the key that sealed a value, of which the first 34 bytes are enough; `None` where it
-/// is no sealed value.
-pub fn key_id(sealed: &[u8]) -> Option<&str> {
-    Some(split_head(sealed)?.0)
-}
-
-/// What a value begins with that this key sealed.
-fn head(id: &str) -> Vec<u8> {
-    let length = u8::try_from(id.len()).expect("key ids have at most 32 bytes");
-    [&[VERSION, length], id.as_bytes()].concat()
-}
-
-/// Takes a sealed value apart.
-fn split(sealed: &[u8]) -> Option<(&str, [u8; NONCE_LEN], &[u8])> {
-    let (id, rest) = split_head(sealed)?;
-    let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>()?;
-    Some((id, *nonce, body))
-}
-
-/// Takes the key's id off a sealed value.
-fn split_head(sealed: &[u8]) -> Option<(&str, &[u8])> {
-    let (&[version, length], rest) = sealed.split_first_chunk::<2>()?;
-    if version != VERSION {
-        return None;
-    }
-    let (id, rest) = rest.split_at_checked(usize::from(length))?;
-    let id = std::str::from_utf8(id).ok().filter(|id| is_key_id(id))?;
-    Some((id, rest))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::ids::{Generation, TokenSequence};
 
     fn config(ids: &[&str], primary: &str) -> Config {
         let keys = ids.iter().enumerate().map(|(n, id)| Key {
@@ -460,12 +401,36 @@ mod tests {
         let both = KeyRing::new(&config(&["old", "new"], "new")).expect("a primary key");
         assert_eq!(both.open(&context, &sealed), Ok(b"secret".to_vec()));
         let missing = ring(&["new"], "new").open(&context, &sealed);
-        assert_eq!(missing, Err(Error::UnknownKey { id: "old".into() }));
-        assert_eq!(key_id(&sealed), Some("old"));
-        assert_eq!(key_id(&sealed[..5]), Some("old"));
-        assert_eq!(key_id(b"old"), None);
+        let old: KeyId = "old".parse().expect("an id");
+        assert_eq!(missing, Err(Error::UnknownKey { id: old.clone() }));
+        let named = |bytes| key_head::split(bytes).map(|(id, _)| id);
+        assert_eq!(named(&sealed), Some(old.clone()));
+        assert_eq!(named(&sealed[..5]), Some(old));
+        assert_eq!(named(b"old"), None);
         assert!(!sealed.starts_with(&both.primary_head()));
         assert!(both.seal(&context, b"").starts_with(&both.primary_head()));
+    }
+
+    #[test]
+    fn a_data_key_opens_for_its_account_alone_and_a_missing_key_of_the_ring_is_named() {
+        let old = ring(&["old"], "old");
+        let [acme, other] = ["acme", "other"].map(|a| a.parse::<AccountId>().expect("an account"));
+        let (key, stored) = old.make_data_key(&acme);
+        let context = tokens("acme", 1, 1);
+        let sealed = key.seal(&context, b"secret");
+        let again = old.open_data_key(&acme, key.id(), &stored).expect("opens");
+        assert_eq!(again.open(&context, &sealed), Ok(b"secret".to_vec()));
+
+        let (second, _) = old.make_data_key(&acme);
+        assert_ne!(second.id(), key.id());
+        assert_eq!(second.open(&context, &sealed), Err(Error::Tampered));
+        for (account, id) in [(&other, key.id()), (&acme, second.id())] {
+            let moved = old.open_data_key(account, id, &stored);
+            assert_eq!(moved.err(), Some(Error::Tampered));
+        }
+        let missing = ring(&["new"], "new").open_data_key(&acme, key.id(), &stored);
+        let id = "old".parse().expect("an id");
+        assert_eq!(missing.err(), Some(Error::UnknownKey { id }));
     }
 
     #[test]
@@ -489,5 +454,8 @@ mod tests {
         let config = config(&["a"], "a");
         let encoded = config.keys[0].key.expose_secret().to_owned();
         assert!(!format!("{config:?}").contains(&encoded));
+        let ring = KeyRing::new(&config).expect("a primary key");
+        let (key, _) = ring.make_data_key(&"acme".parse().expect("an account"));
+        assert_eq!(format!("{key:?}"), format!("DataKey({})", key.id()));
     }
 }
