@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -128,6 +129,16 @@ impl Services {
     /// Starts a service, again on the same data and ports where it ran before.
     pub(crate) async fn again(&self, service: Service) -> anyhow::Result<()> {
         self.script(&["--only", service.name(), "start"], &[]).await
+    }
+
+    /// Sends a service's process a signal.
+    pub(crate) fn signal(&self, service: Service, signal: Signal) -> anyhow::Result<()> {
+        let told = self.folder.path().join(service.name()).join("process");
+        let told = std::fs::read_to_string(told)?;
+        let pid = told.split_whitespace().next();
+        let pid = pid.context("the script tells no process")?.parse()?;
+        let pid = Pid::from_raw(pid).context("no process has this number")?;
+        kill_process(pid, signal).context("the service takes no signal")
     }
 
     /// The small disk.

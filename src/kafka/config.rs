@@ -226,7 +226,10 @@ impl Config {
     /// nothing of the operator's is among those that the guarantees stand on.
     pub(super) fn client(&self, tuned: &[(&str, &str)]) -> ClientConfig {
         let mut client = ClientConfig::new();
-        client.set("reconnect.backoff.max.ms", "2000");
+        client
+            .set("reconnect.backoff.max.ms", "2000")
+            // Partitions that were added wait so long for whoever reads them; the default is five minutes.
+            .set("topic.metadata.refresh.interval.ms", "30000");
         for (name, value) in tuned {
             client.set(*name, *value);
         }

@@ -15,7 +15,7 @@ const POSTGRES: Setup = Setup {
     ..Setup::USUAL
 };
 
-pub(super) const ROWS: [Row; 2] = [
+pub(super) const ROWS: [Row; 3] = [
     Row::new(
         "disk-full",
         "PostgreSQL's disk full: statements fail",
@@ -32,55 +32,58 @@ pub(super) const ROWS: [Row; 2] = [
     )
     .in_worlds(POSTGRES)
     .long(),
+    Row::new(
+        "kafka-full",
+        "Kafka's disk full: the broker gives up, and is started again",
+        20,
+        |world, trial| log(world, trial).boxed(),
+    )
+    .in_worlds(Setup {
+        own: OwnService::OnSmallDisk(Service::Kafka),
+        ..Setup::USUAL
+    })
+    .long(),
 ];
 
 /// Calls come until a statement found no room, and for a while after.
 async fn statements(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
-    full(
-        world,
-        trial,
-        Service::Postgres,
-        Seen::Said("No space left on device"),
-    )
-    .await
+    full(world, trial, Service::Postgres, "No space left on device").await
 }
 
 /// A transaction of nobody's uses up the log's room as well.
 async fn wal(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
-    full(world, trial, Service::Postgres, Seen::Said("PANIC")).await
+    full(world, trial, Service::Postgres, "PANIC").await
 }
 
-/// By what it is seen that the full disk struck.
-#[derive(Clone, Copy, PartialEq)]
-enum Seen {
-    /// The service says this.
-    Said(&'static str),
+/// Neither calls nor results find room.
+async fn log(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    full(world, trial, Service::Kafka, "No space left on device").await
 }
 
-/// The disk is filled under load, and has room again some time after that was felt.
+/// The disk is filled under load, and has room again some time after the service has said these words.
 async fn full(
     world: &mut World,
     trial: &mut Trial,
     service: Service,
-    seen: Seen,
+    words: &'static str,
 ) -> anyhow::Result<u64> {
     world.load(&mut trial.chance, &ACCOUNTS, 20)?;
     moment(&mut trial.chance, Duration::from_secs(2)).await;
     let services = std::sync::Arc::clone(&world.services);
-    let before = struck(&services, service, seen)?;
+    let before = services.said(service, words)?;
     services.disk()?.fill()?;
     let deadline = Instant::now() + PATIENCE;
     let mut times = before;
     while times == before && Instant::now() < deadline {
         world.load(&mut trial.chance, &ACCOUNTS, 10)?;
-        if seen == Seen::Said("PANIC") {
+        if words == "PANIC" {
             // Where the server has no room for it, that is what was wanted.
             let _ = services
                 .administer("select pg_logical_emit_message(true, '', repeat('x', 4000000))".into())
                 .await;
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
-        times = struck(&services, service, seen)?;
+        times = services.said(service, words)?;
     }
     moment(&mut trial.chance, Duration::from_secs(3)).await;
     services.disk()?.free()?;
@@ -98,14 +101,4 @@ async fn full(
     }
     world.load(&mut trial.chance, &ACCOUNTS, 10)?;
     Ok(u64::try_from(times - before)?)
-}
-
-/// How often it was seen so far.
-fn struck(
-    services: &crate::services::Services,
-    service: Service,
-    seen: Seen,
-) -> anyhow::Result<usize> {
-    let Seen::Said(words) = seen;
-    services.said(service, words)
 }

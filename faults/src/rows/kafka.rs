@@ -1,17 +1,19 @@
-//! Kafka that dies, shares its partitions out anew, or forgets how far it was read.
+//! Kafka that dies, stands still, shares its partitions out anew, gets more of them, or forgets how far it
+//! was read.
 
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use rand::Rng as _;
 use rdkafka::admin::AdminOptions;
 use rustix::process::Signal;
 
 use super::moment;
 use crate::row::{Row, Trial};
 use crate::services::Service;
-use crate::world::{ACCOUNTS, Own, Setup, World, admin};
+use crate::world::{ACCOUNTS, Own, PATIENCE, Setup, World, admin};
 
-pub(super) const ROWS: [Row; 4] = [
+pub(super) const ROWS: [Row; 6] = [
     Row::new(
         "kafka-killed",
         "Kafka's broker killed and started again",
@@ -19,6 +21,21 @@ pub(super) const ROWS: [Row; 4] = [
         |world, trial| broker(world, trial).boxed(),
     )
     .alone(),
+    Row::new(
+        "kafka-frozen",
+        "SIGSTOP of Kafka's broker for 2 to 15 s, then on",
+        50,
+        |world, trial| frozen(world, trial).boxed(),
+    )
+    .alone()
+    .long(),
+    Row::new(
+        "partitions-added",
+        "the topic of the calls gets more partitions",
+        20,
+        |world, trial| partitions(world, trial).boxed(),
+    )
+    .long(),
     Row::new(
         "rebalance",
         "replicas 1-3-1; 20 s a trial",
@@ -56,6 +73,33 @@ async fn broker(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     world.load(&mut trial.chance, &ACCOUNTS, 10)?;
     world.flushed().await?;
     Ok(1)
+}
+
+/// The broker stands still, past the members' sessions or not.
+async fn frozen(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    world.load(&mut trial.chance, &ACCOUNTS, 30)?;
+    moment(&mut trial.chance, Duration::from_secs(2)).await;
+    world.services.signal(Service::Kafka, Signal::STOP)?;
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    let still = trial.chance.random_range(2_000..15_000);
+    tokio::time::sleep(Duration::from_millis(still)).await;
+    let waited = world.waits();
+    world.services.signal(Service::Kafka, Signal::CONT)?;
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    world.flushed().await?;
+    Ok(u64::from(waited))
+}
+
+/// Calls come to new partitions before any worker has heard of them.
+async fn partitions(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    world.load(&mut trial.chance, &ACCOUNTS, 20)?;
+    moment(&mut trial.chance, Duration::from_secs(1)).await;
+    let known = world.partitions().await?;
+    world.add_partitions(known + 2).await?;
+    world.load(&mut trial.chance, &ACCOUNTS, 60)?;
+    world.flushed().await?;
+    world.settled(PATIENCE).await?;
+    world.read_in(known..known + 2).await
 }
 
 /// Two more workers come, and go again, while calls come all the time.

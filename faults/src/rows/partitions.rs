@@ -113,12 +113,7 @@ async fn cut_salesforce(world: &mut World, trial: &mut Trial) -> anyhow::Result<
 /// What the workers had asked PostgreSQL is never answered, and no connection of theirs ends; new ones
 /// are well after some seconds.
 async fn forgotten(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
-    let through_proxy = world.through_proxy();
-    for place in 0..world.workers.len() {
-        world.workers[place].kill().await?;
-        world.respawn(place, &through_proxy)?;
-    }
-    world.ready().await?;
+    world.all_through_proxy().await?;
     let before = world.postgres.struck();
     world.load(&mut trial.chance, &ACCOUNTS, 20)?;
     moment(&mut trial.chance, Duration::from_secs(1)).await;

@@ -1,16 +1,19 @@
-//! PostgreSQL that stops at once, loses its connections, or can only be read.
+//! PostgreSQL that stops at once, loses its connections, can only be read, is slow, or keeps a table locked.
 
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use futures::FutureExt as _;
+use rand::Rng as _;
+use sqlx::Connection as _;
 
 use super::moment;
+use crate::proxy::Way;
 use crate::row::{Row, Trial};
 use crate::services::Service;
 use crate::world::{ACCOUNTS, PATIENCE, World, tick};
 
-pub(super) const ROWS: [Row; 3] = [
+pub(super) const ROWS: [Row; 6] = [
     Row::new(
         "postgres-stopped",
         "PostgreSQL stopped at once and started again",
@@ -29,6 +32,26 @@ pub(super) const ROWS: [Row; 3] = [
         "new connections meet a PostgreSQL that is read-only for some seconds",
         100,
         |world, trial| read_only(world, trial).boxed(),
+    )
+    .long(),
+    Row::new(
+        "slow-database",
+        "each of PostgreSQL's answers comes 0.2 to 2 s late, for some seconds",
+        100,
+        |world, trial| slow(world, trial).boxed(),
+    )
+    .long(),
+    Row::new(
+        "commit-lost",
+        "a database connection breaks at each third commit, which is done; 10 s a trial",
+        100,
+        |world, trial| commit_lost(world, trial).boxed(),
+    ),
+    Row::new(
+        "locked",
+        "somebody keeps a table locked for up to 12 s",
+        100,
+        |world, trial| locked(world, trial).boxed(),
     )
     .long(),
 ];
@@ -95,6 +118,61 @@ async fn read_only(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> 
     moment(&mut trial.chance, Duration::from_secs(4)).await;
     let waited = world.waits();
     world.services.administer(set("off")).await?;
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    Ok(u64::from(waited))
+}
+
+/// Leases last 3 s here: behind the longest of these delays they all run out, and nobody works until it
+/// is over.
+async fn slow(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    world.all_through_proxy().await?;
+    let before = world.postgres.struck();
+    world.load(&mut trial.chance, &ACCOUNTS, 20)?;
+    moment(&mut trial.chance, Duration::from_secs(1)).await;
+    let delay = Duration::from_millis(trial.chance.random_range(200..2_000));
+    world.postgres.set(Way::Slow(delay));
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    tokio::time::sleep(delay * 3).await;
+    moment(&mut trial.chance, Duration::from_secs(6)).await;
+    world.postgres.set(Way::Open);
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    Ok(world.postgres.struck() - before)
+}
+
+/// What was written, and whether, is not known to whom wrote it.
+async fn commit_lost(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    world.all_through_proxy().await?;
+    let before = world.postgres.struck();
+    world.postgres.set(Way::CommitLost);
+    for _ in 0..20 {
+        world.load(&mut trial.chance, &ACCOUNTS, 5)?;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    world.postgres.set(Way::Open);
+    Ok(world.postgres.struck() - before)
+}
+
+/// Tables that somebody may lock, as a migration by hand or a dump does.
+const TABLES: [&str; 6] = [
+    "accounts",
+    "attempts",
+    "calls",
+    "call_bodies",
+    "leases",
+    "outbox",
+];
+
+/// For longer than a statement may take, or shorter.
+async fn locked(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    world.load(&mut trial.chance, &ACCOUNTS, 20)?;
+    moment(&mut trial.chance, Duration::from_secs(1)).await;
+    let table = TABLES[trial.chance.random_range(0..TABLES.len())];
+    let lock = world.lock(table).await?;
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    moment(&mut trial.chance, Duration::from_secs(10)).await;
+    let waited = world.waits();
+    lock.close().await?;
     world.load(&mut trial.chance, &ACCOUNTS, 10)?;
     Ok(u64::from(waited))
 }

@@ -19,14 +19,14 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{DefaultProducerContext, ThreadedProducer};
 use salesforce_simulator::seed::Seed;
 use salesforce_simulator::{Config, Control, Rule, Running, Simulator};
 use serde_json::{Map, Value, json};
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 pub(crate) use self::judge::Verdict;
 pub(crate) use self::process::Own;
@@ -258,11 +258,39 @@ impl World {
 
     /// Changes the database behind vcc-link's back.
     pub(crate) async fn sql(&self, statement: &'static str) -> anyhow::Result<()> {
-        let port = self.services.database_port();
-        let url = database(&self.services, &self.name, port);
-        let mut connection = PgConnection::connect(&url).await?;
+        let mut connection = self.connect().await?;
         connection.execute(statement).await?;
         Ok(connection.close().await?)
+    }
+
+    /// Keeps a table locked against everybody, until the connection ends.
+    pub(crate) async fn lock(&self, table: &str) -> anyhow::Result<PgConnection> {
+        let mut connection = self.connect().await?;
+        let lock = format!("begin; lock table {table} in access exclusive mode");
+        connection.execute(AssertSqlSafe(lock)).await?;
+        Ok(connection)
+    }
+
+    /// A connection to its database.
+    async fn connect(&self) -> anyhow::Result<PgConnection> {
+        let port = self.services.database_port();
+        let url = database(&self.services, &self.name, port);
+        Ok(PgConnection::connect(&url).await?)
+    }
+
+    /// Gives the topic of the calls more partitions, and sends to all of them from now on.
+    pub(crate) async fn add_partitions(&mut self, all: usize) -> anyhow::Result<()> {
+        let (topic, _) = &topics(&self.name)[0];
+        let more = NewPartitions::new(topic, all);
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let added = admin(&self.services.kafka)?.create_partitions([&more], &options);
+        for result in added.await? {
+            result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic}: {code}"))?;
+        }
+        self.flushed().await?;
+        // One that was made before would learn of them in minutes.
+        self.producer = producer(&self.services.kafka)?;
+        Ok(())
     }
 
     /// Removes what is not in its folder.

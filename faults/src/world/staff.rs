@@ -38,6 +38,16 @@ impl World {
         }
     }
 
+    /// Starts all workers anew, so that they reach the database through the proxy.
+    pub(crate) async fn all_through_proxy(&mut self) -> anyhow::Result<()> {
+        let through_proxy = self.through_proxy();
+        for place in 0..self.workers.len() {
+            self.workers[place].kill().await?;
+            self.respawn(place, &through_proxy)?;
+        }
+        self.ready().await
+    }
+
     /// Kills all workers, wherever they are.
     pub(crate) async fn kill_all(&mut self) -> anyhow::Result<()> {
         for worker in &mut self.workers {
