@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use vcc_link::domain::call::CallEvent;
 use vcc_link::kafka::config::{Config, Topics};
-use vcc_link::kafka::consumer::{Consumer, Event, Partition, Received};
+use vcc_link::kafka::consumer::{Consumer, Event, Partition, Received, Status};
 use vcc_link::kafka::group;
 use vcc_link::kafka::producer::{Message, Producer};
 use vcc_link::kafka::security::{Protocol, Security};
@@ -418,6 +418,54 @@ async fn partitions_go_from_one_worker_to_another_and_nothing_is_lost() {
     assert_eq!(first.status().borrow().partitions, 4);
     assert_eq!(worker.lost, []);
     assert_eq!(worker.read.len(), 600, "in good order nothing comes twice");
+    assert!(first.stop(PATIENCE).await);
+}
+
+/// One of two workers hears of new partitions, and the group gives some of them to the other, who has
+/// not heard of them.
+#[tokio::test]
+async fn partitions_that_were_added_are_read() {
+    let mut config = config("added");
+    let topic = config.topics.calls[0].clone();
+    create_topic(&topic, 2).await;
+    let hears = |config: &mut Config, interval: &str| {
+        let name = "topic.metadata.refresh.interval.ms".to_owned();
+        config.librdkafka.insert(name, interval.to_owned());
+    };
+    hears(&mut config, "500");
+    let mut first = Consumer::start(&config).expect("a consumer");
+    let mut worker = Worker::default();
+    worker.until(&mut first, |w| w.assigned.len() == 2).await;
+    let mut later = config.clone();
+    hears(&mut later, "3600000");
+    let mut second = Consumer::start(&later).expect("a consumer");
+    let (mut one, mut two) = (first.status(), second.status());
+    for (of_each, sent) in [(1, 0..100), (4, 100..200), (8, 200..300)] {
+        if of_each > 1 {
+            let admin: AdminClient<DefaultClientContext> = kafka().create().expect("a client");
+            let more = NewPartitions::new(&topic, 2 * of_each);
+            let added = admin.create_partitions([&more], &AdminOptions::new()).await;
+            added.expect("an answer").remove(0).expect("added");
+        }
+        send_numbers(&config, sent.clone()).await;
+        let shared = |status: &Status| status.partitions == of_each;
+        while worker.numbers().len() < sent.end as usize
+            || !(shared(&one.borrow_and_update()) && shared(&two.borrow_and_update()))
+        {
+            tokio::select! {
+                event = first.next() => worker.take(&first, event.expect("it runs")),
+                event = second.next() => worker.take(&second, event.expect("it runs")),
+                _ = one.changed() => {}
+                _ = two.changed() => {}
+                () = tokio::time::sleep(PATIENCE) => panic!(
+                    "{} read, shared {:?} and {:?}",
+                    worker.numbers().len(), one.borrow(), two.borrow()
+                ),
+            }
+        }
+    }
+    assert_eq!(worker.lost, []);
+    assert!(second.stop(PATIENCE).await);
     assert!(first.stop(PATIENCE).await);
 }
 

@@ -1,5 +1,4 @@
-//! Kafka that dies, stands still, shares its partitions out anew, gets more of them, or forgets how far it
-//! was read.
+//! Kafka that dies, stands still, shares its partitions out anew, or forgets how far it was read.
 
 use std::time::Duration;
 
@@ -11,9 +10,9 @@ use rustix::process::Signal;
 use super::moment;
 use crate::row::{Row, Trial};
 use crate::services::Service;
-use crate::world::{ACCOUNTS, Own, PATIENCE, Setup, World, admin};
+use crate::world::{ACCOUNTS, Own, Setup, World, admin};
 
-pub(super) const ROWS: [Row; 6] = [
+pub(super) const ROWS: [Row; 5] = [
     Row::new(
         "kafka-killed",
         "Kafka's broker killed and started again",
@@ -28,13 +27,6 @@ pub(super) const ROWS: [Row; 6] = [
         |world, trial| frozen(world, trial).boxed(),
     )
     .alone()
-    .long(),
-    Row::new(
-        "partitions-added",
-        "the topic of the calls gets more partitions",
-        20,
-        |world, trial| partitions(world, trial).boxed(),
-    )
     .long(),
     Row::new(
         "rebalance",
@@ -88,18 +80,6 @@ async fn frozen(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     world.load(&mut trial.chance, &ACCOUNTS, 10)?;
     world.flushed().await?;
     Ok(u64::from(waited))
-}
-
-/// Calls come to new partitions before any worker has heard of them.
-async fn partitions(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
-    world.load(&mut trial.chance, &ACCOUNTS, 20)?;
-    moment(&mut trial.chance, Duration::from_secs(1)).await;
-    let known = world.partitions().await?;
-    world.add_partitions(known + 2).await?;
-    world.load(&mut trial.chance, &ACCOUNTS, 60)?;
-    world.flushed().await?;
-    world.settled(PATIENCE).await?;
-    world.read_in(known..known + 2).await
 }
 
 /// Two more workers come, and go again, while calls come all the time.

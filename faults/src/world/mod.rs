@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{DefaultProducerContext, ThreadedProducer};
@@ -276,21 +276,6 @@ impl World {
         let port = self.services.database_port();
         let url = database(&self.services, &self.name, port);
         Ok(PgConnection::connect(&url).await?)
-    }
-
-    /// Gives the topic of the calls more partitions, and sends to all of them from now on.
-    pub(crate) async fn add_partitions(&mut self, all: usize) -> anyhow::Result<()> {
-        let (topic, _) = &topics(&self.name)[0];
-        let more = NewPartitions::new(topic, all);
-        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-        let added = admin(&self.services.kafka)?.create_partitions([&more], &options);
-        for result in added.await? {
-            result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic}: {code}"))?;
-        }
-        self.flushed().await?;
-        // One that was made before would learn of them in minutes.
-        self.producer = producer(&self.services.kafka)?;
-        Ok(())
     }
 
     /// Removes what is not in its folder.

@@ -1,6 +1,7 @@
 //! A client with librdkafka's callbacks. They run inside `poll`, on the polling thread, and only note
 //! down.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
@@ -9,6 +10,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, ClientContext, Offset, Statistics, TopicPartitionList};
 use tokio::sync::watch;
 
+use super::poller::QUESTION;
 use super::{Partition, Status};
 use crate::kafka::reported::Reported;
 
@@ -99,6 +101,7 @@ impl ConsumerContext for Context {
     ) {
         let names = names(partitions);
         let result = if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            hear_of(consumer, &names);
             self.changes.push(Change::Assigned(names));
             // Paused at once, before anything can be fetched. The position is a placeholder until
             // the store's is known; Kafka's own is not asked for.
@@ -114,6 +117,18 @@ impl ConsumerContext for Context {
         if let Err(error) = result {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "librdkafka refused to follow a rebalance");
+        }
+    }
+}
+
+/// Has the client learn which partitions there are. One that was added may be given to a member that has
+/// not heard of it yet; librdkafka then fetches nothing of it for long, or never.
+fn hear_of(consumer: &BaseConsumer<Context>, partitions: &[Partition]) {
+    let topics: BTreeSet<&str> = partitions.iter().map(|(topic, _)| &**topic).collect();
+    for topic in topics {
+        if let Err(error) = consumer.fetch_metadata(Some(topic), QUESTION) {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(topic, error, "no answer to which partitions there are");
         }
     }
 }

@@ -28,7 +28,7 @@ const POLL_WITH_BATCH: Duration = Duration::from_millis(1);
 const BEFORE_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long a question to the cluster may take; nothing is polled meanwhile.
-const QUESTION: Duration = Duration::from_secs(2);
+pub(super) const QUESTION: Duration = Duration::from_secs(2);
 
 /// How long after a fatal error the next client is made.
 const PAUSE: Duration = Duration::from_secs(1);
