@@ -28,6 +28,16 @@ pub(super) enum Place {
     Recording,
 }
 
+impl Place {
+    /// From when on it may go, if it is queued.
+    pub(super) const fn ready_at(self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Ready(at) => Some(at),
+            Self::Idle | Self::Flying | Self::Recording => None,
+        }
+    }
+}
+
 /// One call in memory.
 #[derive(Clone, Debug)]
 pub(super) struct Call {

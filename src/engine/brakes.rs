@@ -196,4 +196,35 @@ mod tests {
         let calls = vec![due("c", Lane::Task), due("d", Lane::Lookup)];
         assert_eq!(sends(&hear(arrive(calls))), 2);
     }
+
+    #[test]
+    fn a_call_whose_lookup_is_paused_goes_unmatched_though_it_is_read_again_and_again() {
+        let config = Config::default();
+        let (poll, patience) = (config.memory.poll, config.batching.unmatched_after);
+        assert!(poll < patience);
+        let mut engine = Engine::with_shards(config, 1);
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut hear = |at, input| engine.handle(at, &mut rng, input);
+        let owned = vec![(ShardId(0), Epoch(1))];
+        hear(NOW, Input::Leases { owned, replicas: 1 });
+        let (shard, attempts) = (ShardId(0), Vec::new());
+        hear(NOW, Input::OpenAttempts { shard, attempts });
+        hear(NOW, Input::Links(vec![link()]));
+        hear(NOW, paused(&[Lane::Lookup]));
+
+        let mut call = due("a", Lane::Task);
+        call.looked_up = false;
+        let mut sent_after = None;
+        for polls in 0..10 {
+            let (page, more, calls) = (None, false, vec![call.clone()]);
+            let commands = hear(NOW + poll * polls, Input::Due { page, calls, more });
+            let goes = |command: &Command| matches!(command, Command::Dispatch { .. });
+            if commands.iter().any(goes) {
+                sent_after = Some(poll * polls);
+                break;
+            }
+        }
+        let sent_after = sent_after.expect("it waits for ever");
+        assert!(sent_after >= patience && sent_after <= patience + 2 * poll);
+    }
 }

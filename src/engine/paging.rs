@@ -292,6 +292,8 @@ impl Engine {
         if due.lane == Lane::Task {
             account.place_task(&id, Place::Idle);
         }
+        // A call that is read again, poll for poll, waits for its lookup from when it came.
+        let waits_until = place.ready_at().unwrap_or(now + unmatched_after);
         let queued = matches!(
             account.calls.get(&id).map(|call| call.lookup),
             Some(Place::Ready(_))
@@ -309,7 +311,7 @@ impl Engine {
         let task_at = if call.looked_up || call.skip.is_some() {
             call.task_due
         } else {
-            call.task_due.max(now + unmatched_after)
+            call.task_due.max(waits_until)
         };
         let idle = call.lookup == Place::Idle;
         if idle && (search || (queued && !call.looked_up)) {
