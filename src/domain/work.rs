@@ -130,6 +130,8 @@ pub struct OpenAttempt {
     /// Salesforce's application server answered with an error: the request is over there, and one
     /// look is final (rule 4).
     pub answered: bool,
+    /// Where an earlier attempt may have made a Task that nobody sees.
+    pub hidden: Option<Hidden>,
 }
 
 /// What it is worth that a query showed no Task of an attempt.
@@ -137,6 +139,9 @@ pub struct OpenAttempt {
 pub struct Sight {
     /// The user who asked was proven, with that very query, to see every Task (rule 6).
     pub sees_all: bool,
+    /// The Task that was to be adopted is shown without the call's key: this attempt did not happen.
+    /// Of a Task that an earlier one may have made it says nothing.
+    pub untouched: bool,
     /// The unique field was asked for, so it stands: Salesforce itself refuses a second Task.
     pub key_field: bool,
 }

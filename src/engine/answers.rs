@@ -230,6 +230,7 @@ impl Engine {
                 together,
                 call_ended_at: ended_at,
                 answered: failure.ended,
+                hidden: call.hidden.clone(),
             })),
             _ => Then::End,
         };

@@ -239,6 +239,8 @@ impl Settler<'_> {
         let refused = guard(attempt, link).filter(|_| sight.key_field);
         let outcome = match (sight.sees_all, refused) {
             (true, _) => self.again(asked_at, attempt, None),
+            // What an earlier attempt may have hidden stays so.
+            (false, _) if sight.untouched => self.again(asked_at, attempt, attempt.hidden.clone()),
             (false, Some(hidden)) => self.again(asked_at, attempt, Some(hidden)),
             (false, None) => not_proven(),
         };
@@ -395,6 +397,7 @@ mod tests {
             attempts: 1,
             together: 1,
             answered: false,
+            hidden: None,
             call_ended_at: None,
         };
         link.org = Some(org);
@@ -442,6 +445,7 @@ mod tests {
             attempt.call_ended_at = Some(now);
             let sight = Sight {
                 sees_all,
+                untouched: false,
                 key_field: true,
             };
             let mut settler = Settler {
@@ -463,5 +467,45 @@ mod tests {
         assert_eq!(conclude(1, false), None);
         assert_eq!(conclude(1_000, false), Some(DeadReason::Unknown));
         assert_eq!(conclude(1_000, true), Some(DeadReason::RetriesExhausted));
+    }
+
+    /// A planned Task without the call's key proves that it was not adopted. It does not prove that
+    /// an attempt before that made none.
+    #[test]
+    fn a_task_that_was_not_adopted_says_nothing_of_one_that_may_be_hidden() {
+        let now = DateTime::UNIX_EPOCH;
+        let (mut attempt, link) = stranded(now);
+        let task = "00T000000000001".parse().expect("a task id");
+        attempt.kind = AttemptKind::Adopt { task };
+        let before = Hidden {
+            org: attempt.org.clone(),
+            field: "VCC_Call_Key__c".to_owned(),
+        };
+        let (config, retry) = (Config::default(), Retry::default());
+        let mut hidden_after = |before: Option<&Hidden>, sees_all| {
+            attempt.hidden = before.cloned();
+            let sight = Sight {
+                sees_all,
+                untouched: true,
+                key_field: true,
+            };
+            let mut settler = Settler {
+                config: &config,
+                retry: &retry,
+                kept_at_most: Duration::from_hours(1),
+                rng: &mut StdRng::seed_from_u64(7),
+            };
+            let (later, finding) = (now + TimeDelta::hours(1), Finding::Absent(sight));
+            match settler.conclude(later, &attempt, 1, &link, &finding) {
+                Conclusion::Over(outcome) => match *outcome {
+                    Outcome::RetryAt { hidden, .. } => hidden,
+                    other => panic!("it is sent again: {other:?}"),
+                },
+                Conclusion::Look(_) => panic!("it is final"),
+            }
+        };
+        assert_eq!(hidden_after(Some(&before), false).as_ref(), Some(&before));
+        assert_eq!(hidden_after(None, false), None);
+        assert_eq!(hidden_after(Some(&before), true), None);
     }
 }

@@ -76,7 +76,7 @@ fn finding(attempt: &OpenAttempt, shown: &Shown) -> Finding {
     let found = match &attempt.kind {
         AttemptKind::Create => shown.tasks.get(&attempt.call.task_key()),
         AttemptKind::Adopt { task } => {
-            sight.sees_all |= shown.seen.contains(task);
+            sight.untouched = shown.seen.contains(task);
             shown.tasks.get(&attempt.call.task_key())
         }
         AttemptKind::Update { .. } => None,

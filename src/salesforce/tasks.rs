@@ -202,6 +202,7 @@ impl Client {
             tasks: first_by_key(rows, field, look.keys),
             sight: Sight {
                 sees_all,
+                untouched: false,
                 key_field,
             },
         }))

@@ -313,6 +313,7 @@ async fn what_the_api_user_sees_is_proven_with_the_look_itself() {
     created(&org.create(&["vcc:a:1"]).await[0]);
     let sight = |sees_all, key_field| Sight {
         sees_all,
+        untouched: false,
         key_field,
     };
     let look = async |mode: &KeyMode, prove| {
@@ -396,6 +397,7 @@ async fn without_the_key_field_tasks_are_looked_for_by_call_object() {
         assert_eq!(shown.tasks, [("vcc:a:1".to_owned(), task.clone())].into());
         let sight = Sight {
             sees_all: prove,
+            untouched: false,
             key_field: false,
         };
         assert_eq!(shown.sight, sight);

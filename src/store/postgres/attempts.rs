@@ -61,7 +61,7 @@ impl Journal for Postgres {
         let rows = sqlx::query(
             "select a.attempt, account, interaction, a.shard, a.org, a.generation, a.mode::text,
                 a.kind, a.task, a.revision, a.degraded::text, a.together, a.send_by, a.look_at,
-                a.outcome::text, c.attempts, c.ended_at
+                a.outcome::text, c.attempts, c.ended_at, c.hidden::text
              from attempts a join calls c using (account, interaction)
              where a.shard = $1 and a.closed_at is null
              order by a.attempt",

@@ -204,6 +204,7 @@ pub(super) fn open_attempt(row: &impl Columns) -> Result<OpenAttempt> {
             json_opt(row, "outcome")?,
             Some(Outcome::InDoubt { failure, .. }) if failure.ended
         ),
+        hidden: json_opt(row, "hidden")?,
     })
 }
 

@@ -63,7 +63,7 @@ impl Journal for Sqlite {
         let rows = sqlx::query(
             "select a.attempt, account, interaction, a.shard, a.org, a.generation, a.mode,
                 a.kind, a.task, a.revision, a.degraded, a.together, a.send_by, a.look_at,
-                a.outcome, c.attempts, c.ended_at
+                a.outcome, c.attempts, c.ended_at, c.hidden
              from attempts a cross join calls c using (account, interaction)
              where a.shard = $1 and a.closed_at is null
              order by a.attempt",

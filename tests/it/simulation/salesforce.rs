@@ -316,7 +316,8 @@ impl Salesforce {
         let unkeyed = |task| self.planned.get(task) == Some(&attempt.org);
         let seen = attempt.kind.task().is_some_and(unkeyed);
         let sight = Sight {
-            sees_all: (sees_all && prove) || seen,
+            sees_all: sees_all && prove,
+            untouched: seen,
             key_field,
         };
         tasks

@@ -381,6 +381,7 @@ impl Store {
             together,
             call_ended_at: row.call.ended.as_ref().map(|ended| ended.ended_at),
             answered: false,
+            hidden: row.hidden.clone(),
         };
         row.open = Some(attempt);
         row.last = Some(open.clone());
