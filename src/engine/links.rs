@@ -20,9 +20,11 @@ use crate::domain::outcome::{Failure, FailureClass, FailureScope};
 pub struct Config {
     /// Waits between the refreshes of one token.
     pub refresh: Backoff,
-    /// Fresh tokens in a row that may be refused before the link counts as broken.
+    /// Fresh tokens in a row that may be refused before the link is at risk. It counts as broken
+    /// when none was served for [`Config::refused_for`].
     pub refused_tokens: u32,
-    /// How long refreshes may be refused in a way that may pass before the link counts as broken.
+    /// How long refreshes may be refused in a way that may pass, or fresh tokens be refused, before
+    /// the link counts as broken.
     #[serde(with = "humantime_serde")]
     pub refused_for: Duration,
     /// So many links that die within [`Config::storm_window`] are no coincidence: it is probably

@@ -228,8 +228,9 @@ impl Engine {
         if searched {
             let sign = Sign::of_all(&failure);
             self.learn(turn, flight.org.as_ref(), sign, usage);
-            if let Some(failure) = &failure {
-                self.trouble(turn, &flight, failure);
+            match &failure {
+                Some(failure) => _ = self.trouble(turn, &flight, failure),
+                None => self.served(turn, &flight),
             }
         }
         for call in &answered {

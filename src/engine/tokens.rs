@@ -27,6 +27,10 @@ pub(super) struct Token {
     moved_at: Option<DateTime<Utc>>,
     /// Fresh tokens in a row that were refused, or refreshes that failed.
     failures: u32,
+    /// Since when fresh tokens are refused and none is served.
+    rejected_since: Option<DateTime<Utc>>,
+    /// A refresh ahead of need is under way. Another one beside it would use up what it brings.
+    ahead: bool,
     /// Since when refreshes are refused in a way that may pass.
     refused_since: Option<DateTime<Utc>>,
 }
@@ -61,6 +65,7 @@ impl Engine {
             TokenState::Good => Gate::Open,
             TokenState::Refreshing => Gate::Busy,
             TokenState::Dead(at) if turn.now < at => Gate::Until(at, false),
+            TokenState::Dead(_) if account.token.ahead => Gate::Busy,
             TokenState::Dead(_) => {
                 account.token.state = TokenState::Refreshing;
                 self.errands += 1;
@@ -82,7 +87,7 @@ impl Engine {
         let Some(account) = self.accounts.get_mut(&flight.account) else {
             return;
         };
-        account.token.failures = 0;
+        (account.token.failures, account.token.rejected_since) = (0, None);
         let died = self.deaths.get(&flight.account);
         if died.is_none_or(|died| flight.opened_at > *died) {
             self.recovered(turn, (&flight.account, flight.generation), false);
@@ -136,6 +141,7 @@ impl Engine {
     /// about the fresh one.
     pub(super) fn session_died(&mut self, turn: &mut Turn<'_>, flight: &Flight) {
         let (refresh, most) = (self.config.links.refresh, self.config.links.refused_tokens);
+        let patience = self.config.links.refused_for;
         let Some(account) = self.accounts.get_mut(&flight.account) else {
             return;
         };
@@ -159,12 +165,19 @@ impl Engine {
         if old || account.token.state != TokenState::Good {
             return;
         }
-        let fresh = account.token.fresh_at.is_some();
-        account.token.failures += u32::from(fresh);
+        let mut since = turn.now;
+        if account.token.fresh_at.is_some() {
+            account.token.failures += 1;
+            since = *account.token.rejected_since.get_or_insert(turn.now);
+        }
         let failures = account.token.failures;
-        if failures > most {
-            let reason = LinkReason::Unknown;
-            self.link_died(turn, &flight.account, flight.generation, reason, None);
+        let healthy = account
+            .link
+            .as_ref()
+            .is_some_and(|link| link.health == Health::Healthy);
+        let (id, generation, reason) = (&flight.account, flight.generation, LinkReason::Unknown);
+        if failures > most && turn.now >= since + patience {
+            self.link_died(turn, id, generation, reason, None);
             return;
         }
         let wait = if failures > 1 {
@@ -173,7 +186,10 @@ impl Engine {
             Duration::ZERO
         };
         account.token.state = TokenState::Dead(turn.now + wait);
-        self.stir(&flight.account);
+        if failures > most && healthy {
+            self.at_risk(turn, id, generation, reason, None);
+        }
+        self.stir(id);
     }
 
     /// The org answers no more where it was: a refresh tells its address, as it is by then. The
@@ -187,10 +203,14 @@ impl Engine {
         let token = &mut account.token;
         let told = [token.fresh_at, token.moved_at];
         let told = told.into_iter().flatten().any(|at| at > lately);
-        if current != Some(flight.generation) || told || token.state != TokenState::Good {
+        if current != Some(flight.generation)
+            || told
+            || token.ahead
+            || token.state != TokenState::Good
+        {
             return;
         }
-        token.moved_at = Some(turn.now);
+        (token.moved_at, token.ahead) = (Some(turn.now), true);
         self.ahead += 1;
         self.errands += 1;
         turn.out.push(Command::RefreshToken {
@@ -225,7 +245,8 @@ impl Engine {
                 continue;
             };
             let current = account.link.as_ref().map(|link| link.generation);
-            if current != Some(generation) || account.marking || !account.is_live() {
+            let may = !account.marking && !account.token.ahead && account.is_live();
+            if current != Some(generation) || !may {
                 continue;
             }
             let ahead = match account.token.state {
@@ -236,6 +257,7 @@ impl Engine {
             };
             if ahead {
                 self.ahead += 1;
+                account.token.ahead = true;
             } else {
                 account.token.state = TokenState::Refreshing;
             }
@@ -268,7 +290,9 @@ impl Engine {
             self.let_go(id);
             return;
         }
-        if !ahead {
+        if ahead {
+            account.token.ahead = false;
+        } else {
             account.token.state = TokenState::Good;
         }
         match result {
@@ -335,13 +359,23 @@ impl Engine {
         generation: Generation,
         failure: Option<Failure>,
     ) {
+        self.at_risk(turn, id, generation, LinkReason::RefreshInDoubt, failure);
+    }
+
+    /// Has it said that a link may break soon, and why, if that is news.
+    fn at_risk(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: &AccountId,
+        generation: Generation,
+        reason: LinkReason,
+        failure: Option<Failure>,
+    ) {
         let Some(account) = self.accounts.get_mut(id).filter(|a| !a.marking) else {
             return;
         };
         let unsaid = account.link.as_ref().is_some_and(|link| {
-            link.is_live()
-                && link.generation == generation
-                && link.reason != Some(LinkReason::RefreshInDoubt)
+            link.is_live() && link.generation == generation && link.reason != Some(reason)
         });
         if !unsaid {
             return;
@@ -351,7 +385,7 @@ impl Engine {
             account: id.clone(),
             generation,
             health: Health::AtRisk,
-            reason: LinkReason::RefreshInDoubt,
+            reason,
             failure,
         });
     }
