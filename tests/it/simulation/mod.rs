@@ -32,7 +32,7 @@ use salesforce::Spoils;
 use world::{Event, World};
 
 /// Worlds in a plain test run.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 500;
 
 /// How long an account's calls wait after an Unlink.
 const GRACE: Duration = Duration::from_mins(5);

@@ -30,6 +30,8 @@ pub(super) const MAX_SKEW: i64 = 5000;
 
 /// How often leases are extended.
 const BEAT: Duration = Duration::from_secs(10);
+/// How far ahead a shell reads what will be due.
+const AHEAD: Duration = Duration::from_secs(5);
 /// How long a shell waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -389,8 +391,8 @@ impl World {
         self.calm = true;
         self.store.paused.clear();
         self.tell(|| "the world calms down".to_owned());
+        // Who stands still goes on when its time is over, or its news would overtake each other.
         for id in 0..self.replicas.len() {
-            self.replicas[id].paused_until = None;
             self.plan(self.now, Event::Restart(id));
         }
         for trouble in self.salesforce.troubles.values_mut() {
@@ -580,7 +582,9 @@ impl World {
                 after,
                 limit,
             } => {
-                let (calls, more) = self.store.due(now, shard, lane, after.as_ref(), limit);
+                // By the replica's own clock, and a little ahead, as its shell asks.
+                let until = now + self.replicas[to.replica].skew + AHEAD;
+                let (calls, more) = self.store.due(until, shard, lane, after.as_ref(), limit);
                 self.answer(
                     to,
                     Input::Due {
