@@ -148,8 +148,12 @@ impl Services {
 
     /// How often a service has said this since it was started last.
     pub(crate) fn said(&self, service: Service, words: &str) -> anyhow::Result<usize> {
-        let output = self.folder.path().join(service.name()).join("output");
-        Ok(std::fs::read_to_string(output)?.matches(words).count())
+        let log = match service {
+            Service::Kafka => "kafka.log",
+            Service::Postgres => "output",
+        };
+        let log = self.folder.path().join(service.name()).join(log);
+        Ok(std::fs::read_to_string(log)?.matches(words).count())
     }
 
     /// Whether anybody listens where the service does.

@@ -15,7 +15,7 @@ const POSTGRES: Setup = Setup {
     ..Setup::USUAL
 };
 
-pub(super) const ROWS: [Row; 2] = [
+pub(super) const ROWS: [Row; 3] = [
     Row::new(
         "disk-full",
         "PostgreSQL's disk full: statements fail",
@@ -32,6 +32,17 @@ pub(super) const ROWS: [Row; 2] = [
     )
     .in_worlds(POSTGRES)
     .long(),
+    Row::new(
+        "kafka-full",
+        "Kafka's disk full: the broker gives up, and is started again",
+        20,
+        |world, trial| log(world, trial).boxed(),
+    )
+    .in_worlds(Setup {
+        own: OwnService::OnSmallDisk(Service::Kafka),
+        ..Setup::USUAL
+    })
+    .long(),
 ];
 
 /// Calls come until a statement found no room, and for a while after.
@@ -42,6 +53,11 @@ async fn statements(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64>
 /// A transaction of nobody's uses up the log's room as well.
 async fn wal(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     full(world, trial, Service::Postgres, "PANIC").await
+}
+
+/// Neither calls nor results find room.
+async fn log(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    full(world, trial, Service::Kafka, "No space left on device").await
 }
 
 /// The disk is filled under load, and has room again some time after the service has said these words.

@@ -1,6 +1,7 @@
-//! Kafka that dies, stands still, shares its partitions out anew, or forgets how far it was read.
+//! Kafka that dies, stands still, shares its partitions out anew, gets more of them, or forgets how far it
+//! was read.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use rand::Rng as _;
@@ -10,9 +11,9 @@ use rustix::process::Signal;
 use super::moment;
 use crate::row::{Row, Trial};
 use crate::services::Service;
-use crate::world::{ACCOUNTS, Own, Setup, World, admin};
+use crate::world::{ACCOUNTS, Own, PATIENCE, Setup, World, admin, tick};
 
-pub(super) const ROWS: [Row; 5] = [
+pub(super) const ROWS: [Row; 6] = [
     Row::new(
         "kafka-killed",
         "Kafka's broker killed and started again",
@@ -27,6 +28,13 @@ pub(super) const ROWS: [Row; 5] = [
         |world, trial| frozen(world, trial).boxed(),
     )
     .alone()
+    .long(),
+    Row::new(
+        "partitions-added",
+        "the topic of the calls gets more partitions",
+        20,
+        |world, trial| partitions(world, trial).boxed(),
+    )
     .long(),
     Row::new(
         "rebalance",
@@ -80,6 +88,30 @@ async fn frozen(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     world.load(&mut trial.chance, &ACCOUNTS, 10)?;
     world.flushed().await?;
     Ok(u64::from(waited))
+}
+
+/// Calls come to new partitions before any worker has heard of them.
+async fn partitions(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    world.load(&mut trial.chance, &ACCOUNTS, 20)?;
+    moment(&mut trial.chance, Duration::from_secs(1)).await;
+    let known = world.partitions().await?;
+    world.add_partitions(known + 2).await?;
+    for new in known..known + 2 {
+        world.partition = Some(i32::try_from(new)?);
+        world.load(&mut trial.chance, &ACCOUNTS, 30)?;
+    }
+    world.partition = None;
+    world.flushed().await?;
+    world.settled(PATIENCE).await?;
+    // How far they were read is told to Kafka a little later.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let read = world.read_in(known..known + 2).await?;
+        if read > 0 || Instant::now() > deadline {
+            return Ok(read);
+        }
+        tick().await;
+    }
 }
 
 /// Two more workers come, and go again, while calls come all the time.

@@ -16,7 +16,7 @@ const THREE: Setup = Setup {
     ..Setup::USUAL
 };
 
-pub(super) const ROWS: [Row; 4] = [
+pub(super) const ROWS: [Row; 5] = [
     Row::new(
         "expired",
         "access tokens end mid-batch; three workers, rotation on",
@@ -24,6 +24,14 @@ pub(super) const ROWS: [Row; 4] = [
         |world, trial| expired(world, trial).boxed(),
     )
     .in_worlds(THREE),
+    Row::new(
+        "refused-sessions",
+        "every second request is refused as unauthorized, with a good token; three workers",
+        100,
+        |world, trial| refused(world, trial).boxed(),
+    )
+    .in_worlds(THREE)
+    .long(),
     Row::new(
         "revoked",
         "tokens revoked, then linked again; three workers",
@@ -49,6 +57,21 @@ pub(super) const ROWS: [Row; 4] = [
         ..Setup::USUAL
     }),
 ];
+
+/// A refresh helps with none of it; Salesforce is said to do this while an org moves.
+async fn refused(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    let unauthorized = json!({"type": "status", "status": 401, "errorCode": "INVALID_SESSION_ID",
+        "message": "Session expired or invalid"});
+    for kind in ["collections", "query", "search"] {
+        world.fault(json!({"kind": kind, "probability": 0.5, "action": unauthorized}))?;
+    }
+    for _ in 0..10 {
+        world.load(&mut trial.chance, &ACCOUNTS, 5)?;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    moment(&mut trial.chance, Duration::from_secs(3)).await;
+    world.faults_fired()
+}
 
 async fn expired(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     let mut ended = 0;

@@ -1,5 +1,6 @@
 //! A world's consumer group, as Kafka tells of it.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -73,6 +74,38 @@ impl World {
                 all += asker.fetch_watermarks(&topic, place.partition(), WITHIN)?.1;
             }
             anyhow::Ok((read, all))
+        };
+        tokio::task::spawn_blocking(asked).await?
+    }
+
+    /// How many partitions the topic of the calls has.
+    pub(crate) async fn partitions(&self) -> anyhow::Result<usize> {
+        let asker = self.asker()?;
+        let (topic, _) = topics(&self.name)[0].clone();
+        let asked = move || {
+            let metadata = asker.fetch_metadata(Some(&topic), WITHIN)?;
+            let topic = metadata.topics().first().context("there is no topic")?;
+            anyhow::Ok(topic.partitions().len())
+        };
+        tokio::task::spawn_blocking(asked).await?
+    }
+
+    /// How many events of these partitions the group has read.
+    pub(crate) async fn read_in(&self, partitions: Range<usize>) -> anyhow::Result<u64> {
+        let asker = self.asker()?;
+        let (topic, _) = topics(&self.name)[0].clone();
+        let asked = move || {
+            let mut list = TopicPartitionList::new();
+            for partition in partitions {
+                list.add_partition(&topic, i32::try_from(partition)?);
+            }
+            let mut read = 0;
+            for place in asker.committed_offsets(list, WITHIN)?.elements() {
+                if let Offset::Offset(offset) = place.offset() {
+                    read += u64::try_from(offset)?;
+                }
+            }
+            anyhow::Ok(read)
         };
         tokio::task::spawn_blocking(asked).await?
     }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{DefaultProducerContext, ThreadedProducer};
@@ -122,6 +122,8 @@ pub(crate) struct World {
     simulator: Running,
     results: Results,
     producer: ThreadedProducer<DefaultProducerContext>,
+    /// All events go to this partition; by their keys where none is set.
+    pub(crate) partition: Option<i32>,
     folder: PathBuf,
     sent: BTreeMap<String, Sent>,
     /// Calls as of the last verdict, and those of them that ended with a reason.
@@ -146,10 +148,8 @@ impl World {
     ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("{} cannot be made", folder.display()))?;
-        let name = format!(
-            "faults_{}",
-            &uuid::Uuid::new_v4().simple().to_string()[..12]
-        );
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let name = format!("faults_{}", &id[..12]);
         let simulator = Simulator::start(Config {
             seed: orgs(setup.sees_all)?,
             https: None,
@@ -179,6 +179,7 @@ impl World {
         let mut world = Self {
             results: Results::read(&services.kafka, &topics(&name)[1..], setup.forgets)?,
             producer: producer(&services.kafka)?,
+            partition: None,
             program: Program {
                 file: vcc_link.to_owned(),
                 settings,
@@ -276,6 +277,21 @@ impl World {
         let port = self.services.database_port();
         let url = database(&self.services, &self.name, port);
         Ok(PgConnection::connect(&url).await?)
+    }
+
+    /// Gives the topic of the calls more partitions, and sends to all of them from now on.
+    pub(crate) async fn add_partitions(&mut self, all: usize) -> anyhow::Result<()> {
+        let (topic, _) = &topics(&self.name)[0];
+        let more = NewPartitions::new(topic, all);
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let added = admin(&self.services.kafka)?.create_partitions([&more], &options);
+        for result in added.await? {
+            result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic}: {code}"))?;
+        }
+        self.flushed().await?;
+        // One that was made before would learn of them in minutes.
+        self.producer = producer(&self.services.kafka)?;
+        Ok(())
     }
 
     /// Removes what is not in its folder.
