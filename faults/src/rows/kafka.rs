@@ -13,7 +13,7 @@ use crate::row::{Row, Trial};
 use crate::services::Service;
 use crate::world::{ACCOUNTS, Own, PATIENCE, Setup, World, admin, tick};
 
-pub(super) const ROWS: [Row; 6] = [
+pub(super) const ROWS: [Row; 7] = [
     Row::new(
         "kafka-killed",
         "Kafka's broker killed and started again",
@@ -26,6 +26,14 @@ pub(super) const ROWS: [Row; 6] = [
         "SIGSTOP of Kafka's broker for 2 to 15 s, then on",
         50,
         |world, trial| frozen(world, trial).boxed(),
+    )
+    .alone()
+    .long(),
+    Row::new(
+        "kafka-slow",
+        "Kafka's broker stands still for most of the time, a fifth of a second each time",
+        20,
+        |world, trial| slow(world, trial).boxed(),
     )
     .alone()
     .long(),
@@ -90,17 +98,32 @@ async fn frozen(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     Ok(u64::from(waited))
 }
 
+/// Every answer of the broker comes late, for five to fifteen seconds.
+async fn slow(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    let until = Instant::now() + Duration::from_millis(trial.chance.random_range(5_000..15_000));
+    let mut times = 0;
+    while Instant::now() < until {
+        if times % 5 == 0 {
+            world.load(&mut trial.chance, &ACCOUNTS, 2)?;
+        }
+        times += 1;
+        world.services.signal(Service::Kafka, Signal::STOP)?;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        world.services.signal(Service::Kafka, Signal::CONT)?;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.flushed().await?;
+    Ok(times)
+}
+
 /// Calls come to new partitions before any worker has heard of them.
 async fn partitions(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     world.load(&mut trial.chance, &ACCOUNTS, 20)?;
     moment(&mut trial.chance, Duration::from_secs(1)).await;
     let known = world.partitions().await?;
     world.add_partitions(known + 2).await?;
-    for new in known..known + 2 {
-        world.partition = Some(i32::try_from(new)?);
-        world.load(&mut trial.chance, &ACCOUNTS, 30)?;
-    }
-    world.partition = None;
+    world.load(&mut trial.chance, &ACCOUNTS, 60)?;
     world.flushed().await?;
     world.settled(PATIENCE).await?;
     // How far they were read is told to Kafka a little later.

@@ -8,6 +8,7 @@ mod disks;
 mod hostile;
 mod kafka;
 mod millions;
+mod operators;
 mod outages;
 mod partitions;
 mod postgres;
@@ -42,6 +43,7 @@ pub(crate) fn all() -> Vec<Row> {
         tokens::ROWS.as_slice(),
         calls::ROWS.as_slice(),
         clocks::ROWS.as_slice(),
+        operators::ROWS.as_slice(),
         millions::ROWS.as_slice(),
     ]
     .concat()

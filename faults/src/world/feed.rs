@@ -100,11 +100,10 @@ impl World {
     /// Produces an event.
     pub(crate) fn produce(&self, event: &Event) -> anyhow::Result<()> {
         let topic = format!("{}.calls", self.name);
-        let mut record = BaseRecord::to(&topic)
+        let record = BaseRecord::to(&topic)
             .key(&event.key)
             .payload(&event.value)
             .headers(event.headers.clone());
-        record.partition = self.partition;
         let sent = self.producer.send(record).map_err(|(error, _)| error);
         sent.context("a call could not be sent")
     }

@@ -156,6 +156,14 @@ impl World {
         }
     }
 
+    /// How many calls ended with a reason, and not with a Task.
+    pub(crate) fn reasons(&self) -> usize {
+        let told = self.results.told();
+        let ends = told.calls.values().filter_map(|told| told.end.as_ref());
+        ends.filter(|(end, _)| matches!(end, End::Reason(_)))
+            .count()
+    }
+
     /// How many events were refused so far.
     pub(crate) fn quarantined(&self) -> usize {
         self.results.told().quarantined

@@ -32,6 +32,7 @@ pub(crate) use self::judge::Verdict;
 pub(crate) use self::process::Own;
 use self::process::{Program, Worker};
 use self::results::Results;
+pub(crate) use self::results::Twice;
 use crate::proxy::Proxy;
 use crate::services::{Service, Services};
 
@@ -61,8 +62,8 @@ pub(crate) struct Setup {
     pub(crate) environment: &'static [(&'static str, &'static str)],
     /// Reasons with which calls may end in place of a Task.
     pub(crate) reasons: &'static [&'static str],
-    /// Whether what was told may be forgotten: it is told again then, of the same Task.
-    pub(crate) forgets: bool,
+    /// What may be told twice.
+    pub(crate) twice: Twice,
     /// Whether the API users see the Tasks that they make for others.
     pub(crate) sees_all: bool,
     /// Which services it has to itself.
@@ -91,7 +92,7 @@ impl Setup {
         workers: 2,
         environment: &[],
         reasons: &[],
-        forgets: false,
+        twice: Twice::Nothing,
         sees_all: true,
         own: OwnService::None,
         clocks: false,
@@ -122,8 +123,6 @@ pub(crate) struct World {
     simulator: Running,
     results: Results,
     producer: ThreadedProducer<DefaultProducerContext>,
-    /// All events go to this partition; by their keys where none is set.
-    pub(crate) partition: Option<i32>,
     folder: PathBuf,
     sent: BTreeMap<String, Sent>,
     /// Calls as of the last verdict, and those of them that ended with a reason.
@@ -177,9 +176,8 @@ impl World {
         });
         std::fs::write(&settings, text)?;
         let mut world = Self {
-            results: Results::read(&services.kafka, &topics(&name)[1..], setup.forgets)?,
+            results: Results::read(&services.kafka, &topics(&name)[1..], setup.twice)?,
             producer: producer(&services.kafka)?,
-            partition: None,
             program: Program {
                 file: vcc_link.to_owned(),
                 settings,
@@ -284,8 +282,9 @@ impl World {
         let (topic, _) = &topics(&self.name)[0];
         let more = NewPartitions::new(topic, all);
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-        let added = admin(&self.services.kafka)?.create_partitions([&more], &options);
-        for result in added.await? {
+        // It is asked as long as it lives.
+        let admin = admin(&self.services.kafka)?;
+        for result in admin.create_partitions([&more], &options).await? {
             result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic}: {code}"))?;
         }
         self.flushed().await?;

@@ -15,6 +15,18 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::Value;
 
+/// What may be told twice of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Twice {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The same again: the database may forget what was told.
+    Forgotten,
+    /// A Task in place of the reason that it had none: the call was put back.
+    PutBack,
+}
+
 /// How a call ended, as it was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -44,8 +56,7 @@ pub(crate) struct Tellings {
     pub(crate) calls: BTreeMap<String, Told>,
     /// Events that were refused.
     pub(crate) quarantined: usize,
-    /// Whether a fact may be told again in other words.
-    forgets: bool,
+    twice: Twice,
 }
 
 /// Reads topics from their beginning, on a thread of its own.
@@ -56,11 +67,11 @@ pub(crate) struct Results {
 }
 
 impl Results {
-    /// Begins to read. `forgets`: the database may forget what was told.
+    /// Begins to read.
     pub(crate) fn read(
         kafka: &str,
         topics: &[(String, i32)],
-        forgets: bool,
+        twice: Twice,
     ) -> anyhow::Result<Self> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", kafka)
@@ -76,7 +87,7 @@ impl Results {
             .assign(&list)
             .context("the results cannot be read")?;
         let told = Arc::new(Mutex::new(Tellings {
-            forgets,
+            twice,
             ..Tellings::default()
         }));
         let stop: Arc<AtomicBool> = Arc::default();
@@ -145,15 +156,23 @@ impl Tellings {
         let key = format!("vcc:{}:{}", text("accountId"), text("interactionId"));
         let told = self.calls.entry(key).or_default();
         let known_end = told.end.as_ref().map(|(end, _)| end);
-        let same_again = self.forgets && (fact == "lookup" || known_end == Some(&end));
+        let may = match self.twice {
+            Twice::Nothing => false,
+            Twice::Forgotten => fact == "lookup" || known_end == Some(&end),
+            Twice::PutBack => matches!((known_end, &end), (Some(End::Reason(_)), End::Logged(_))),
+        };
         match told.facts.entry(fact) {
             // A repeated event is the same event: with its id, and all that it says.
-            Entry::Occupied(known) => {
+            Entry::Occupied(mut known) => {
                 let same = *known.get() == event;
                 // A call that is forgotten, and comes again after the horizon, is told as such.
-                if !same && !too_old && !same_again {
+                if !same && !too_old && !may {
                     let contradiction = format!("one {fact}, told in two ways");
                     told.contradictions.push(contradiction);
+                }
+                if let (Some(told), Twice::PutBack, true) = (&mut told.end, self.twice, may) {
+                    known.insert(event);
+                    told.0 = end;
                 }
             }
             Entry::Vacant(new) => {
@@ -216,11 +235,37 @@ mod tests {
         let (end, _) = told.calls["vcc:acme:1"].end.clone().unwrap();
         assert_eq!(end, End::Logged("a".to_owned()));
 
-        told.forgets = true;
+        told.twice = Twice::Forgotten;
         for (id, data, contradictions) in [("e2", task("a"), 2), ("e2", task("b"), 3)] {
             told.hear("calllog.succeeded.v1", id.to_owned(), data);
             let call = &told.calls["vcc:acme:1"];
             assert_eq!(call.contradictions.len(), contradictions, "{id}");
         }
+    }
+
+    #[test]
+    fn a_call_that_was_put_back_may_have_a_task_later_and_only_one() {
+        let call = |more: Value| {
+            let mut data = json!({"accountId": "acme", "interactionId": "1"});
+            let more = more.as_object().cloned().unwrap_or_default();
+            data.as_object_mut().expect("an object").extend(more);
+            data
+        };
+        let mut told = Tellings {
+            twice: Twice::PutBack,
+            ..Tellings::default()
+        };
+        for (id, data, contradictions) in [
+            ("e1", call(json!({"reason": "unknown"})), 0),
+            ("e2", call(json!({"task": {"id": "a"}})), 0),
+            ("e2", call(json!({"task": {"id": "a"}})), 0),
+            ("e3", call(json!({"task": {"id": "b"}})), 1),
+        ] {
+            told.hear("calllog.succeeded.v1", id.to_owned(), data);
+            let call = &told.calls["vcc:acme:1"];
+            assert_eq!(call.contradictions.len(), contradictions, "{id}");
+        }
+        let (end, _) = told.calls["vcc:acme:1"].end.clone().expect("it ended");
+        assert_eq!(end, End::Logged("a".to_owned()));
     }
 }
