@@ -116,6 +116,32 @@ async fn a_late_adoption_takes_nobodys_task() {
     world.finish().await;
 }
 
+/// Somebody deletes the Task before more is known of its call: it is not made again, and that is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_was_deleted_is_not_made_again() {
+    let mut world = World::start("deleted").await;
+    world.link("acme", "api@acme.example");
+    world.link("beta", "api@beta.example");
+    world.work(1).await;
+    let calls = ["acme", "beta"].map(|account| Call::new(account, KNOWN[0]));
+    for call in &calls {
+        world.end(call, 0, End::Logged);
+    }
+    world.flush();
+    world.settled().await;
+    for task in world.control().tasks(None).expect("the Tasks") {
+        let id = task["Id"].as_str().expect("an id");
+        world.control().delete_task(id).expect("deleted");
+    }
+    for call in calls {
+        let sold = call.ending("disposition", json!({"label": "Sold"}));
+        world.end(&sold, 1, End::Dead("refused"));
+    }
+    world.flush();
+    world.settled().await;
+    world.finish().await;
+}
+
 /// A Task that an agent planned, in an org.
 fn planned_task(world: &World, org: &str) -> String {
     let planned = json!({"type": "Task", "Subject": "Call Ada back", "Status": "Open"});

@@ -540,7 +540,8 @@ impl World {
     /// The Tasks that there really are: those of the logged calls, each once.
     fn judge_tasks(&self) {
         let tasks = self.control().tasks(None).expect("the Tasks");
-        let keys = tasks.iter().filter_map(|t| t["CallObject"].as_str());
+        let living = tasks.iter().filter(|t| t["IsDeleted"] != true);
+        let keys = living.filter_map(|t| t["CallObject"].as_str());
         let made: BTreeSet<String> = keys.map(str::to_owned).collect();
         let logged = self
             .expected
