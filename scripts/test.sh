@@ -26,7 +26,8 @@ main() {
     step "other people's clients against the simulator" scripts/clients.sh test
   fi
   step "the admin's pages in a browser" with_postgres cargo test "${cargo_options[@]}" --no-fail-fast --test browser
-  local services=(cargo test "${cargo_options[@]}" --no-fail-fast --test services)
+  # They mostly wait as well.
+  local services=(env RUST_TEST_THREADS=4 cargo test "${cargo_options[@]}" --no-fail-fast --test services)
   if [[ $kafka == yes ]]; then
     step 'tests with services' scripts/services/services.sh run "${services[@]}"
     # One trial of each row that is short. They mostly wait, so that more go at a time than there are cores.

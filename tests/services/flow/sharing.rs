@@ -9,7 +9,7 @@ const ACCOUNTS: [&str; 3] = ["acme", "acme-two", "beta"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_leaves_or_dies_is_replaced_in_time() {
-    let mut world = World::start("sharing").await;
+    let mut world = World::start_alone("sharing").await;
     world.link("acme", "api@acme.example");
     world.link("acme-two", "api@acme.example");
     world.link("beta", "api@beta.example");

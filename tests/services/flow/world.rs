@@ -21,8 +21,9 @@ use crate::environment::{create_topic, kafka, service};
 /// How long anything may take.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// One scenario at a time: each has several processes, and some measure time.
-static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+/// Scenarios that run side by side: they mostly wait, and each has several processes.
+const SIDE_BY_SIDE: u32 = 3;
+static TURNS: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(SIDE_BY_SIDE as usize);
 
 /// How a call shall end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +59,7 @@ pub(super) struct World {
     expected: BTreeMap<String, Expected>,
     secrets: Vec<String>,
     logs: usize,
-    _turn: tokio::sync::MutexGuard<'static, ()>,
+    _turn: tokio::sync::SemaphorePermit<'static>,
 }
 
 /// Contacts that calls may come from: the orgs' only record with its number.
@@ -76,16 +77,21 @@ pub(super) const NOBODY: &str = "+442079460777";
 impl World {
     /// An empty world: two orgs, `Acme` with a unique field for the key and `Beta` without.
     pub(super) async fn start(scenario: &str) -> Self {
-        Self::start_on(scenario, Database::Server).await
+        Self::start_on(scenario, Database::Server, 1).await
+    }
+
+    /// The same, with no other scenario beside it: for those that measure time.
+    pub(super) async fn start_alone(scenario: &str) -> Self {
+        Self::start_on(scenario, Database::Server, SIDE_BY_SIDE).await
     }
 
     /// The same, with a file as its database.
     pub(super) async fn start_on_file(scenario: &str) -> Self {
-        Self::start_on(scenario, Database::File).await
+        Self::start_on(scenario, Database::File, 1).await
     }
 
-    async fn start_on(scenario: &str, database: Database) -> Self {
-        let turn = TURN.lock().await;
+    async fn start_on(scenario: &str, database: Database, turns: u32) -> Self {
+        let turn = TURNS.acquire_many(turns).await.expect("it is never closed");
         let name = format!(
             "flow_{scenario}_{}",
             &uuid::Uuid::new_v4().simple().to_string()[..8]
