@@ -13,7 +13,7 @@ use crate::row::{Row, Trial};
 use crate::services::Service;
 use crate::world::{ACCOUNTS, Own, PATIENCE, Setup, World, admin, tick};
 
-pub(super) const ROWS: [Row; 7] = [
+pub(super) const ROWS: [Row; 8] = [
     Row::new(
         "kafka-killed",
         "Kafka's broker killed and started again",
@@ -42,6 +42,13 @@ pub(super) const ROWS: [Row; 7] = [
         "the topic of the calls gets more partitions",
         20,
         |world, trial| partitions(world, trial).boxed(),
+    )
+    .long(),
+    Row::new(
+        "results-deleted",
+        "the topic of the results is deleted, and made anew some seconds later",
+        20,
+        |world, trial| results(world, trial).boxed(),
     )
     .long(),
     Row::new(
@@ -135,6 +142,19 @@ async fn partitions(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64>
         }
         tick().await;
     }
+}
+
+/// What was told and not read yet is gone with the topic: that is why all is told before.
+async fn results(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    world.settled(PATIENCE).await?;
+    world.delete_results().await?;
+    world.load(&mut trial.chance, &ACCOUNTS, 20)?;
+    moment(&mut trial.chance, Duration::from_secs(8)).await;
+    let waited = world.waits();
+    world.make_results().await?;
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    Ok(u64::from(waited))
 }
 
 /// Two more workers come, and go again, while calls come all the time.

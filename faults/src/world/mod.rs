@@ -10,6 +10,7 @@ mod results;
 mod settings;
 mod staff;
 mod standby;
+mod topics;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,8 +20,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{DefaultProducerContext, ThreadedProducer};
 use salesforce_simulator::seed::Seed;
@@ -33,6 +32,8 @@ pub(crate) use self::process::Own;
 use self::process::{Program, Worker};
 use self::results::Results;
 pub(crate) use self::results::Twice;
+pub(crate) use self::topics::admin;
+use self::topics::{create_topics, delete_topics, topics};
 use crate::proxy::Proxy;
 use crate::services::{Service, Services};
 
@@ -49,9 +50,6 @@ const KNOWN: [&str; 4] = [
     "+442079460003",
     "+442079460004",
 ];
-
-/// Topics and their partitions.
-const TOPICS: [(&str, i32); 4] = [("calls", 6), ("logs", 3), ("status", 1), ("quarantine", 1)];
 
 /// What a row wants of its worlds.
 #[derive(Clone, Copy, Debug)]
@@ -166,7 +164,7 @@ impl World {
         }
         let create = format!("create database {name}");
         services.administer(create).await?;
-        create_topics(&services.kafka, &name).await?;
+        create_topics(&services.kafka, &topics(&name)).await?;
         let settings = folder.join("vcc-link.toml");
         let text = settings::of(&settings::Places {
             name: &name,
@@ -206,7 +204,9 @@ impl World {
     /// Makes the tables, links the accounts, and starts the workers. They have partitions, shards and
     /// tokens once the first calls came to their ends.
     async fn furnish(&mut self, seed: u64) -> anyhow::Result<()> {
-        self.program.call(&["migrate"], "").await?;
+        // As every pod of a deployment does, at once.
+        let migrate = || self.program.call(&["migrate"], "");
+        tokio::try_join!(migrate(), migrate(), migrate())?;
         for account in ACCOUNTS {
             self.link(account, &api_user(account)).await?;
         }
@@ -277,30 +277,11 @@ impl World {
         Ok(PgConnection::connect(&url).await?)
     }
 
-    /// Gives the topic of the calls more partitions, and sends to all of them from now on.
-    pub(crate) async fn add_partitions(&mut self, all: usize) -> anyhow::Result<()> {
-        let (topic, _) = &topics(&self.name)[0];
-        let more = NewPartitions::new(topic, all);
-        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-        // It is asked as long as it lives.
-        let admin = admin(&self.services.kafka)?;
-        for result in admin.create_partitions([&more], &options).await? {
-            result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic}: {code}"))?;
-        }
-        self.flushed().await?;
-        // One that was made before would learn of them in minutes.
-        self.producer = producer(&self.services.kafka)?;
-        Ok(())
-    }
-
     /// Removes what is not in its folder.
     pub(crate) async fn remove(self) -> anyhow::Result<()> {
         let drop = format!("drop database {} with (force)", self.name);
         self.services.administer(drop).await?;
-        let admin = admin(&self.services.kafka)?;
-        let topics = topics(&self.name);
-        let topics: Vec<&str> = topics.iter().map(|(topic, _)| topic.as_str()).collect();
-        admin.delete_topics(&topics, &AdminOptions::new()).await?;
+        delete_topics(&self.services.kafka, &topics(&self.name)).await?;
         self.simulator.stop().await;
         Ok(())
     }
@@ -340,30 +321,6 @@ fn producer(kafka: &str) -> anyhow::Result<ThreadedProducer<DefaultProducerConte
         .set("enable.idempotence", "true")
         .create();
     producer.context("calls cannot be sent")
-}
-
-/// A client that changes Kafka itself.
-pub(crate) fn admin(kafka: &str) -> anyhow::Result<AdminClient<DefaultClientContext>> {
-    let admin = ClientConfig::new().set("bootstrap.servers", kafka).create();
-    admin.context("no client for Kafka's administration")
-}
-
-/// A world's topics and their partitions: that of the calls, then those of the results.
-fn topics(name: &str) -> [(String, i32); 4] {
-    TOPICS.map(|(topic, partitions)| (format!("{name}.{topic}"), partitions))
-}
-
-async fn create_topics(kafka: &str, name: &str) -> anyhow::Result<()> {
-    let names = topics(name);
-    let topics: Vec<NewTopic<'_>> = names
-        .iter()
-        .map(|(name, count)| NewTopic::new(name, *count, TopicReplication::Fixed(1)))
-        .collect();
-    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-    for result in admin(kafka)?.create_topics(&topics, &options).await? {
-        result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic}: {code}"))?;
-    }
-    Ok(())
 }
 
 /// Two orgs with the same phone book.

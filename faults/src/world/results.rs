@@ -63,6 +63,7 @@ pub(crate) struct Tellings {
 pub(crate) struct Results {
     told: Arc<Mutex<Tellings>>,
     stop: Arc<AtomicBool>,
+    anew: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -90,11 +91,16 @@ impl Results {
             twice,
             ..Tellings::default()
         }));
-        let stop: Arc<AtomicBool> = Arc::default();
+        let (stop, anew): (Arc<AtomicBool>, Arc<AtomicBool>) = Default::default();
         let thread = std::thread::spawn({
-            let (told, stop) = (Arc::clone(&told), Arc::clone(&stop));
+            let told = Arc::clone(&told);
+            let (stop, anew) = (Arc::clone(&stop), Arc::clone(&anew));
             move || {
                 while !stop.load(Ordering::Relaxed) {
+                    if anew.swap(false, Ordering::Relaxed) {
+                        // It went well before.
+                        let _ = consumer.assign(&list);
+                    }
                     if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
                         lock(&told).take(&message);
                     }
@@ -104,8 +110,14 @@ impl Results {
         Ok(Self {
             told,
             stop,
+            anew,
             thread: Some(thread),
         })
+    }
+
+    /// Begins at the beginning again: a topic was made anew.
+    pub(crate) fn begin_anew(&self) {
+        self.anew.store(true, Ordering::Relaxed);
     }
 
     /// What was told so far.
