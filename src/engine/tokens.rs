@@ -115,6 +115,8 @@ impl Engine {
         match link.reason {
             Some(LinkReason::PermissionMissing | LinkReason::ApiDisabled) => return,
             Some(LinkReason::RefreshInDoubt) if !refreshed => return,
+            // A refresh that succeeds says nothing of a token that is refused though fresh.
+            Some(LinkReason::Unknown) if account.token.rejected_since.is_some() => return,
             _ => {}
         }
         let lacks = link

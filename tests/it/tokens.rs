@@ -152,6 +152,21 @@ impl World {
         });
     }
 
+    /// The lookup under way finds its caller.
+    fn serve_lookup(&mut self) {
+        let batch = self.lookup.take().expect("a lookup under way");
+        let call = CallId {
+            account: self.links[0].account.clone(),
+            interaction: "c".parse().expect("an interaction"),
+        };
+        self.hear(Input::LookedUp {
+            batch,
+            answered: vec![call],
+            failure: None,
+            usage: None,
+        });
+    }
+
     /// Time passes, with the engine's wakes.
     fn pass(&mut self, time: Duration) {
         self.now += TimeDelta::from_std(time).expect("in range");
@@ -278,8 +293,9 @@ fn a_refresh_in_doubt_puts_its_link_at_risk_until_one_succeeds() {
     assert_eq!(world.healths(), (1, 1, 0));
     let reason = Some(LinkReason::RefreshInDoubt);
     assert_eq!(world.links[0].reason, reason);
-    // Of the other, whoever claimed it has died.
-    world.asked.clear();
+    // The other was claimed by somebody who has died.
+    let busy = failure(FailureClass::Transient, FailureScope::Request);
+    world.answer(&Refreshed::Later(busy));
     let doubtful = vec![(world.links[1].account.clone(), FIRST)];
     let stale = Vec::new();
     world.hear(Input::Tokens { stale, doubtful });
@@ -366,4 +382,75 @@ fn an_org_that_moved_is_found_by_a_refresh_which_is_not_repeated_for_each_failur
     world.pass(Duration::from_mins(1));
     assert_eq!(world.asked, []);
     assert_eq!(world.healths(), (1, 0, 0));
+}
+
+/// Whoever refreshes for a refused token while a refresh ahead of need is under way uses up the token
+/// that the other one brings.
+#[test]
+fn a_refused_token_waits_for_the_refresh_that_is_under_way() {
+    let mut world = World::new(1);
+    let refused = failure(FailureClass::Session, FailureScope::Request);
+    let account = world.links[0].account.clone();
+    world.ring();
+    world.grow_old();
+    world.fail_lookup(&refused);
+    world.grow_old();
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.asked, [(account.clone(), true)]);
+    // The fresh token is used, and none is asked for.
+    world.answer(&Refreshed::Fresh);
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.asked, []);
+
+    // One that brings nothing is followed by the one that is needed.
+    world.grow_old();
+    world.fail_lookup(&refused);
+    let later = failure(FailureClass::Transient, FailureScope::Request);
+    world.answer(&Refreshed::Later(later));
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.asked, [(account, false)]);
+}
+
+#[test]
+fn a_link_whose_fresh_tokens_are_refused_is_at_risk_before_it_is_broken() {
+    let refused = failure(FailureClass::Session, FailureScope::Request);
+    let refuse = |world: &mut World| {
+        if world.lookup.is_some() {
+            world.fail_lookup(&refused);
+        }
+        world.answer(&Refreshed::Fresh);
+        world.pass(Duration::from_secs(10));
+    };
+    let mut world = World::new(1);
+    let begun = world.now;
+    world.ring();
+    while world.healths() == (1, 0, 0) {
+        refuse(&mut world);
+        assert!(world.now < begun + Duration::from_mins(5));
+    }
+    assert_eq!(world.healths(), (0, 1, 0));
+    let mut broken = world;
+
+    // One request that is served is enough.
+    let mut world = World::new(1);
+    world.ring();
+    for _ in 0..100 {
+        while world.healths() == (1, 0, 0) {
+            refuse(&mut world);
+        }
+        while world.lookup.is_none() {
+            world.answer(&Refreshed::Fresh);
+            world.pass(Duration::from_secs(10));
+        }
+        world.serve_lookup();
+        assert_eq!(world.healths(), (1, 0, 0));
+        world.ring();
+    }
+
+    while broken.healths() == (0, 1, 0) {
+        refuse(&mut broken);
+        assert!(broken.now < begun + Duration::from_hours(1));
+    }
+    assert!(broken.now > begun + Duration::from_mins(30));
+    assert_eq!(broken.healths(), (0, 0, 1));
 }
