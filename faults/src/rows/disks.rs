@@ -8,14 +8,14 @@ use futures::FutureExt as _;
 use super::moment;
 use crate::row::{Row, Trial};
 use crate::services::Service;
-use crate::world::{ACCOUNTS, OwnService, PATIENCE, Setup, World, tick};
+use crate::world::{ACCOUNTS, Own, OwnService, PATIENCE, Setup, World, tick};
 
 const POSTGRES: Setup = Setup {
     own: OwnService::OnSmallDisk(Service::Postgres),
     ..Setup::USUAL
 };
 
-pub(super) const ROWS: [Row; 3] = [
+pub(super) const ROWS: [Row; 4] = [
     Row::new(
         "disk-full",
         "PostgreSQL's disk full: statements fail",
@@ -31,6 +31,13 @@ pub(super) const ROWS: [Row; 3] = [
         |world, trial| wal(world, trial).boxed(),
     )
     .in_worlds(POSTGRES)
+    .long(),
+    Row::new(
+        "log-full",
+        "the disk full that the workers write their logs to",
+        20,
+        |world, trial| logs(world, trial).boxed(),
+    )
     .long(),
     Row::new(
         "kafka-full",
@@ -53,6 +60,27 @@ async fn statements(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64>
 /// A transaction of nobody's uses up the log's room as well.
 async fn wal(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     full(world, trial, Service::Postgres, "PANIC").await
+}
+
+/// Not a line of their logs finds room.
+async fn logs(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    let no_log = Own {
+        no_log: true,
+        ..Own::default()
+    };
+    let workers = world.workers.len();
+    for place in 0..workers {
+        world.workers[place].kill().await?;
+        world.respawn(place, &no_log)?;
+    }
+    world.load(&mut trial.chance, &ACCOUNTS, 30)?;
+    world.settled(PATIENCE).await?;
+    // Those of the next trial are others, and may say what they do.
+    for place in 0..workers {
+        world.workers[place].kill().await?;
+        world.respawn(place, &Own::default())?;
+    }
+    Ok(u64::try_from(workers)?)
 }
 
 /// Neither calls nor results find room.

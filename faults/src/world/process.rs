@@ -67,7 +67,12 @@ impl Program {
 
     /// Starts a worker that writes this log.
     pub(crate) fn worker(&self, log: PathBuf, own: &Own) -> anyhow::Result<Worker> {
-        let output = File::create(&log)
+        let written = if own.no_log {
+            Path::new("/dev/full")
+        } else {
+            &log
+        };
+        let output = File::create(written)
             .with_context(|| format!("the log {} cannot be written", log.display()))?;
         let mut command = self.command();
         if let Some(database) = &own.database {
@@ -102,6 +107,8 @@ pub(crate) struct Own {
     pub(crate) failpoints: String,
     /// Another way to the database.
     pub(crate) database: Option<String>,
+    /// Whether its log is on a disk without any room.
+    pub(crate) no_log: bool,
 }
 
 /// A running worker; killed when dropped.
