@@ -75,6 +75,9 @@ async fn logs(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     }
     world.load(&mut trial.chance, &ACCOUNTS, 30)?;
     world.settled(PATIENCE).await?;
+    for worker in &mut world.workers {
+        ensure!(worker.death()?.is_none(), "a worker ended by itself");
+    }
     // Those of the next trial are others, and may say what they do.
     for place in 0..workers {
         world.workers[place].kill().await?;
