@@ -41,13 +41,20 @@ async fn paused(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     moment(&mut trial.chance, Duration::from_secs(1)).await;
     let pause = ["links", "pause", scope, "--tasks", "--reason", "a test"];
     world.program.call(&pause, "").await?;
+    // The workers obey within seconds.
+    let deadline = Instant::now() + PATIENCE;
+    while in_state(world, "parked").await? == 0 {
+        ensure!(Instant::now() < deadline, "the pause is not obeyed");
+        world.load(&mut trial.chance, &ACCOUNTS, 5)?;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
     world.load(&mut trial.chance, &ACCOUNTS, 20)?;
     moment(&mut trial.chance, Duration::from_secs(4)).await;
-    let waited = world.waits();
+    let waiting = in_state(world, "parked").await?;
     let resume = ["links", "resume", scope];
     world.program.call(&resume, "").await?;
     world.load(&mut trial.chance, &ACCOUNTS, 5)?;
-    Ok(u64::from(waited))
+    Ok(waiting)
 }
 
 /// Writes are lost, some of them after they were done, and nobody may see which. Then somebody may.
@@ -61,7 +68,7 @@ async fn put_back(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     world.load(&mut trial.chance, &ACCOUNTS, 40)?;
     world.settled(PATIENCE).await?;
     world.faults_fired()?;
-    let given_up = dead(world).await?;
+    let given_up = in_state(world, "dead").await?;
     see(world, true)?;
     let replay = [
         "calls", "replay", "--reason", "unknown", "--rate", "100", "--json",
@@ -76,7 +83,7 @@ async fn put_back(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     one?;
     other?;
     let deadline = Instant::now() + PATIENCE;
-    while dead(world).await? > 0 || world.reasons() > 0 {
+    while in_state(world, "dead").await? > 0 || world.reasons() > 0 {
         ensure!(Instant::now() < deadline, "calls are given up again");
         world.program.call(&replay, "").await?;
         tick().await;
@@ -94,10 +101,10 @@ fn see(world: &World, all: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many calls are given up.
-async fn dead(world: &World) -> anyhow::Result<u64> {
+/// How many calls are in a state.
+async fn in_state(world: &World, state: &str) -> anyhow::Result<u64> {
     let list = [
-        "calls", "list", "--state", "dead", "--limit", "200", "--json",
+        "calls", "list", "--state", state, "--limit", "200", "--json",
     ];
     let told = world.program.call(&list, "").await?;
     let told: Value = serde_json::from_str(&told)?;
