@@ -1,14 +1,15 @@
 //! Clocks that jump.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use futures::FutureExt as _;
 use rand::Rng as _;
 use serde_json::json;
 
 use super::moment;
 use crate::row::{Row, Trial};
-use crate::world::{ACCOUNTS, PATIENCE, Setup, World};
+use crate::world::{ACCOUNTS, Own, PATIENCE, Setup, World, tick};
 
 pub(super) const ROWS: [Row; 2] = [
     Row::new(
@@ -56,9 +57,18 @@ async fn workers(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     let ahead = trial.chance.random();
     world.workers[place].set_clock(if ahead { 3600 } else { -3600 })?;
     world.load(&mut trial.chance, &ACCOUNTS, 20)?;
-    moment(&mut trial.chance, Duration::from_secs(6)).await;
+    // Longer than from one look at the clock to the next.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    moment(&mut trial.chance, Duration::from_secs(4)).await;
     world.workers[place].set_clock(0)?;
     world.load(&mut trial.chance, &ACCOUNTS, 20)?;
+    // Its clock was set back, at first or now: it ends, and whoever started it does so again.
+    let deadline = Instant::now() + PATIENCE;
+    while world.workers[place].death()?.is_none() {
+        ensure!(Instant::now() < deadline, "it does not notice its clock");
+        tick().await;
+    }
+    world.respawn(place, &Own::default())?;
     world.settled(PATIENCE).await?;
     world.faults_fired()
 }

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::stages::Alarm;
 use crate::callers::Callers;
+use crate::clock;
 use crate::config::Config;
 use crate::domain::ids::ReplicaId;
 use crate::engine::{Engine, Gauges};
@@ -365,6 +366,8 @@ impl Worker {
         watch("watchdog", &self.leaving, watchdog.boxed());
         let housekeeper = housekeeper.run(self.leaving.clone());
         watch("housekeeping", &self.leaving, housekeeper.boxed());
+        let clock = clock::watch(self.leaving.clone());
+        watch("clock", &self.leaving, clock.boxed());
     }
 
     /// Outbox → Kafka.
