@@ -14,7 +14,6 @@ use tokio_util::task::TaskTracker;
 
 use super::stages::Alarm;
 use crate::callers::Callers;
-use crate::clock;
 use crate::config::Config;
 use crate::domain::ids::ReplicaId;
 use crate::engine::{Engine, Gauges};
@@ -366,7 +365,7 @@ impl Worker {
         watch("watchdog", &self.leaving, watchdog.boxed());
         let housekeeper = housekeeper.run(self.leaving.clone());
         watch("housekeeping", &self.leaving, housekeeper.boxed());
-        let clock = clock::watch(self.leaving.clone());
+        let clock = crate::clock::watch(self.leaving.clone());
         watch("clock", &self.leaving, clock.boxed());
     }
 
