@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use tokio_util::sync::CancellationToken;
 
 /// How often is looked whether the clock goes on.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -21,16 +20,13 @@ pub fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
-/// Watches the clock, until cancelled or until it is set back by more than five seconds: then the
-/// process has to end, and be started again. Kafka's library waits by the wall clock, and would
-/// stand still for as long as that was set back.
-pub async fn watch(cancel: CancellationToken) {
+/// Waits until the clock is set back by more than five seconds: then the process has to end, and be
+/// started again. Kafka's library waits by the wall clock, and would stand still for as long as that
+/// was set back.
+pub async fn set_back() {
     let mut before = (Instant::now(), now());
-    while cancel
-        .run_until_cancelled(tokio::time::sleep(LOOK_EVERY))
-        .await
-        .is_some()
-    {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
         let looked = (Instant::now(), now());
         let back = back_by(looked.0 - before.0, before.1, looked.1);
         if back > BACK_AT_MOST {

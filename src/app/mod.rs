@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::sidecar::Sidecar;
 use self::worker::Worker;
+use crate::clock;
 use crate::config::Config;
 use crate::http;
 use crate::linking::check_keys;
@@ -95,6 +96,7 @@ pub async fn run(config: Config, role: Role, stop: impl Future<Output = ()>) -> 
     let broken = tokio::select! {
         () = stop => None,
         stage = ended(worker.as_ref(), sidecar.as_ref()) => Some(stage),
+        () = clock::set_back() => Some("clock"),
     };
     tracing::info!("draining");
     if let Some(sidecar) = sidecar {

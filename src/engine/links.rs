@@ -271,15 +271,27 @@ impl Engine {
                 return false;
             }
         }
-        account.marking = true;
-        let account = id.clone();
+        self.mark(turn, (id, generation), (health, reason), failure);
+        !storm
+    }
+
+    /// Has a change of a link's health stored.
+    pub(super) fn mark(
+        &mut self,
+        turn: &mut Turn<'_>,
+        (id, generation): (&AccountId, Generation),
+        (health, reason): (Health, LinkReason),
+        failure: Option<Failure>,
+    ) {
+        if let Some(account) = self.accounts.get_mut(id) {
+            account.marking = true;
+        }
         turn.out.push(Command::MarkLink {
-            account,
+            account: id.clone(),
             generation,
             health,
             reason,
             failure,
         });
-        !storm
     }
 }

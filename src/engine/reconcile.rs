@@ -428,6 +428,21 @@ mod tests {
         assert_eq!(failure.expect("why").code, "nobody_to_ask");
     }
 
+    /// What comes of an attempt of which a look, long after it, shows no Task.
+    fn concluded(attempt: &OpenAttempt, link: &LinkState, sight: Sight) -> Outcome {
+        let mut settler = Settler {
+            config: &Config::default(),
+            retry: &Retry::default(),
+            kept_at_most: Duration::from_hours(30 * 24),
+            rng: &mut StdRng::seed_from_u64(7),
+        };
+        let long_after = attempt.send_by + TimeDelta::days(300);
+        match settler.conclude(long_after, attempt, 1, link, &Finding::Absent(sight)) {
+            Conclusion::Over(outcome) => *outcome,
+            Conclusion::Look(_) => panic!("it is final"),
+        }
+    }
+
     /// Whoever is answered by a hidden Task's absence sends again, where Salesforce would refuse a
     /// second one, and does not say in the end that there is none.
     #[test]
@@ -439,7 +454,6 @@ mod tests {
         };
         attempt.mode = mode.clone();
         link.org.as_mut().expect("linked").key_mode = mode;
-        let (config, retry) = (Config::default(), Retry::default());
         let mut conclude = |attempts, sees_all| {
             attempt.attempts = attempts;
             attempt.call_ended_at = Some(now);
@@ -448,20 +462,9 @@ mod tests {
                 untouched: false,
                 key_field: true,
             };
-            let mut settler = Settler {
-                config: &config,
-                retry: &retry,
-                kept_at_most: Duration::from_hours(30 * 24),
-                rng: &mut StdRng::seed_from_u64(7),
-            };
-            let long_after = now + TimeDelta::days(300);
-            let finding = Finding::Absent(sight);
-            match settler.conclude(long_after, &attempt, 1, &link, &finding) {
-                Conclusion::Over(outcome) => match *outcome {
-                    Outcome::Dead { reason, .. } => Some(reason),
-                    _ => None,
-                },
-                Conclusion::Look(_) => panic!("it is final"),
+            match concluded(&attempt, &link, sight) {
+                Outcome::Dead { reason, .. } => Some(reason),
+                _ => None,
             }
         };
         assert_eq!(conclude(1, false), None);
@@ -481,7 +484,6 @@ mod tests {
             org: attempt.org.clone(),
             field: "VCC_Call_Key__c".to_owned(),
         };
-        let (config, retry) = (Config::default(), Retry::default());
         let mut hidden_after = |before: Option<&Hidden>, sees_all| {
             attempt.hidden = before.cloned();
             let sight = Sight {
@@ -489,19 +491,9 @@ mod tests {
                 untouched: true,
                 key_field: true,
             };
-            let mut settler = Settler {
-                config: &config,
-                retry: &retry,
-                kept_at_most: Duration::from_hours(1),
-                rng: &mut StdRng::seed_from_u64(7),
-            };
-            let (later, finding) = (now + TimeDelta::hours(1), Finding::Absent(sight));
-            match settler.conclude(later, &attempt, 1, &link, &finding) {
-                Conclusion::Over(outcome) => match *outcome {
-                    Outcome::RetryAt { hidden, .. } => hidden,
-                    other => panic!("it is sent again: {other:?}"),
-                },
-                Conclusion::Look(_) => panic!("it is final"),
+            match concluded(&attempt, &link, sight) {
+                Outcome::RetryAt { hidden, .. } => hidden,
+                other => panic!("it is sent again: {other:?}"),
             }
         };
         assert_eq!(hidden_after(Some(&before), false).as_ref(), Some(&before));

@@ -128,15 +128,8 @@ impl Engine {
         } else {
             (Health::Healthy, LinkReason::Recovered)
         };
-        account.marking = true;
         self.deaths.remove(id);
-        turn.out.push(Command::MarkLink {
-            account: id.clone(),
-            generation,
-            health,
-            reason,
-            failure: None,
-        });
+        self.mark(turn, (id, generation), (health, reason), None);
     }
 
     /// An access token was refused. Those that were sent before the last refresh say nothing
@@ -233,7 +226,7 @@ impl Engine {
     ) {
         self.stale = VecDeque::from(stale);
         for (id, generation) in doubtful {
-            self.in_doubt(turn, &id, generation, None);
+            self.at_risk(turn, &id, generation, LinkReason::RefreshInDoubt, None);
         }
     }
 
@@ -302,7 +295,9 @@ impl Engine {
             Refreshed::Later(failure) => self.put_off(turn, id, ahead, &failure),
             Refreshed::InDoubt(failure) => {
                 self.put_off(turn, id, ahead, &failure);
-                self.in_doubt(turn, id, generation, Some(failure));
+                // The link works as long as its access token does (rule 11).
+                let reason = LinkReason::RefreshInDoubt;
+                self.at_risk(turn, id, generation, reason, Some(failure));
             }
             Refreshed::Refused(reason, failure) => {
                 let patience = self.config.links.refused_for;
@@ -353,17 +348,6 @@ impl Engine {
         }
     }
 
-    /// A refresh is in doubt (rule 11): the link works as long as its access token does.
-    fn in_doubt(
-        &mut self,
-        turn: &mut Turn<'_>,
-        id: &AccountId,
-        generation: Generation,
-        failure: Option<Failure>,
-    ) {
-        self.at_risk(turn, id, generation, LinkReason::RefreshInDoubt, failure);
-    }
-
     /// Has it said that a link may break soon, and why, if that is news.
     fn at_risk(
         &mut self,
@@ -373,22 +357,14 @@ impl Engine {
         reason: LinkReason,
         failure: Option<Failure>,
     ) {
-        let Some(account) = self.accounts.get_mut(id).filter(|a| !a.marking) else {
-            return;
-        };
-        let unsaid = account.link.as_ref().is_some_and(|link| {
+        let unmarked = self.accounts.get(id).filter(|account| !account.marking);
+        let link = unmarked.and_then(|account| account.link.as_ref());
+        let unsaid = link.is_some_and(|link| {
             link.is_live() && link.generation == generation && link.reason != Some(reason)
         });
-        if !unsaid {
-            return;
+        if unsaid {
+            let state = (Health::AtRisk, reason);
+            self.mark(turn, (id, generation), state, failure);
         }
-        account.marking = true;
-        turn.out.push(Command::MarkLink {
-            account: id.clone(),
-            generation,
-            health: Health::AtRisk,
-            reason,
-            failure,
-        });
     }
 }

@@ -43,7 +43,7 @@ pub(super) const ROWS: [Row; 4] = [
         "kafka-full",
         "Kafka's disk full: the broker gives up, and is started again",
         20,
-        |world, trial| log(world, trial).boxed(),
+        |world, trial| kafka(world, trial).boxed(),
     )
     .in_worlds(Setup {
         own: OwnService::OnSmallDisk(Service::Kafka),
@@ -68,26 +68,19 @@ async fn logs(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
         no_log: true,
         ..Own::default()
     };
-    let workers = world.workers.len();
-    for place in 0..workers {
-        world.workers[place].kill().await?;
-        world.respawn(place, &no_log)?;
-    }
+    world.restart_all(&no_log).await?;
     world.load(&mut trial.chance, &ACCOUNTS, 30)?;
     world.settled(PATIENCE).await?;
     for worker in &mut world.workers {
         ensure!(worker.death()?.is_none(), "a worker ended by itself");
     }
     // Those of the next trial are others, and may say what they do.
-    for place in 0..workers {
-        world.workers[place].kill().await?;
-        world.respawn(place, &Own::default())?;
-    }
-    Ok(u64::try_from(workers)?)
+    world.restart_all(&Own::default()).await?;
+    Ok(u64::try_from(world.workers.len())?)
 }
 
 /// Neither calls nor results find room.
-async fn log(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+async fn kafka(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     full(world, trial, Service::Kafka, "No space left on device").await
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::moment;
 use crate::row::{Row, Trial};
-use crate::world::{ACCOUNTS, PATIENCE, Setup, Twice, World, api_user, tick};
+use crate::world::{ACCOUNTS, PATIENCE, Setup, Twice, World, tick};
 
 pub(super) const ROWS: [Row; 2] = [
     Row::new(
@@ -93,10 +93,8 @@ async fn put_back(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
 
 /// The API users may see the Tasks that they make for others, or may not.
 fn see(world: &World, all: bool) -> anyhow::Result<()> {
-    let patch = json!({ "view_all_data": all });
-    let patch = patch.as_object().cloned().unwrap_or_default();
     for org in ["acme", "beta"] {
-        world.control().patch_user(&api_user(org), patch.clone())?;
+        world.change_user(org, json!({ "view_all_data": all }))?;
     }
     Ok(())
 }

@@ -100,9 +100,7 @@ async fn revoked(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     };
     world.load(&mut trial.chance, &ACCOUNTS, 20)?;
     moment(&mut trial.chance, Duration::from_secs(1)).await;
-    let patch = json!({"revoke_tokens": true});
-    let patch = patch.as_object().cloned().unwrap_or_default();
-    world.control().patch_user(&api_user(org), patch)?;
+    world.change_user(org, json!({"revoke_tokens": true}))?;
     world.load(&mut trial.chance, &ACCOUNTS, 20)?;
     tokio::time::sleep(Duration::from_millis(500)).await;
     moment(&mut trial.chance, Duration::from_secs(3)).await;

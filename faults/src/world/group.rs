@@ -11,7 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::{World, topics};
 
 /// How long Kafka may take to answer.
-const WITHIN: Duration = Duration::from_secs(10);
+pub(super) const WITHIN: Duration = Duration::from_secs(10);
 
 /// Who is in the group, and how often the workers' partitions changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,18 +78,6 @@ impl World {
         tokio::task::spawn_blocking(asked).await?
     }
 
-    /// How many partitions the topic of the calls has.
-    pub(crate) async fn partitions(&self) -> anyhow::Result<usize> {
-        let asker = self.asker()?;
-        let (topic, _) = topics(&self.name)[0].clone();
-        let asked = move || {
-            let metadata = asker.fetch_metadata(Some(&topic), WITHIN)?;
-            let topic = metadata.topics().first().context("there is no topic")?;
-            anyhow::Ok(topic.partitions().len())
-        };
-        tokio::task::spawn_blocking(asked).await?
-    }
-
     /// How many events of these partitions the group has read.
     pub(crate) async fn read_in(&self, partitions: Range<usize>) -> anyhow::Result<u64> {
         let asker = self.asker()?;
@@ -111,7 +99,7 @@ impl World {
     }
 
     /// A client that asks about the group and is no member.
-    fn asker(&self) -> anyhow::Result<BaseConsumer> {
+    pub(super) fn asker(&self) -> anyhow::Result<BaseConsumer> {
         let asker = ClientConfig::new()
             .set("bootstrap.servers", &self.services.kafka)
             .set("group.id", &self.name)

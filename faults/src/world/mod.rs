@@ -246,6 +246,13 @@ impl World {
         Ok(())
     }
 
+    /// Changes an org's API user.
+    pub(crate) fn change_user(&self, org: &str, patch: Value) -> anyhow::Result<()> {
+        let patch: Map<String, Value> = serde_json::from_value(patch)?;
+        self.control().patch_user(&api_user(org), patch)?;
+        Ok(())
+    }
+
     /// Links an account to a user's org through the command line, as an operator would.
     pub(crate) async fn link(&self, account: &str, user: &str) -> anyhow::Result<()> {
         let token = self.control().approve(user)?;

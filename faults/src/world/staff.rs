@@ -40,12 +40,17 @@ impl World {
 
     /// Starts all workers anew, so that they reach the database through the proxy.
     pub(crate) async fn all_through_proxy(&mut self) -> anyhow::Result<()> {
-        let through_proxy = self.through_proxy();
-        for place in 0..self.workers.len() {
-            self.workers[place].kill().await?;
-            self.respawn(place, &through_proxy)?;
-        }
+        self.restart_all(&self.through_proxy()).await?;
         self.ready().await
+    }
+
+    /// Kills all workers, and starts others in their places.
+    pub(crate) async fn restart_all(&mut self, own: &Own) -> anyhow::Result<()> {
+        self.kill_all().await?;
+        for place in 0..self.workers.len() {
+            self.respawn(place, own)?;
+        }
+        Ok(())
     }
 
     /// Kills all workers, wherever they are.

@@ -4,14 +4,28 @@ use anyhow::Context as _;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
+use rdkafka::consumer::Consumer as _;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::group::WITHIN;
 use super::{PATIENCE, World, producer};
 
 /// Topics and their partitions.
 const TOPICS: [(&str, i32); 4] = [("calls", 6), ("logs", 3), ("status", 1), ("quarantine", 1)];
 
 impl World {
+    /// How many partitions the topic of the calls has.
+    pub(crate) async fn partitions(&self) -> anyhow::Result<usize> {
+        let asker = self.asker()?;
+        let (topic, _) = topics(&self.name)[0].clone();
+        let asked = move || {
+            let metadata = asker.fetch_metadata(Some(&topic), WITHIN)?;
+            let topic = metadata.topics().first().context("there is no topic")?;
+            anyhow::Ok(topic.partitions().len())
+        };
+        tokio::task::spawn_blocking(asked).await?
+    }
+
     /// Gives the topic of the calls more partitions, and sends to all of them from now on.
     pub(crate) async fn add_partitions(&mut self, all: usize) -> anyhow::Result<()> {
         let (topic, _) = &topics(&self.name)[0];

@@ -365,8 +365,6 @@ impl Worker {
         watch("watchdog", &self.leaving, watchdog.boxed());
         let housekeeper = housekeeper.run(self.leaving.clone());
         watch("housekeeping", &self.leaving, housekeeper.boxed());
-        let clock = crate::clock::watch(self.leaving.clone());
-        watch("clock", &self.leaving, clock.boxed());
     }
 
     /// Outbox → Kafka.
