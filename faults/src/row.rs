@@ -95,7 +95,8 @@ impl Row {
                 "a file system cannot be mounted: that takes root, outside of most containers",
             );
         }
-        if self.setup.clocks && !Clock::may_be_had() {
+        let clocks = self.setup.clocks || self.setup.own == OwnService::PostgresWithClock;
+        if clocks && !Clock::may_be_had() {
             return Some("libfaketime is missing: scripts/requirements.sh test");
         }
         None

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use url::Url;
 
+use crate::clock::Clock;
 use crate::disk::Disk;
 
 /// A service.
@@ -36,6 +37,8 @@ impl Service {
 pub(crate) struct Services {
     /// The small disk that one of them is on.
     disk: Option<Disk>,
+    /// The clock that one of them goes by.
+    clock: Option<Clock>,
     folder: tempfile::TempDir,
     /// Where Kafka is: "host:port".
     pub(crate) kafka: String,
@@ -54,15 +57,24 @@ impl Services {
         Ok(services)
     }
 
-    /// Starts another of this service, on a small disk if so many bytes are told; the other service is
-    /// the same.
-    pub(crate) async fn beside(&self, own: Service, disk: Option<u64>) -> anyhow::Result<Self> {
+    /// Starts another of this service, on a small disk if so many bytes are told, and by a clock of its
+    /// own; the other service is the same.
+    pub(crate) async fn beside(
+        &self,
+        own: Service,
+        disk: Option<u64>,
+        clock: bool,
+    ) -> anyhow::Result<Self> {
         let mut services = Self::nowhere()?;
         services.kafka.clone_from(&self.kafka);
         services.database.clone_from(&self.database);
         if let Some(bytes) = disk {
             let data = services.folder.path().join(own.name()).join("data");
             services.disk = Some(Disk::mount(data, bytes, own == Service::Postgres)?);
+        }
+        if clock {
+            let file = services.folder.path().join("clock");
+            services.clock = Some(Clock::new(file)?);
         }
         services.again(own).await?;
         match own {
@@ -77,14 +89,14 @@ impl Services {
         let mut standby = Self::nowhere()?;
         standby.kafka.clone_from(&self.kafka);
         let primary = self.folder.path().as_os_str();
-        standby.script(&["follow"], &[primary]).await?;
+        standby.script(&["follow"], &[primary], None).await?;
         standby.read_database()?;
         Ok(standby)
     }
 
     /// Makes a standby the primary.
     pub(crate) async fn promote(&self) -> anyhow::Result<()> {
-        self.script(&["promote"], &[]).await
+        self.script(&["promote"], &[], None).await
     }
 
     /// A folder for services, and none that runs. From here on they are ended whatever comes.
@@ -98,6 +110,7 @@ impl Services {
         Ok(Self {
             folder,
             disk: None,
+            clock: None,
             kafka: String::new(),
             database: Url::parse("postgres://nowhere")?,
         })
@@ -123,12 +136,15 @@ impl Services {
 
     /// Ends a service as a crash would: Kafka by SIGKILL, PostgreSQL by an immediate stop.
     pub(crate) async fn kill(&self, service: Service) -> anyhow::Result<()> {
-        self.script(&["--only", service.name(), "kill"], &[]).await
+        self.script(&["--only", service.name(), "kill"], &[], None)
+            .await
     }
 
     /// Starts a service, again on the same data and ports where it ran before.
     pub(crate) async fn again(&self, service: Service) -> anyhow::Result<()> {
-        self.script(&["--only", service.name(), "start"], &[]).await
+        let clock = self.clock.as_ref();
+        self.script(&["--only", service.name(), "start"], &[], clock)
+            .await
     }
 
     /// Sends a service's process a signal.
@@ -139,6 +155,12 @@ impl Services {
         let pid = pid.context("the script tells no process")?.parse()?;
         let pid = Pid::from_raw(pid).context("no process has this number")?;
         kill_process(pid, signal).context("the service takes no signal")
+    }
+
+    /// Sets the clock that a service has to itself so many seconds ahead, or back.
+    pub(crate) fn set_clock(&self, seconds: i32) -> anyhow::Result<()> {
+        let clock = self.clock.as_ref();
+        clock.context("no service has a clock")?.set(seconds)
     }
 
     /// The small disk.
@@ -165,11 +187,20 @@ impl Services {
         TcpStream::connect(address).await.is_ok()
     }
 
-    /// Runs the script for this folder.
-    async fn script(&self, verb: &[&str], rest: &[&OsStr]) -> anyhow::Result<()> {
+    /// Runs the script for this folder, by this clock.
+    async fn script(
+        &self,
+        verb: &[&str],
+        rest: &[&OsStr],
+        clock: Option<&Clock>,
+    ) -> anyhow::Result<()> {
         let log = self.folder.path().join("services.log");
         let output = OpenOptions::new().create(true).append(true).open(&log)?;
-        let status = Command::new(script())
+        let mut command = Command::new(script());
+        if let Some(clock) = clock {
+            clock.give(&mut command);
+        }
+        let status = command
             .args(verb)
             .arg(self.folder.path())
             .args(rest)

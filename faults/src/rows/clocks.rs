@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::moment;
 use crate::row::{Row, Trial};
-use crate::world::{ACCOUNTS, Own, PATIENCE, Setup, World, tick};
+use crate::world::{ACCOUNTS, Own, OwnService, PATIENCE, Setup, World, tick};
 
-pub(super) const ROWS: [Row; 2] = [
+pub(super) const ROWS: [Row; 3] = [
     Row::new(
         "clock",
         "Salesforce's clock jumps an hour ahead, answers lost",
@@ -26,6 +26,17 @@ pub(super) const ROWS: [Row; 2] = [
     )
     .in_worlds(Setup {
         clocks: true,
+        ..Setup::USUAL
+    })
+    .long(),
+    Row::new(
+        "database-clock",
+        "PostgreSQL's clock jumps an hour ahead or back, and returns; answers lost",
+        50,
+        |world, trial| postgres(world, trial).boxed(),
+    )
+    .in_worlds(Setup {
+        own: OwnService::PostgresWithClock,
         ..Setup::USUAL
     })
     .long(),
@@ -69,6 +80,21 @@ async fn workers(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
         tick().await;
     }
     world.respawn(place, &Own::default())?;
+    world.settled(PATIENCE).await?;
+    world.faults_fired()
+}
+
+/// Whose leases end, and what is due, goes by the database's clock.
+async fn postgres(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    lose_answers(world)?;
+    world.load(&mut trial.chance, &ACCOUNTS, 20)?;
+    moment(&mut trial.chance, Duration::from_secs(2)).await;
+    let ahead = trial.chance.random();
+    world.services.set_clock(if ahead { 3600 } else { -3600 })?;
+    world.load(&mut trial.chance, &ACCOUNTS, 20)?;
+    moment(&mut trial.chance, Duration::from_secs(6)).await;
+    world.services.set_clock(0)?;
+    world.load(&mut trial.chance, &ACCOUNTS, 20)?;
     world.settled(PATIENCE).await?;
     world.faults_fired()
 }

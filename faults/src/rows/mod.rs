@@ -3,6 +3,7 @@
 mod answers;
 mod calls;
 mod clocks;
+mod combined;
 mod crashes;
 mod disks;
 mod hostile;
@@ -44,6 +45,7 @@ pub(crate) fn all() -> Vec<Row> {
         calls::ROWS.as_slice(),
         clocks::ROWS.as_slice(),
         operators::ROWS.as_slice(),
+        combined::ROWS.as_slice(),
         millions::ROWS.as_slice(),
     ]
     .concat()

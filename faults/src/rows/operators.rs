@@ -1,4 +1,4 @@
-//! People who pause calls, and who put calls back, several of them at once.
+//! People at work: who pause calls, put calls back, link and unlink, and change the key, several of them at once.
 
 use std::time::{Duration, Instant};
 
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::moment;
 use crate::row::{Row, Trial};
-use crate::world::{ACCOUNTS, PATIENCE, Setup, Twice, World, tick};
+use crate::world::{ACCOUNTS, Keys, Own, PATIENCE, Setup, Twice, World, api_user, tick};
 
-pub(super) const ROWS: [Row; 2] = [
+pub(super) const ROWS: [Row; 4] = [
     Row::new(
         "paused",
         "Tasks of an account, or of everybody, paused under way and resumed",
@@ -30,6 +30,24 @@ pub(super) const ROWS: [Row; 2] = [
         twice: Twice::PutBack,
         ..Setup::USUAL
     })
+    .long(),
+    Row::new(
+        "linked-by-three",
+        "three people at once link and unlink the same accounts to and from two orgs, under way",
+        100,
+        |world, trial| linked_by_three(world, trial).boxed(),
+    )
+    .in_worlds(Setup {
+        reasons: &["unlinked", "unresolved_in_previous_org", "unknown"],
+        ..Setup::USUAL
+    })
+    .long(),
+    Row::new(
+        "key-changed",
+        "the key is changed under way, and the rotation killed, again and again",
+        100,
+        |world, trial| key_changed(world, trial).boxed(),
+    )
     .long(),
 ];
 
@@ -89,6 +107,82 @@ async fn put_back(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
         tick().await;
     }
     Ok(given_up)
+}
+
+/// They undo what the others do, and are told so at most.
+async fn linked_by_three(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    let accounts = ["acme", "beta"];
+    let mut changes = 0;
+    for _ in 0..5 {
+        world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+        let chance = &mut trial.chance;
+        let [first, second, third] = std::array::from_fn(|_| {
+            let account = accounts[chance.random_range(0..2)];
+            let org = chance
+                .random_bool(0.7)
+                .then(|| accounts[chance.random_range(0..2)]);
+            change_link(world, account, org)
+        });
+        let (first, second, third) = tokio::join!(first, second, third);
+        changes += [first, second, third].iter().flatten().count();
+        moment(&mut trial.chance, Duration::from_millis(800)).await;
+    }
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    for account in accounts {
+        world.link(account, &api_user(account)).await?;
+    }
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    Ok(u64::try_from(changes)?)
+}
+
+/// Links an account to this org, or unlinks it.
+async fn change_link(world: &World, account: &str, org: Option<&str>) -> anyhow::Result<()> {
+    if let Some(org) = org {
+        return world.link(account, &api_user(org)).await;
+    }
+    let unlink = ["links", "unlink", account, "--yes"];
+    world.program.call(&unlink, "").await?;
+    Ok(())
+}
+
+/// As `vcc-link keys --help` tells it.
+async fn key_changed(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
+    let old = world.program.keys.primary;
+    let new = (old + 1) % 2;
+    for keys in [
+        Keys {
+            primary: old,
+            other: Some(new),
+        },
+        Keys {
+            primary: new,
+            other: Some(old),
+        },
+    ] {
+        world.program.keys = keys;
+        for place in 0..world.workers.len() {
+            world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+            world.workers[place].kill().await?;
+            world.respawn(place, &Own::default())?;
+        }
+    }
+    world.ready().await?;
+    let mut killed = 0;
+    for _ in 0..4 {
+        world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+        let rotate = world.program.call(&["keys", "rotate"], "");
+        let within = Duration::from_millis(trial.chance.random_range(10..400));
+        killed += u64::from(tokio::time::timeout(within, rotate).await.is_err());
+    }
+    world.program.call(&["keys", "rotate"], "").await?;
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    // Nothing that is still needed is sealed by the old one.
+    world.program.keys = Keys::only(new);
+    world.restart_all(&Own::default()).await?;
+    world.ready().await?;
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    world.control().expire_sessions(None)?;
+    Ok(killed)
 }
 
 /// The API users may see the Tasks that they make for others, or may not.

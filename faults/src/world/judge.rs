@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::call::Call;
 use super::results::{End, Told};
 use super::{Sent, World};
 
@@ -137,6 +138,17 @@ impl World {
         let told = self.results.told();
         let waits = |(key, sent): (&String, &Sent)| sent.waits(told.calls.get(key));
         self.sent.iter().any(waits)
+    }
+
+    /// The longest that one of these calls waited for its end, where all have one.
+    pub(crate) fn longest(&self, calls: &[Call]) -> Option<Duration> {
+        let told = self.results.told();
+        let waits = calls.iter().map(|call| {
+            let key = call.task_key();
+            let (_, at) = told.calls.get(&key)?.end.as_ref()?;
+            Some(at.saturating_duration_since(self.sent.get(&key)?.at))
+        });
+        waits.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 
     /// The keys of the calls that wait. There may be a million: whoever asks again asks only for these.

@@ -5,6 +5,7 @@ pub(crate) mod call;
 mod feed;
 mod group;
 mod judge;
+mod keys;
 mod process;
 mod results;
 mod settings;
@@ -28,6 +29,7 @@ use serde_json::{Map, Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 pub(crate) use self::judge::Verdict;
+pub(crate) use self::keys::Keys;
 pub(crate) use self::process::Own;
 use self::process::{Program, Worker};
 use self::results::Results;
@@ -77,6 +79,8 @@ pub(crate) enum OwnService {
     None,
     /// A PostgreSQL, which the workers reach through the proxy.
     Postgres,
+    /// A PostgreSQL that goes by a clock of its own.
+    PostgresWithClock,
     /// One on a small disk.
     OnSmallDisk(Service),
 }
@@ -179,6 +183,7 @@ impl World {
             program: Program {
                 file: vcc_link.to_owned(),
                 settings,
+                keys: Keys::only(0),
                 environment: setup.environment,
                 clocks: setup.clocks,
             },
@@ -298,8 +303,11 @@ impl World {
 async fn services_of(all: &Arc<Services>, own: OwnService) -> anyhow::Result<Arc<Services>> {
     Ok(match own {
         OwnService::None => Arc::clone(all),
-        OwnService::Postgres => Arc::new(all.beside(Service::Postgres, None).await?),
-        OwnService::OnSmallDisk(service) => Arc::new(all.beside(service, Some(SMALL_DISK)).await?),
+        OwnService::Postgres => Arc::new(all.beside(Service::Postgres, None, false).await?),
+        OwnService::PostgresWithClock => Arc::new(all.beside(Service::Postgres, None, true).await?),
+        OwnService::OnSmallDisk(service) => {
+            Arc::new(all.beside(service, Some(SMALL_DISK), false).await?)
+        }
     })
 }
 

@@ -12,12 +12,15 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 
+use super::Keys;
 use crate::clock::Clock;
 
 /// vcc-link with its settings.
 pub(crate) struct Program {
     pub(crate) file: PathBuf,
     pub(crate) settings: PathBuf,
+    /// The keys that seal what it stores.
+    pub(crate) keys: Keys,
     /// Settings of this row, by their names in the environment.
     pub(crate) environment: &'static [(&'static str, &'static str)],
     /// Whether each worker has a clock of its own.
@@ -34,6 +37,7 @@ impl Program {
             }
         }
         command.arg("--config").arg(&self.settings);
+        command.envs(self.keys.environment());
         command.envs(self.environment.iter().copied());
         // Ctrl-C is for us: what we started, we end.
         command.process_group(0).kill_on_drop(true);
@@ -78,6 +82,9 @@ impl Program {
         if let Some(database) = &own.database {
             command.env("VCC_LINK_STORE__URL", database);
         }
+        if let Some(collector) = &own.collector {
+            command.env("VCC_LINK_TELEMETRY__OTLP_ENDPOINT", collector);
+        }
         let clock = self.clocks.then(|| Clock::new(log.with_extension("clock")));
         let clock = clock.transpose()?;
         if let Some(clock) = &clock {
@@ -107,6 +114,8 @@ pub(crate) struct Own {
     pub(crate) failpoints: String,
     /// Another way to the database.
     pub(crate) database: Option<String>,
+    /// Where it sends its traces and metrics.
+    pub(crate) collector: Option<String>,
     /// Whether its log is on a disk without any room.
     pub(crate) no_log: bool,
 }

@@ -84,9 +84,6 @@ trusted_hosts = ["{salesforce}"]
 connect_timeout = "1s"
 request_timeout = "4s"
 token_timeout = "4s"
-[crypto]
-primary = "faults"
-keys = [{{ id = "faults", key = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=" }}]
 [http]
 listen = "127.0.0.1:0"
 [telemetry]
