@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
@@ -16,12 +17,13 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock;
 use crate::domain::fault::Fault;
 use crate::domain::ids::ReplicaId;
 use crate::engine::Input;
 use crate::engine::leases::{self, claim_limit};
 use crate::readiness::Component;
-use crate::store::leases::Beat;
+use crate::store::leases::{Beat, CLOCKS_DIFFER_AT_MOST};
 use crate::store::{Error, Fence, Leases, Result};
 
 /// Settings of the leases.
@@ -65,10 +67,16 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// Heartbeats that may wait for their answers at a time.
 const UNANSWERED: usize = 3;
 
+/// Why nothing is owned though the database answers.
+const ASTRAY: &str = "the clocks of this machine and of the database differ by more than 30 s: set both by a time \
+                      server; until then this worker owns nothing";
+
 /// A heartbeat that was sent.
 struct Sent {
     /// When: the leases hold from here at least, as the database may have answered early.
     at: Instant,
+    /// When, by our clock.
+    clock: DateTime<Utc>,
     /// The shards that were had.
     had: usize,
     /// How many more it asked for.
@@ -102,6 +110,8 @@ pub struct Keeper {
     /// it may be slow to connect, as all are after a failover, and each new one would be as slow.
     /// Nor is the next held up by it: the network may have forgotten its connection.
     unanswered: FuturesUnordered<Asked>,
+    /// The database's clock and ours differ too much to own anything.
+    astray: bool,
     /// Told to leave, at this time: the replica is off the list, and takes nothing more.
     left_at: Option<Instant>,
 }
@@ -134,6 +144,7 @@ impl Keeper {
             replicas: 0,
             safe_until: Instant::now(),
             unanswered: FuturesUnordered::new(),
+            astray: false,
             left_at: None,
         }
     }
@@ -155,6 +166,8 @@ impl Keeper {
             }
             if Instant::now() < self.safe_until {
                 component.ready();
+            } else if self.astray {
+                component.not_ready(ASTRAY);
             } else {
                 component.not_ready("the database does not answer heartbeats");
             }
@@ -192,13 +205,15 @@ impl Keeper {
     fn ask(&self) -> Asked {
         let sent = Sent {
             at: Instant::now(),
+            clock: clock::now(),
             had: self.owned.borrow().len(),
             claim: claim_limit(&self.sharing, self.owned.borrow().len(), self.replicas),
         };
         let (store, replica) = (Arc::clone(&self.store), self.replica.clone());
-        let (ttl, leaving) = (self.config.ttl, self.left_at.is_some());
+        let ttl = self.config.ttl;
+        let takes_none = self.left_at.is_some() || self.astray;
         async move {
-            let beat = if leaving {
+            let beat = if takes_none {
                 store.retire(&replica, ttl)
             } else {
                 store.beat(&replica, ttl, sent.claim)
@@ -218,7 +233,16 @@ impl Keeper {
             return Duration::ZERO;
         }
         self.unanswered.clear();
+        let apart = apart((sent.clock, clock::now()), beat.now);
+        if apart > CLOCKS_DIFFER_AT_MOST {
+            return self.stray(apart).await;
+        }
         self.safe_until = safe_until;
+        if self.astray {
+            tracing::info!("the clocks of this machine and of the database agree again");
+            self.astray = false;
+            return Duration::ZERO;
+        }
         // Another number of replicas makes another share, and a full claim may have left more to
         // take: look again soon.
         let full = sent.claim > 0 && beat.owned.len() >= sent.had + sent.claim as usize;
@@ -234,6 +258,27 @@ impl Keeper {
             tracing::error!("the leases have run out without a heartbeat; all shards are let go");
             self.tell(Vec::new()).await;
         }
+    }
+
+    /// Gives everything up, until the clocks agree: of two machines one has the wrong time, and others may
+    /// have the right one.
+    async fn stray(&mut self, apart: TimeDelta) -> Duration {
+        tracing::error!(seconds = apart.num_seconds(), "{ASTRAY}");
+        self.astray = true;
+        self.safe_until = Instant::now();
+        self.tell(Vec::new()).await;
+        // What is not given up expires.
+        match timeout(self.config.heartbeat, self.store.leave(&self.replica)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "shards are not given up"
+                );
+            }
+            Err(_late) => tracing::warn!("shards are not given up in time"),
+        }
+        self.config.heartbeat
     }
 
     /// Tells the engine, the relay and the token refresh what is owned.
@@ -256,6 +301,12 @@ impl Keeper {
     }
 }
 
+/// How far a clock that tells `theirs` differs from ours, which told these times before and after it was
+/// asked; nothing where it is between them.
+fn apart((before, after): (DateTime<Utc>, DateTime<Utc>), theirs: DateTime<Utc>) -> TimeDelta {
+    (before - theirs).max(theirs - after).max(TimeDelta::zero())
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
@@ -270,7 +321,10 @@ mod tests {
     /// A database that answers its heartbeats after these times, and later ones at once.
     struct Slow {
         times: Mutex<VecDeque<Duration>>,
+        /// How far its clock is ahead at each; later on it is right.
+        ahead: Mutex<VecDeque<TimeDelta>>,
         answered: AtomicUsize,
+        left: AtomicUsize,
     }
 
     #[async_trait]
@@ -283,9 +337,11 @@ mod tests {
                 shard: ShardId(0),
                 epoch: Epoch(1),
             };
+            let ahead = self.ahead.lock().expect("no panic").pop_front();
             Ok(Beat {
                 owned: vec![fence],
                 replicas: 1,
+                now: clock::now() + ahead.unwrap_or_default(),
             })
         }
 
@@ -298,24 +354,32 @@ mod tests {
         }
 
         async fn leave(&self, _: &ReplicaId) -> Result<()> {
+            self.left.fetch_add(1, Ordering::Relaxed);
             Ok(())
         }
     }
 
+    impl Slow {
+        fn new(times: &[Duration], ahead: &[TimeDelta]) -> Arc<Self> {
+            Arc::new(Self {
+                times: Mutex::new(times.iter().copied().collect()),
+                ahead: Mutex::new(ahead.iter().copied().collect()),
+                answered: AtomicUsize::new(0),
+                left: AtomicUsize::new(0),
+            })
+        }
+    }
+
     /// Beats until so many were answered; whether leases were had, each time that it changed.
-    async fn kept(times: &[Duration], ttl: Duration, answers: usize) -> Vec<bool> {
+    async fn kept(store: &Arc<Slow>, ttl: Duration, answers: usize) -> Vec<bool> {
         let (inputs, mut told) = mpsc::channel(1000);
         let (owned, _owned) = watch::channel(Vec::new());
-        let store = Arc::new(Slow {
-            times: Mutex::new(times.iter().copied().collect()),
-            answered: AtomicUsize::new(0),
-        });
         let config = Config {
             ttl,
             heartbeat: HEARTBEAT,
         };
         let mut keeper = Keeper::new(
-            Arc::<Slow>::clone(&store),
+            Arc::<Slow>::clone(store),
             "one".parse().expect("an id"),
             (config, leases::Config::default()),
             (inputs, owned),
@@ -343,19 +407,39 @@ mod tests {
     #[tokio::test]
     async fn leases_are_kept_where_each_answer_comes_after_the_next_heartbeat_is_due() {
         let slow = HEARTBEAT * 5 / 2;
-        assert_eq!(kept(&[slow; 100], LONG, 3).await, [true]);
+        let store = Slow::new(&[slow; 100], &[]);
+        assert_eq!(kept(&store, LONG, 3).await, [true]);
     }
 
     #[tokio::test]
     async fn two_heartbeats_that_are_never_answered_lose_nothing() {
-        let times = [AT_ONCE, AT_ONCE, NEVER, NEVER];
-        assert_eq!(kept(&times, LONG, 4).await, [true]);
+        let store = Slow::new(&[AT_ONCE, AT_ONCE, NEVER, NEVER], &[]);
+        assert_eq!(kept(&store, LONG, 4).await, [true]);
     }
 
     #[tokio::test]
     async fn leases_go_when_none_was_answered_for_their_time_and_come_again_with_an_answer() {
-        let times = [AT_ONCE, AT_ONCE, NEVER, NEVER, NEVER];
-        let had = kept(&times, HEARTBEAT * 3, 4).await;
+        let store = Slow::new(&[AT_ONCE, AT_ONCE, NEVER, NEVER, NEVER], &[]);
+        let had = kept(&store, HEARTBEAT * 3, 4).await;
         assert_eq!(had, [true, false, true]);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_owned_while_the_databases_clock_and_ours_differ() {
+        let (right, hour) = (TimeDelta::zero(), TimeDelta::hours(1));
+        for wrong in [hour, -hour] {
+            let store = Slow::new(&[], &[right, wrong, wrong, right, right]);
+            let had = kept(&store, LONG, 5).await;
+            assert_eq!(had, [true, false, true], "{wrong}");
+            let left = store.left.load(Ordering::Relaxed);
+            assert_eq!(left, 2, "others may take what it had");
+        }
+    }
+
+    #[tokio::test]
+    async fn clocks_that_differ_a_little_do_no_harm() {
+        let ahead = CLOCKS_DIFFER_AT_MOST - TimeDelta::seconds(1);
+        let store = Slow::new(&[], &[ahead, -ahead, ahead]);
+        assert_eq!(kept(&store, LONG, 3).await, [true]);
     }
 }

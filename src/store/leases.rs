@@ -3,9 +3,18 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Fence, Result};
 use crate::domain::ids::{ReplicaId, ShardId};
+
+/// How far a worker's clock and the database's may differ. Beyond, the worker owns nothing, and none of
+/// its writes passes: it would take a request for over that may still take effect. The default of
+/// `engine.reconcile.clock_margin`, which waits are longer by for it.
+pub const CLOCKS_DIFFER_AT_MOST: TimeDelta = TimeDelta::seconds(30);
+
+/// How far beyond its time to live a lease may reach.
+pub(super) const TOO_FAR: Duration = Duration::from_mins(10);
 
 /// What one heartbeat found and did.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -14,10 +23,13 @@ pub struct Beat {
     pub owned: Vec<Fence>,
     /// Replicas alive, this one included.
     pub replicas: u32,
+    /// The database's clock.
+    pub now: DateTime<Utc>,
 }
 
-/// The room of ownership. Expiry runs on the database's clock at the moment asked, so the replicas'
-/// clocks do not matter. A file has no clock but its machine's, which is its one worker's too.
+/// The room of ownership. Expiry runs on the database's clock at the moment asked, and a lease that
+/// reaches [`TOO_FAR`] is none: it was made while that clock was wrong. A file has no clock but its
+/// machine's, which is its one worker's too.
 #[async_trait]
 pub trait Leases: Send + Sync {
     /// Says that the replica lives, extends its leases by `ttl` from now, and takes up to

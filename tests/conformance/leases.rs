@@ -74,6 +74,17 @@ pub(crate) async fn what_is_released_is_free(harness: Arc<dyn Harness>) {
     assert_eq!((all.owned.len(), all.replicas), (256, 1));
 }
 
+/// A lease that reaches further than any can was made by a clock that was ahead: neither it nor its owner,
+/// if it died then, is waited for.
+pub(crate) async fn a_lease_that_reaches_too_far_is_none(harness: Arc<dyn Harness>) {
+    let store = harness.store();
+    let ahead = Duration::from_hours(1);
+    let before = beat(&store, "a", ahead, 256).await.owned;
+    let after = beat(&store, "b", LONG, 256).await;
+    assert_eq!((after.owned.len(), after.replicas), (256, 1));
+    assert_eq!(after.owned[0].epoch, before[0].epoch.next());
+}
+
 /// Who leaves counts no more at once, and keeps what it owns until it gives it up.
 pub(crate) async fn who_leaves_counts_no_more(harness: Arc<dyn Harness>) {
     let store = harness.store();

@@ -105,6 +105,7 @@ macro_rules! conformance_tests {
                 an_expired_lease_is_taken_with_a_new_epoch,
                 an_own_expired_lease_keeps_its_epoch,
                 what_is_released_is_free,
+                a_lease_that_reaches_too_far_is_none,
                 who_leaves_counts_no_more,
                 no_shard_has_two_owners;
             links:

@@ -14,13 +14,13 @@ use crate::world::{ACCOUNTS, Own, OwnService, PATIENCE, Setup, World, tick};
 pub(super) const ROWS: [Row; 3] = [
     Row::new(
         "clock",
-        "Salesforce's clock jumps an hour ahead, answers lost",
+        "Salesforce's clock jumps an hour ahead; answers lost, and commits late",
         50,
         |world, trial| salesforces(world, trial).boxed(),
     ),
     Row::new(
         "worker-clock",
-        "a worker's clock jumps an hour ahead or back, and returns; answers lost",
+        "a worker's clock jumps an hour ahead or back, and returns; answers lost, and commits late",
         50,
         |world, trial| workers(world, trial).boxed(),
     )
@@ -31,7 +31,7 @@ pub(super) const ROWS: [Row; 3] = [
     .long(),
     Row::new(
         "database-clock",
-        "PostgreSQL's clock jumps an hour ahead or back, and returns; answers lost",
+        "PostgreSQL's clock jumps an hour ahead or back, and returns; answers lost, and commits late",
         50,
         |world, trial| postgres(world, trial).boxed(),
     )
@@ -42,11 +42,13 @@ pub(super) const ROWS: [Row; 3] = [
     .long(),
 ];
 
-/// Half of the requests that create Tasks are carried out, and nobody is told.
+/// Most of the requests that create Tasks are carried out, half of them late, and nobody is told.
 fn lose_answers(world: &World) -> anyhow::Result<()> {
-    world.fault(json!({
-        "kind": "collections", "probability": 0.5, "action": {"type": "commit_then_drop"},
-    }))
+    let late = json!({"type": "commit_late", "ms": 2_000});
+    for action in [json!({"type": "commit_then_drop"}), late] {
+        world.fault(json!({"kind": "collections", "probability": 0.4, "action": action}))?;
+    }
+    Ok(())
 }
 
 async fn salesforces(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {

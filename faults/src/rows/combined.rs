@@ -37,7 +37,9 @@ pub(super) const ROWS: [Row; 2] = [
 /// The workers come again before what they need, or behind it.
 async fn power_cut(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     world.load(&mut trial.chance, &ACCOUNTS, 30)?;
-    moment(&mut trial.chance, Duration::from_secs(2)).await;
+    moment(&mut trial.chance, Duration::from_secs(1)).await;
+    world.load(&mut trial.chance, &ACCOUNTS, 10)?;
+    moment(&mut trial.chance, Duration::from_millis(300)).await;
     let under_way = world.waits();
     let services = Arc::clone(&world.services);
     tokio::try_join!(

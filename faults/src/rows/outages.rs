@@ -154,8 +154,8 @@ async fn slow_org(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     world.fault(json!({"org": "Beta", "action": {"type": "delay", "ms": 3_000}}))?;
     let (mut of_quick, mut of_slow) = (Vec::new(), Vec::new());
     for _ in 0..10 {
-        of_slow.extend(world.load(&mut trial.chance, slow, 100)?);
-        of_quick.extend(world.load(&mut trial.chance, quick, 10)?);
+        of_slow.extend(world.load(&mut trial.chance, slow, 50)?);
+        of_quick.extend(world.load(&mut trial.chance, quick, 5)?);
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     world.settled(PATIENCE * 2).await?;

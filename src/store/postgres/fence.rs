@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Session;
+use crate::clock;
 use crate::domain::ids::{AccountId, ShardId};
+use crate::store::leases::CLOCKS_DIFFER_AT_MOST;
 use crate::store::rules::Locked;
 use crate::store::values::{id, shard_column};
 use crate::store::wakes::Told;
@@ -13,7 +15,8 @@ use crate::store::{Fence, Result, rows};
 /// The channel of wakes; see [`Inbox::listen`](crate::store::Inbox::listen).
 pub(super) const CHANNEL: &str = "vcc_link_wake";
 
-/// Locks these leases in key-share mode; gives those that are still the caller's.
+/// Locks these leases in key-share mode; gives those that are still the caller's. None is, where its clock
+/// and the database's differ: see [`CLOCKS_DIFFER_AT_MOST`].
 pub(super) async fn held(
     connection: &mut Session,
     fences: impl IntoIterator<Item = Fence>,
@@ -23,12 +26,16 @@ pub(super) async fn held(
         .iter()
         .map(|fence| shard_column(fence.shard))
         .collect();
+    let now = clock::now();
     let found = sqlx::query(
         "select shard, epoch from leases
          where shard = any($1) and expires_at > clock_timestamp()
+            and clock_timestamp() between $2 and $3
          order by shard for key share",
     )
     .bind(shards)
+    .bind(now - CLOCKS_DIFFER_AT_MOST)
+    .bind(now + CLOCKS_DIFFER_AT_MOST)
     .fetch_all(connection)
     .await?;
     let mut held = BTreeSet::new();

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use super::fence::tell;
 use super::{Postgres, Result, Tx};
 use crate::domain::ids::{ReplicaId, ShardId};
-use crate::store::leases::Beat;
+use crate::store::leases::{Beat, TOO_FAR};
 use crate::store::values::{shard, shard_column};
 use crate::store::wakes::Told;
 use crate::store::{Fence, Leases, rows};
@@ -17,12 +18,16 @@ use crate::store::{Fence, Leases, rows};
 impl Leases for Postgres {
     async fn beat(&self, replica: &ReplicaId, ttl: Duration, claim: u32) -> Result<Beat> {
         let mut tx = self.begin_beat().await?;
-        let replicas = say_alive(&mut tx, replica, ttl).await?;
+        let (replicas, now) = say_alive(&mut tx, replica, ttl).await?;
         extend(&mut tx, replica, ttl).await?;
         take(&mut tx, replica, ttl, claim).await?;
         let owned = owned(&mut tx, replica).await?;
         tx.commit().await?;
-        Ok(Beat { owned, replicas })
+        Ok(Beat {
+            owned,
+            replicas,
+            now,
+        })
     }
 
     async fn retire(&self, replica: &ReplicaId, ttl: Duration) -> Result<Beat> {
@@ -30,9 +35,13 @@ impl Leases for Postgres {
         strike(&mut tx, replica).await?;
         extend(&mut tx, replica, ttl).await?;
         let owned = owned(&mut tx, replica).await?;
-        let replicas = 1 + others(&mut tx, replica).await?;
+        let (replicas, now) = alive(&mut tx, replica, ttl).await?;
         tx.commit().await?;
-        Ok(Beat { owned, replicas })
+        Ok(Beat {
+            owned,
+            replicas,
+            now,
+        })
     }
 
     async fn release(&self, replica: &ReplicaId, shards: &[ShardId]) -> Result<()> {
@@ -61,19 +70,27 @@ async fn strike(tx: &mut Tx, replica: &ReplicaId) -> Result<()> {
     Ok(())
 }
 
-/// How many others live.
-async fn others(tx: &mut Tx, replica: &ReplicaId) -> Result<u32> {
-    let others: i64 = sqlx::query_scalar(
-        "select count(*) from replicas where expires_at > clock_timestamp() and replica <> $1",
+/// How many live, the caller included, and the time. It lives by asking, however short its time to live.
+async fn alive(tx: &mut Tx, replica: &ReplicaId, ttl: Duration) -> Result<(u32, DateTime<Utc>)> {
+    let (others, now): (i64, DateTime<Utc>) = sqlx::query_as(
+        "select count(*), clock_timestamp() from replicas
+         where replica <> $1 and expires_at > clock_timestamp()
+            and expires_at < clock_timestamp() + make_interval(secs => $2)",
     )
     .bind(replica.as_str())
+    .bind((ttl + TOO_FAR).as_secs_f64())
     .fetch_one(&mut **tx)
     .await?;
-    Ok(u32::try_from(others).unwrap_or(u32::MAX - 1))
+    Ok((u32::try_from(others).unwrap_or(u32::MAX - 1) + 1, now))
 }
 
-/// Writes that the replica lives; gives how many live. Those that died long ago are swept out.
-async fn say_alive(tx: &mut Tx, replica: &ReplicaId, ttl: Duration) -> Result<u32> {
+/// Writes that the replica lives; gives how many live, and the time. Those that died long ago are swept
+/// out.
+async fn say_alive(
+    tx: &mut Tx,
+    replica: &ReplicaId,
+    ttl: Duration,
+) -> Result<(u32, DateTime<Utc>)> {
     sqlx::query("delete from replicas where expires_at < clock_timestamp() - interval '1 day'")
         .execute(&mut **tx)
         .await?;
@@ -86,8 +103,7 @@ async fn say_alive(tx: &mut Tx, replica: &ReplicaId, ttl: Duration) -> Result<u3
     .bind(ttl.as_secs_f64())
     .execute(&mut **tx)
     .await?;
-    // The caller lives by asking, however short its time to live.
-    Ok(others(tx, replica).await? + 1)
+    alive(tx, replica, ttl).await
 }
 
 /// Extends what the replica owns. A lease that another takes at this moment is waited for, and
@@ -113,7 +129,8 @@ async fn take(tx: &mut Tx, replica: &ReplicaId, ttl: Duration, claim: u32) -> Re
     sqlx::query(
         "with free as (
             select shard from leases
-            where (owner is null or (owner <> $1 and expires_at <= clock_timestamp()))
+            where (owner is null or (owner <> $1 and (expires_at <= clock_timestamp()
+                    or expires_at > clock_timestamp() + make_interval(secs => $4))))
                 and not exists (select from lineage where recovering_since is not null)
             order by shard limit $3 for update skip locked)
          update leases set epoch = epoch + 1, owner = $1,
@@ -123,6 +140,7 @@ async fn take(tx: &mut Tx, replica: &ReplicaId, ttl: Duration, claim: u32) -> Re
     .bind(replica.as_str())
     .bind(ttl.as_secs_f64())
     .bind(i64::from(claim))
+    .bind((ttl + TOO_FAR).as_secs_f64())
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -10,7 +10,7 @@ use super::fence::tell;
 use super::values::micros;
 use super::{Result, Sqlite, Tx};
 use crate::domain::ids::{ReplicaId, ShardId};
-use crate::store::leases::Beat;
+use crate::store::leases::{Beat, TOO_FAR};
 use crate::store::values::{shard, to_json};
 use crate::store::wakes::Told;
 use crate::store::{Fence, Leases, rows};
@@ -19,24 +19,34 @@ use crate::store::{Fence, Leases, rows};
 impl Leases for Sqlite {
     async fn beat(&self, replica: &ReplicaId, ttl: Duration, claim: u32) -> Result<Beat> {
         let mut tx = self.begin().await?;
-        let until = tx.now + ttl;
+        let now = tx.now;
+        let until = now + ttl;
         let replicas = say_alive(&mut tx, replica, until).await?;
         extend(&mut tx, replica, until).await?;
         take(&mut tx, replica, until, claim).await?;
         let owned = owned(&mut tx, replica).await?;
         tx.commit().await?;
-        Ok(Beat { owned, replicas })
+        Ok(Beat {
+            owned,
+            replicas,
+            now,
+        })
     }
 
     async fn retire(&self, replica: &ReplicaId, ttl: Duration) -> Result<Beat> {
         let mut tx = self.begin().await?;
-        let until = tx.now + ttl;
+        let now = tx.now;
+        let until = now + ttl;
         strike(&mut tx, replica).await?;
         extend(&mut tx, replica, until).await?;
         let owned = owned(&mut tx, replica).await?;
-        let replicas = 1 + others(&mut tx, replica).await?;
+        let replicas = 1 + others(&mut tx, replica, until).await?;
         tx.commit().await?;
-        Ok(Beat { owned, replicas })
+        Ok(Beat {
+            owned,
+            replicas,
+            now,
+        })
     }
 
     async fn release(&self, replica: &ReplicaId, shards: &[ShardId]) -> Result<()> {
@@ -63,13 +73,15 @@ async fn strike(tx: &mut Tx, replica: &ReplicaId) -> Result<()> {
 }
 
 /// How many others live.
-async fn others(tx: &mut Tx, replica: &ReplicaId) -> Result<u32> {
-    let others: i64 =
-        sqlx::query_scalar("select count(*) from replicas where expires_at > $2 and replica <> $1")
-            .bind(replica.as_str())
-            .bind(tx.micros())
-            .fetch_one(&mut *tx.inner)
-            .await?;
+async fn others(tx: &mut Tx, replica: &ReplicaId, until: DateTime<Utc>) -> Result<u32> {
+    let others: i64 = sqlx::query_scalar(
+        "select count(*) from replicas where replica <> $1 and expires_at > $2 and expires_at < $3",
+    )
+    .bind(replica.as_str())
+    .bind(tx.micros())
+    .bind(micros(until + TOO_FAR))
+    .fetch_one(&mut *tx.inner)
+    .await?;
     Ok(u32::try_from(others).unwrap_or(u32::MAX - 1))
 }
 
@@ -88,7 +100,7 @@ async fn say_alive(tx: &mut Tx, replica: &ReplicaId, until: DateTime<Utc>) -> Re
     .execute(&mut *tx.inner)
     .await?;
     // The caller lives by asking, however short its time to live.
-    Ok(others(tx, replica).await? + 1)
+    Ok(others(tx, replica, until).await? + 1)
 }
 
 /// Extends what the replica owns.
@@ -109,7 +121,7 @@ async fn take(tx: &mut Tx, replica: &ReplicaId, until: DateTime<Utc>, claim: u32
     sqlx::query(
         "update leases set epoch = epoch + 1, owner = $1, expires_at = $2
          where shard in (select shard from leases
-            where (owner is null or (owner <> $1 and expires_at <= $4))
+            where (owner is null or (owner <> $1 and (expires_at <= $4 or expires_at > $5)))
                 and not exists (select 1 from lineage where recovering_since is not null)
             order by shard limit $3)",
     )
@@ -117,6 +129,7 @@ async fn take(tx: &mut Tx, replica: &ReplicaId, until: DateTime<Utc>, claim: u32
     .bind(micros(until))
     .bind(i64::from(claim))
     .bind(tx.micros())
+    .bind(micros(until + TOO_FAR))
     .execute(&mut *tx.inner)
     .await?;
     Ok(())
