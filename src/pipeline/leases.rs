@@ -23,7 +23,7 @@ use crate::domain::ids::ReplicaId;
 use crate::engine::Input;
 use crate::engine::leases::{self, claim_limit};
 use crate::readiness::Component;
-use crate::store::leases::{Beat, CLOCKS_DIFFER_AT_MOST};
+use crate::store::leases::{Beat, CLOCKS_DIFFER_AT_MOST, ClocksDiffer};
 use crate::store::{Error, Fence, Leases, Result};
 
 /// Settings of the leases.
@@ -66,10 +66,6 @@ const AGAIN: Duration = Duration::from_millis(50);
 
 /// Heartbeats that may wait for their answers at a time.
 const UNANSWERED: usize = 3;
-
-/// Why nothing is owned though the database answers.
-const ASTRAY: &str = "the clocks of this machine and of the database differ by more than 30 s: set both by a time \
-                      server; until then this worker owns nothing";
 
 /// A heartbeat that was sent.
 struct Sent {
@@ -167,7 +163,7 @@ impl Keeper {
             if Instant::now() < self.safe_until {
                 component.ready();
             } else if self.astray {
-                component.not_ready(ASTRAY);
+                component.not_ready(ClocksDiffer.to_string());
             } else {
                 component.not_ready("the database does not answer heartbeats");
             }
@@ -263,7 +259,15 @@ impl Keeper {
     /// Gives everything up, until the clocks agree: of two machines one has the wrong time, and others may
     /// have the right one.
     async fn stray(&mut self, apart: TimeDelta) -> Duration {
-        tracing::error!(seconds = apart.num_seconds(), "{ASTRAY}");
+        if !self.astray {
+            let error = &ClocksDiffer as &dyn std::error::Error;
+            let seconds = apart.num_seconds();
+            tracing::error!(
+                error,
+                seconds,
+                "this worker owns nothing until the clocks agree"
+            );
+        }
         self.astray = true;
         self.safe_until = Instant::now();
         self.tell(Vec::new()).await;

@@ -13,6 +13,13 @@ use crate::domain::ids::{ReplicaId, ShardId};
 /// `engine.reconcile.clock_margin`, which waits are longer by for it.
 pub const CLOCKS_DIFFER_AT_MOST: TimeDelta = TimeDelta::seconds(30);
 
+/// They differ by more.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the clocks of this machine and of the database differ by more than 30 s: set both by a time server"
+)]
+pub struct ClocksDiffer;
+
 /// How far beyond its time to live a lease may reach.
 pub(super) const TOO_FAR: Duration = Duration::from_mins(10);
 

@@ -8,7 +8,7 @@ use super::bodies::{Body, ensure_partitions, insert_bodies};
 use super::fence::{lock_accounts, tell};
 use super::fold::fold;
 use super::outbox::insert_events;
-use super::recovery::looked_at;
+use super::recovery::may_take_in;
 use super::values::{column, get, key_columns};
 use super::{Postgres, Result, Tx};
 use crate::domain::ids::{AccountId, CallId};
@@ -26,7 +26,7 @@ impl Postgres {
     pub(super) async fn append_batch(&self, batch: &IngestBatch) -> Result<Appended> {
         self.ensure_partitions(&batch.calls).await?;
         let mut tx = self.begin().await?;
-        looked_at(&mut tx).await?;
+        may_take_in(&mut tx).await?;
         let appended = append_calls(&mut tx, &batch.calls).await?;
         insert_quarantined(&mut tx, &batch.quarantined).await?;
         move_offsets(&mut tx, &batch.offsets).await?;

@@ -11,15 +11,17 @@ use sqlx::postgres::PgRow;
 
 use super::values::{column, key_columns};
 use super::{Postgres, Result, Tx};
+use crate::clock;
 use crate::domain::ids::CallId;
-use crate::store::Recovery;
 use crate::store::inbox::Partition;
 use crate::store::journal::BeginAttempt;
+use crate::store::leases::{CLOCKS_DIFFER_AT_MOST, ClocksDiffer};
 use crate::store::recovery::{
     CLOCKS_DIFFER, EPOCHS_APART, Evidence, Lifted, RecoveryReason, SEQUENCES_APART, Server,
     Standing, Witness, is_behind, known_offset, standing, unrecognised,
 };
 use crate::store::values::{call_id, id, number, word};
+use crate::store::{Error, Recovery};
 
 /// Which tables these are: another text once they were made anew, or the database is a copy.
 macro_rules! tables {
@@ -148,11 +150,24 @@ pub(super) async fn recognised(tx: &mut Tx) -> Result<Option<DateTime<Utc>>> {
     found.ok_or_else(unrecognised)
 }
 
-/// What a transaction must know that takes something in: fails unless the database was looked at.
-pub(super) async fn looked_at(tx: &mut Tx) -> Result<()> {
-    let sql = concat!("select from lineage where started = ", started!());
-    let found = sqlx::query(sql).fetch_optional(&mut **tx).await?;
-    found.map(drop).ok_or_else(unrecognised)
+/// What a transaction must know that takes something in: fails unless the database was looked at, and
+/// tells the time that we tell.
+pub(super) async fn may_take_in(tx: &mut Tx) -> Result<()> {
+    let sql = concat!(
+        "select now() between $1 and $2 from lineage where started = ",
+        started!()
+    );
+    let now = clock::now();
+    let found: Option<bool> = sqlx::query_scalar(sql)
+        .bind(now - CLOCKS_DIFFER_AT_MOST)
+        .bind(now + CLOCKS_DIFFER_AT_MOST)
+        .fetch_optional(&mut **tx)
+        .await?;
+    match found {
+        None => Err(unrecognised()),
+        Some(false) => Err(Error::Unavailable(Box::new(ClocksDiffer))),
+        Some(true) => Ok(()),
+    }
 }
 
 /// Those of these calls that a past which is lost may have sent: they ended before that, have no
