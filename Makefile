@@ -13,9 +13,9 @@ run: ## Run all of it here, with nothing to install (ARGS="--help" tells more)
 test: ## Install what is missing on Debian, then check and test everything, with real Kafka and PostgreSQL
 	@scripts/test.sh
 
-faults: ## Break it on purpose, in full for days (SCALE=0.01 ROWS=kill,frozen SEED=7 ARGS="--help")
+faults: ## Break it on purpose, in full for days (SCALE=0.01 ROWS=kill,frozen SEED=7 RELEASE=1 ARGS="--help")
 	@scripts/requirements.sh test
-	@scripts/faults.sh $(if $(SCALE),--scale $(SCALE)) $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+	@$(if $(RELEASE),RELEASE=1) scripts/faults.sh $(if $(SCALE),--scale $(SCALE)) $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 simulate: ## Live through a million worlds of the engine (SEEDS=1000 FIRST=0), or tell one's story (SEED=7)
 	@scripts/requirements.sh build

@@ -13,6 +13,7 @@ Examples:
   make faults                               every row, in full: days
   make faults SCALE=0.01                    a hundredth of the trials, at least one of each row
   make faults ROWS=kill,frozen SEED=7       two rows, with other moments
+  make faults ROWS=flood-million RELEASE=1  one row, with an optimized build
   make faults ARGS='--list'                 the rows
 
 Exit codes:

@@ -41,7 +41,8 @@ pub struct Config {
     /// least ten minutes, but with a stand-in for Salesforce (`salesforce.trusted_hosts`).
     #[serde(with = "humantime_serde")]
     pub final_after: Duration,
-    /// How far the clocks of database, workers and Salesforce may differ.
+    /// How far the clocks of database, workers and Salesforce may differ. Of the first two it is seen to
+    /// (`store::leases`).
     #[serde(with = "humantime_serde")]
     pub clock_margin: Duration,
     /// Attempts in one query, 1 to 200.

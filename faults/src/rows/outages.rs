@@ -58,6 +58,7 @@ pub(super) const ROWS: [Row; 7] = [
         100,
         |world, trial| slow_org(world, trial).boxed(),
     )
+    .alone()
     .long(),
     Row::new(
         "collector-hangs",
