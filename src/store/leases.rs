@@ -9,8 +9,8 @@ use super::{Fence, Result};
 use crate::domain::ids::{ReplicaId, ShardId};
 
 /// How far a worker's clock and the database's may differ. Beyond, the worker owns nothing, and none of
-/// its writes passes: it would take a request for over that may still take effect. The default of
-/// `engine.reconcile.clock_margin`, which waits are longer by for it.
+/// its writes passes: it would take a request for over that may still take effect. By default
+/// `engine.reconcile.clock_margin` allows for as much.
 pub const CLOCKS_DIFFER_AT_MOST: TimeDelta = TimeDelta::seconds(30);
 
 /// They differ by more.
@@ -35,8 +35,8 @@ pub struct Beat {
 }
 
 /// The room of ownership. Expiry runs on the database's clock at the moment asked, and a lease that
-/// reaches [`TOO_FAR`] is none: it was made while that clock was wrong. A file has no clock but its
-/// machine's, which is its one worker's too.
+/// reaches more than ten minutes beyond its time to live is none: it was made while that clock was
+/// wrong. A file has no clock but its machine's, which is its one worker's too.
 #[async_trait]
 pub trait Leases: Send + Sync {
     /// Says that the replica lives, extends its leases by `ttl` from now, and takes up to
