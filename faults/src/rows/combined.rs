@@ -66,7 +66,7 @@ async fn power_cut(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> 
 }
 
 /// Where something may go wrong, whatever goes wrong elsewhere.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Place {
     Worker,
     Database,
@@ -150,7 +150,8 @@ const ANSWERS: [fn() -> Value; 6] = [
 /// They begin and end each at a moment of its own, in an order of their own.
 async fn at_once(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     world.all_through_proxy().await?;
-    let begin: Vec<Place> = draw(trial);
+    let places = Place::ALL.choose_multiple(&mut trial.chance, 3);
+    let begin: Vec<Place> = places.copied().collect();
     for place in &begin {
         world.load(&mut trial.chance, &ACCOUNTS, 15)?;
         moment(&mut trial.chance, Duration::from_millis(1_500)).await;
@@ -172,12 +173,4 @@ async fn at_once(world: &mut World, trial: &mut Trial) -> anyhow::Result<u64> {
     } else {
         0
     })
-}
-
-/// Three places, in any order.
-fn draw(trial: &mut Trial) -> Vec<Place> {
-    Place::ALL
-        .choose_multiple(&mut trial.chance, 3)
-        .copied()
-        .collect()
 }
