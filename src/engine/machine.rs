@@ -45,6 +45,8 @@ pub struct Engine {
     pub(super) wakes: BTreeSet<(DateTime<Utc>, Lane, AccountId)>,
     /// When a shard's lane is paged through again.
     pub(super) sweeps: BTreeSet<(DateTime<Utc>, ShardId, Lane)>,
+    /// Shards' lanes in which calls were left for want of room, and there is room now.
+    pub(super) refills: BTreeSet<(ShardId, Lane)>,
     /// When an account's parked calls are made due again.
     pub(super) unparks: BTreeSet<(DateTime<Utc>, AccountId)>,
     pub(super) links_wanted: BTreeSet<AccountId>,
@@ -134,6 +136,7 @@ impl Engine {
             rotations: <[Rotation; 2]>::default(),
             wakes: BTreeSet::new(),
             sweeps: BTreeSet::new(),
+            refills: BTreeSet::new(),
             unparks: BTreeSet::new(),
             links_wanted: BTreeSet::new(),
             everyone: Everyone::default(),

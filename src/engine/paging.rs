@@ -2,7 +2,7 @@
 //!
 //! Each owned shard and lane is swept in order of due time: on becoming its owner, when woken,
 //! and every `poll` for what no wake told of. What finds no room stays in the store, and the
-//! place is kept where the next sweep goes on once there is room.
+//! place is kept where a refill goes on once there is room: at once, or behind the sweep that runs.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -62,16 +62,20 @@ impl Shard {
 /// How far a shard's lane has been looked through.
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
-    /// When the running sweep began; `None`: none runs.
-    since: Option<DateTime<Utc>>,
-    /// Where the running sweep stands.
-    after: Option<Cursor>,
-    /// It only fills room that came free, and ends where there is none.
-    refill: bool,
+    /// What looks through it now.
+    running: Option<Running>,
     /// Before the first call that found no room: all before it are in memory or done.
-    pub(super) skipped: Option<Cursor>,
-    /// When the next one begins.
+    skipped: Option<Cursor>,
+    /// When it is looked through next from its beginning.
     next: Option<DateTime<Utc>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Running {
+    /// A sweep from the beginning to the end, since then.
+    Sweep(DateTime<Utc>),
+    /// A refill: it begins where there was no room, and ends where there is none.
+    Refill,
 }
 
 /// What became of a due call.
@@ -133,9 +137,8 @@ impl Engine {
         };
         let may = shard.loaded && !shard.giving_up && !draining;
         let sweep = &mut shard.sweeps[lane as usize];
-        let Some(since) = sweep.since else { return };
+        let Some(running) = sweep.running else { return };
         if may && more && last.is_some() {
-            sweep.after.clone_from(&last);
             turn.out.push(Command::LoadDue {
                 shard: id,
                 lane,
@@ -144,21 +147,23 @@ impl Engine {
             });
             return;
         }
-        sweep.since = None;
-        // A long sweep, over a backlog that finds no room, takes at most a fifth of the time.
-        let pause = (turn.now - since).to_std().unwrap_or_default() * 4;
-        let earliest = turn.now + pause;
-        let at = match sweep.next {
-            Some(at) => at.max(earliest),
-            None => turn.now + poll.max(pause),
+        sweep.running = None;
+        let planned = sweep.next;
+        let at = match running {
+            Running::Sweep(since) => {
+                // A long sweep, over a backlog that finds no room, takes at most a fifth of the time.
+                let pause = (turn.now - since).to_std().unwrap_or_default() * 4;
+                let earliest = turn.now + pause;
+                planned.map_or(turn.now + poll.max(pause), |at| at.max(earliest))
+            }
+            Running::Refill => planned.unwrap_or(turn.now + poll),
         };
         self.plan_sweep(id, lane, at, true);
     }
 
     fn refills(&self, shard: ShardId, lane: Lane) -> bool {
-        self.shards
-            .get(&shard)
-            .is_some_and(|shard| shard.sweeps[lane as usize].refill)
+        let running = |shard: &Shard| shard.sweeps[lane as usize].running;
+        matches!(self.shards.get(&shard).and_then(running), Some(Running::Refill))
     }
 
     /// Remembers that a call was left in the store.
@@ -341,18 +346,11 @@ impl Engine {
         if !fills && !low {
             return;
         }
-        let behind: Vec<_> = self
-            .shards
-            .iter()
-            .flat_map(|(id, shard)| LANES.map(|lane| (*id, lane, &shard.sweeps[lane as usize])))
-            .filter(|(_, _, sweep)| sweep.skipped.is_some() && sweep.since.is_none())
-            .map(|(id, lane, _)| (id, lane))
-            .collect();
-        for (id, lane) in behind {
-            let shard = self.shards.get_mut(&id).expect("listed from the same map");
-            shard.sweeps[lane as usize].refill = true;
-            self.plan_sweep(id, lane, DateTime::UNIX_EPOCH, false);
-        }
+        let behind = self.shards.iter().flat_map(|(id, shard)| {
+            let left = |lane: &Lane| shard.sweeps[*lane as usize].skipped.is_some();
+            LANES.into_iter().filter(left).map(|lane| (*id, lane))
+        });
+        self.refills.extend(behind);
     }
 
     /// Plans a sweep, unless an earlier one is planned; with `instead`, in its place.
@@ -375,8 +373,27 @@ impl Engine {
         self.plan_sweep(shard, lane, at, false);
     }
 
-    /// Starts the sweeps that are due.
+    /// Starts the refills that are wanted, and the sweeps that are due.
     pub(super) fn sweep_due(&mut self, turn: &mut Turn<'_>) {
+        for (id, lane) in std::mem::take(&mut self.refills) {
+            let Some(shard) = self.shards.get_mut(&id) else {
+                continue;
+            };
+            let sweep = &mut shard.sweeps[lane as usize];
+            if sweep.running.is_some() {
+                // It may have passed by what there is room for now.
+                self.refills.insert((id, lane));
+            } else if let Some(after) = sweep.skipped.take_if(|_| shard.loaded && !shard.giving_up)
+            {
+                sweep.running = Some(Running::Refill);
+                turn.out.push(Command::LoadDue {
+                    shard: id,
+                    lane,
+                    after: Some(after),
+                    limit: self.config.memory.page,
+                });
+            }
+        }
         while let Some((_, id, lane)) = self.sweeps.pop_first_due(turn.now) {
             let recheck = self.config.memory.recheck;
             let Some(shard) = self.shards.get_mut(&id) else {
@@ -387,23 +404,18 @@ impl Engine {
             if shard.giving_up || !shard.loaded {
                 continue;
             }
-            if sweep.since.is_some() {
+            if sweep.running.is_some() {
                 // Noted for the end of the running one.
                 sweep.next = Some(turn.now);
                 continue;
             }
-            sweep.since = Some(turn.now);
-            let refill = std::mem::take(&mut sweep.refill);
-            let skipped = sweep.skipped.take();
-            sweep.after = skipped.filter(|_| refill);
-            sweep.refill = refill && sweep.after.is_some();
-            let after = sweep.after.clone();
-            let limit = self.config.memory.page;
+            sweep.running = Some(Running::Sweep(turn.now));
+            sweep.skipped = None;
             turn.out.push(Command::LoadDue {
                 shard: id,
                 lane,
-                after,
-                limit,
+                after: None,
+                limit: self.config.memory.page,
             });
             if lane == Lane::Task && turn.now >= shard.checked_at + recheck {
                 self.recheck(turn, id);
@@ -535,6 +547,7 @@ mod tests {
 
     use super::*;
     use crate::domain::ids::Revision;
+    use crate::domain::link::LinkState;
     use crate::engine::{Config, Input};
 
     fn due(account: &str, call: usize) -> Due {
@@ -584,5 +597,50 @@ mod tests {
             assert!(held(&engine, account) >= 100, "{account} finds no room");
             assert!(engine.held <= 1_000);
         }
+    }
+
+    /// A sweep takes so long that what it passed by finds room before its end: that is gone on
+    /// with at once, and does not wait for the next sweep.
+    #[test]
+    fn what_found_no_room_comes_as_soon_as_there_is_room() {
+        let mut config = Config::default();
+        (config.memory.calls_per_account, config.memory.page) = (2, 3);
+        let mut engine = Engine::with_shards(config, 1);
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut now = DateTime::UNIX_EPOCH + Duration::from_hours(24);
+        let mut hear = |now, input| engine.handle(now, &mut rng, input);
+        let calls: Vec<Due> = (0..4).map(|call| due("acme", call)).collect();
+        let page = Some((ShardId(0), Lane::Task));
+        let (owned, replicas) = (vec![(ShardId(0), Epoch(1))], 1);
+        hear(now, Input::Leases { owned, replicas });
+        let (shard, attempts) = (ShardId(0), vec![]);
+        hear(now, Input::OpenAttempts { shard, attempts });
+        let paused = crate::domain::pause::Paused::default();
+        hear(now, Input::Paused(paused));
+        // The third finds no room.
+        let (first, last) = (calls[..3].to_vec(), calls[3..].to_vec());
+        let (calls, more) = (first, true);
+        hear(now, Input::Due { page, calls, more });
+
+        now += Duration::from_mins(1);
+        let mut link = LinkState::unlinked("acme".parse().expect("an account"), now);
+        link.shard = ShardId(0);
+        let recorded = hear(now, Input::Links(vec![link]));
+        let done = recorded.into_iter().find_map(|command| match command {
+            Command::Record { decisions } => Some(decisions),
+            _ => None,
+        });
+        let done = done.expect("an unlinked account's calls are decided");
+        let done = done.into_iter().map(|one| (one.call, true)).collect();
+        hear(now, Input::Recorded { done });
+        let (calls, more) = (last, false);
+        let asked = hear(now, Input::Due { page, calls, more });
+        let third = due("acme", 2);
+        let from = asked.iter().find_map(|command| match command {
+            Command::LoadDue { after, .. } => after.clone(),
+            _ => None,
+        });
+        let from = from.expect("the rest is asked for");
+        assert!(from < (third.due_at, third.call));
     }
 }
