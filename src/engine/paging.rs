@@ -163,7 +163,10 @@ impl Engine {
 
     fn refills(&self, shard: ShardId, lane: Lane) -> bool {
         let running = |shard: &Shard| shard.sweeps[lane as usize].running;
-        matches!(self.shards.get(&shard).and_then(running), Some(Running::Refill))
+        matches!(
+            self.shards.get(&shard).and_then(running),
+            Some(Running::Refill)
+        )
     }
 
     /// Remembers that a call was left in the store.
