@@ -7,6 +7,8 @@
 mod conformance;
 #[path = "network.rs"]
 mod network;
+#[path = "plans.rs"]
+mod plans;
 #[path = "restored.rs"]
 mod restored;
 
