@@ -3,56 +3,55 @@
 use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
-use vcc_link::domain::ids::ShardId;
+use vcc_link::domain::ids::{SHARDS, ShardId};
 use vcc_link::store::Outbox as _;
 use vcc_link::store::postgres::Postgres;
 
 use super::Database;
 
-/// Scans of the outbox by index, once at least so many rows were read; panics after
-/// half a minute without.
-async fn scans(connection: &mut PgConnection, rows: i64) -> Vec<(String, i64)> {
+/// Events read by way of each of the outbox's indexes, once at least so many were; panics after half a minute
+/// without. The planner itself looks at a few.
+async fn read_by(connection: &mut PgConnection, events: i64) -> Vec<(String, i64)> {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
-        let scans: Vec<(String, i64, i64)> = sqlx::query_as(
-            "select indexrelname::text, idx_scan, idx_tup_read from pg_stat_user_indexes
-             where relname = 'outbox' and idx_scan > 0 order by indexrelname",
+        let read: Vec<(String, i64)> = sqlx::query_as(
+            "select indexrelname::text, idx_tup_read from pg_stat_user_indexes
+             where relname = 'outbox' and idx_tup_read > 10",
         )
         .fetch_all(&mut *connection)
         .await
         .expect("asked");
-        if scans.iter().map(|(_, _, read)| read).sum::<i64>() >= rows {
-            let scans = scans.into_iter();
-            return scans.map(|(index, scans, _)| (index, scans)).collect();
+        if read.iter().map(|(_, read)| read).sum::<i64>() >= events {
+            return read;
         }
-        assert!(Instant::now() < deadline, "too few were read: {scans:?}");
+        assert!(Instant::now() < deadline, "too few were read: {read:?}");
     }
 }
 
-/// Few shards have a long backlog behind many published events, and PostgreSQL knows it: the primary key,
-/// which has the events in the wanted order too, is not read from its start each time.
+/// Few shards have a long backlog behind published events, and PostgreSQL knows it: the primary key, which has
+/// the events in the wanted order too, is not read from its start for each shard.
 #[tokio::test]
 async fn a_long_backlog_of_few_shards_is_read_from_its_own_index() {
     let database = Database::create().await;
     database
         .execute(
             "insert into outbox (id, shard, topic, body, published_at)
-             select i::text, i % 4, 'call_outcomes',
-                case when i > 60000 then '\\x00'::bytea end,
-                case when i <= 60000 then now() end
+             select gen_random_uuid()::text, i % 4, 'call_logs',
+                case when i > 30000 then convert_to(repeat(md5(i::text), 10), 'utf8') end,
+                case when i <= 30000 then now() end
              from generate_series(1, 100000) as i",
         )
         .await;
-    database.execute("vacuum analyze outbox").await;
+    database.execute("analyze outbox").await;
     let reader = Postgres::connect(&database.config).await.expect("connect");
-    let shards: Vec<ShardId> = (0..256).map(ShardId).collect();
+    let shards: Vec<ShardId> = (0..SHARDS).map(ShardId).collect();
     let read = reader.unpublished(&shards, 0, 500).await.expect("read");
     let positions: Vec<i64> = read.iter().map(|event| event.position).collect();
-    let expected: Vec<i64> = (60_001..=60_500).collect();
+    let expected: Vec<i64> = (30_001..=30_500).collect();
     assert_eq!(positions, expected);
     // What a connection did is counted when it closes, at the latest.
     reader.close().await;
-    let scans = scans(&mut database.connection().await, 500).await;
-    assert_eq!(scans, [("outbox_unpublished".to_owned(), 256)]);
+    let read = read_by(&mut database.connection().await, 500).await;
+    assert_eq!(read, [("outbox_unpublished".to_owned(), 4 * 500)]);
     database.remove().await;
 }
