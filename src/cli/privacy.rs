@@ -14,7 +14,7 @@ use super::progress::Progress;
 use super::{Global, open_store};
 use crate::clock;
 use crate::config::Config;
-use crate::domain::ids::{AccountId, CallId};
+use crate::domain::ids::{AccountId, CallId, Sequence};
 use crate::domain::link::{Actor, LinkStatus};
 use crate::domain::phone::{self, Number};
 use crate::sealing::Sealer;
@@ -97,6 +97,8 @@ struct Erased {
     unreadable: u64,
     /// What became of the account's data key, where it is an account.
     key: Option<KeyEnd>,
+    /// It is an account that was never linked, and that nothing was stored of: a slip, maybe.
+    unheard_of: bool,
 }
 
 /// Runs it.
@@ -202,6 +204,8 @@ impl<'a> Erase<'a> {
         progress.end();
         let found = found.context("the quarantine could not be read")?;
         self.records(&found, &mut erased).await?;
+        let stored = erased.calls > 0 || !erased.kept.is_empty() || erased.records > 0;
+        erased.unheard_of = !stored && links.iter().all(|l| l.sequence == Sequence::default());
         if !self.dry_run {
             if self.store.erase_history(account).await? == Written::Stale {
                 bail!("{account} was linked meanwhile: its history stays");
@@ -336,7 +340,13 @@ impl Erased {
                 self.events
             );
         }
-        text.push_str(self.key.map_or("", says));
+        if self.unheard_of {
+            text.push_str(
+                "Nothing was ever heard of that account: `vcc-link links list` tells how accounts are spelled.\n",
+            );
+        } else {
+            text.push_str(self.key.map_or("", says));
+        }
         text.push_str("What remains elsewhere, and is not ours to erase:\n");
         let _ = writeln!(
             text,

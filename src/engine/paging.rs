@@ -148,16 +148,12 @@ impl Engine {
             return;
         }
         sweep.running = None;
-        let planned = sweep.next;
-        let at = match running {
-            Running::Sweep(since) => {
-                // A long sweep, over a backlog that finds no room, takes at most a fifth of the time.
-                let pause = (turn.now - since).to_std().unwrap_or_default() * 4;
-                let earliest = turn.now + pause;
-                planned.map_or(turn.now + poll.max(pause), |at| at.max(earliest))
-            }
-            Running::Refill => planned.unwrap_or(turn.now + poll),
+        let earliest = match running {
+            // A long sweep, over a backlog that finds no room, takes at most a fifth of the time.
+            Running::Sweep(since) => turn.now + (turn.now - since).to_std().unwrap_or_default() * 4,
+            Running::Refill => turn.now,
         };
+        let at = sweep.next.unwrap_or_else(|| turn.now + poll).max(earliest);
         self.plan_sweep(id, lane, at, true);
     }
 
