@@ -92,7 +92,7 @@ impl Org {
         let seed = json!({ "orgs": [{
             "name": "Acme",
             // However long the fuzzing goes on.
-            "switches": { "daily_limit": 1_000_000_000_u64 },
+            "daily_limit": 1_000_000_000_u64,
             "users": [
                 { "username": API_USER, "view_all_data": true },
                 { "username": "ada@acme.example", "email": "ada@acme.example" },
