@@ -135,7 +135,7 @@ fn live(seed: u64, tell: bool) -> BTreeSet<String> {
     let end = world.now + Duration::from_hours(4);
     world.run(end, |world| world.unfinished().all(|(_, right)| right));
     check(&world);
-    let settled = world.now + Duration::from_mins(2);
+    let settled = world.awake_at() + Duration::from_mins(2);
     world.run(settled, |_| false);
     assert!(world.is_balanced(), "shards are not shared fairly");
     world.store.happened

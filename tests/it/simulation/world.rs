@@ -1128,6 +1128,12 @@ impl World {
         );
     }
 
+    /// From when on no replica stands still any more.
+    pub(super) fn awake_at(&self) -> At {
+        let stand = self.replicas.iter().filter_map(|one| one.paused_until);
+        stand.fold(self.now, At::max)
+    }
+
     /// Whether every shard has an owner, and none has more than its share.
     pub(super) fn is_balanced(&self) -> bool {
         let replicas = u32::try_from(self.replicas.len()).expect("few replicas");
