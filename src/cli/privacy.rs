@@ -97,8 +97,8 @@ struct Erased {
     unreadable: u64,
     /// What became of the account's data key, where it is an account.
     key: Option<KeyEnd>,
-    /// It is an account that was never linked, and that nothing was stored of: a slip, maybe.
-    unheard_of: bool,
+    /// It is an account that was never linked, and that nothing is stored of: a slip, maybe.
+    unknown: bool,
 }
 
 /// Runs it.
@@ -204,8 +204,8 @@ impl<'a> Erase<'a> {
         progress.end();
         let found = found.context("the quarantine could not be read")?;
         self.records(&found, &mut erased).await?;
-        let stored = erased.calls > 0 || !erased.kept.is_empty() || erased.records > 0;
-        erased.unheard_of = !stored && links.iter().all(|l| l.sequence == Sequence::default());
+        let nothing = erased.calls == 0 && erased.kept.is_empty() && erased.records == 0;
+        erased.unknown = nothing && links.iter().all(|l| l.sequence == Sequence::default());
         if !self.dry_run {
             if self.store.erase_history(account).await? == Written::Stale {
                 bail!("{account} was linked meanwhile: its history stays");
@@ -340,9 +340,9 @@ impl Erased {
                 self.events
             );
         }
-        if self.unheard_of {
+        if self.unknown {
             text.push_str(
-                "Nothing was ever heard of that account: `vcc-link links list` tells how accounts are spelled.\n",
+                "Nothing is known of that account: `vcc-link links list` tells how accounts are spelled.\n",
             );
         } else {
             text.push_str(self.key.map_or("", says));

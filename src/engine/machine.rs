@@ -257,6 +257,7 @@ impl Engine {
         self.look(turn);
         self.refresh_ahead(turn);
         self.unpark_due(turn);
+        self.refill(turn);
         self.sweep_due(turn);
         if self
             .shards

@@ -130,7 +130,7 @@ impl Engine {
         last: Option<Cursor>,
         more: bool,
     ) {
-        let (page, poll) = (self.config.memory.page, self.config.memory.poll);
+        let poll = self.config.memory.poll;
         let draining = self.draining;
         let Some(shard) = self.shards.get_mut(&id) else {
             return;
@@ -139,12 +139,7 @@ impl Engine {
         let sweep = &mut shard.sweeps[lane as usize];
         let Some(running) = sweep.running else { return };
         if may && more && last.is_some() {
-            turn.out.push(Command::LoadDue {
-                shard: id,
-                lane,
-                after: last,
-                limit: page,
-            });
+            self.load_page(turn, id, lane, last);
             return;
         }
         sweep.running = None;
@@ -155,6 +150,17 @@ impl Engine {
         };
         let at = sweep.next.unwrap_or_else(|| turn.now + poll).max(earliest);
         self.plan_sweep(id, lane, at, true);
+    }
+
+    /// Asks for the due calls behind this one; `None`: for the first.
+    fn load_page(&self, turn: &mut Turn<'_>, shard: ShardId, lane: Lane, after: Option<Cursor>) {
+        let limit = self.config.memory.page;
+        turn.out.push(Command::LoadDue {
+            shard,
+            lane,
+            after,
+            limit,
+        });
     }
 
     fn refills(&self, shard: ShardId, lane: Lane) -> bool {
@@ -372,8 +378,8 @@ impl Engine {
         self.plan_sweep(shard, lane, at, false);
     }
 
-    /// Starts the refills that are wanted, and the sweeps that are due.
-    pub(super) fn sweep_due(&mut self, turn: &mut Turn<'_>) {
+    /// Starts the refills that are wanted.
+    pub(super) fn refill(&mut self, turn: &mut Turn<'_>) {
         for (id, lane) in std::mem::take(&mut self.refills) {
             let Some(shard) = self.shards.get_mut(&id) else {
                 continue;
@@ -385,14 +391,13 @@ impl Engine {
             } else if let Some(after) = sweep.skipped.take_if(|_| shard.loaded && !shard.giving_up)
             {
                 sweep.running = Some(Running::Refill);
-                turn.out.push(Command::LoadDue {
-                    shard: id,
-                    lane,
-                    after: Some(after),
-                    limit: self.config.memory.page,
-                });
+                self.load_page(turn, id, lane, Some(after));
             }
         }
+    }
+
+    /// Starts the sweeps that are due.
+    pub(super) fn sweep_due(&mut self, turn: &mut Turn<'_>) {
         while let Some((_, id, lane)) = self.sweeps.pop_first_due(turn.now) {
             let recheck = self.config.memory.recheck;
             let Some(shard) = self.shards.get_mut(&id) else {
@@ -410,13 +415,9 @@ impl Engine {
             }
             sweep.running = Some(Running::Sweep(turn.now));
             sweep.skipped = None;
-            turn.out.push(Command::LoadDue {
-                shard: id,
-                lane,
-                after: None,
-                limit: self.config.memory.page,
-            });
-            if lane == Lane::Task && turn.now >= shard.checked_at + recheck {
+            let recheck = lane == Lane::Task && turn.now >= shard.checked_at + recheck;
+            self.load_page(turn, id, lane, None);
+            if recheck {
                 self.recheck(turn, id);
             }
         }
@@ -547,6 +548,7 @@ mod tests {
     use super::*;
     use crate::domain::ids::Revision;
     use crate::domain::link::LinkState;
+    use crate::domain::pause::Paused;
     use crate::engine::{Config, Input};
 
     fn due(account: &str, call: usize) -> Due {
@@ -614,8 +616,7 @@ mod tests {
         hear(now, Input::Leases { owned, replicas });
         let (shard, attempts) = (ShardId(0), vec![]);
         hear(now, Input::OpenAttempts { shard, attempts });
-        let paused = crate::domain::pause::Paused::default();
-        hear(now, Input::Paused(paused));
+        hear(now, Input::Paused(Paused::default()));
         // The third finds no room.
         let (first, last) = (calls[..3].to_vec(), calls[3..].to_vec());
         let (calls, more) = (first, true);
